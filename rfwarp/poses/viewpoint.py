@@ -1,0 +1,74 @@
+"""Object viewpoints: the pose of a thing that stands on a turntable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Viewpoint:
+    """One of the 54 views of the ShapeNet-chair protocol (spec: 18 azimuths x 3 elevations).
+
+    Args:
+        azimuth: degrees, one of 0, 20, ..., 340. Values outside [0, 360) wrap around.
+        elevation: degrees above the horizon, one of 0, 10, 20.
+
+    Raises:
+        ValueError: if the angles are not on that grid.
+
+    Convention: azimuth 0 looks at the front of the object, and a growing azimuth moves the camera
+    counter-clockwise as seen from above.
+    """
+
+    azimuth: int
+    elevation: int
+
+    AZIMUTHS: ClassVar[tuple[int, ...]] = tuple(range(0, 360, 20))
+    ELEVATIONS: ClassVar[tuple[int, ...]] = (0, 10, 20)
+    channels: ClassVar[int] = 21
+    kind: ClassVar[str] = "viewpoint"
+
+    def __post_init__(self) -> None:
+        for name, grid in (("azimuth", self.AZIMUTHS), ("elevation", self.ELEVATIONS)):
+            given = getattr(self, name)
+            angle = given % 360 if name == "azimuth" else given
+            if angle not in grid:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(map(str, grid))} degrees, got {given!r}"
+                )
+            object.__setattr__(self, name, int(angle))
+
+    @classmethod
+    def grid(cls) -> Iterator[Viewpoint]:
+        """All 54 viewpoints in index order: elevation varies fastest."""
+        return (cls(a, e) for a in cls.AZIMUTHS for e in cls.ELEVATIONS)
+
+    @classmethod
+    def from_index(cls, index: int) -> Viewpoint:
+        """The viewpoint at a position of :meth:`grid`, 0 to 53."""
+        count = len(cls.ELEVATIONS)
+        if not 0 <= index < len(cls.AZIMUTHS) * count:
+            raise ValueError(f"viewpoint index must lie in 0..53, got {index}")
+        return cls(cls.AZIMUTHS[index // count], cls.ELEVATIONS[index % count])
+
+    @property
+    def index(self) -> int:
+        """Position in :meth:`grid`."""
+        row = self.AZIMUTHS.index(self.azimuth)
+        return row * len(self.ELEVATIONS) + self.ELEVATIONS.index(self.elevation)
+
+    def vector(self) -> Tensor:
+        """(21,) float32: one-hot azimuth (18), then one-hot elevation (3)."""
+        code = torch.zeros(self.channels)
+        code[self.AZIMUTHS.index(self.azimuth)] = 1.0
+        code[len(self.AZIMUTHS) + self.ELEVATIONS.index(self.elevation)] = 1.0
+        return code
+
+    def encode(self, height: int, width: int) -> Tensor:
+        """(21, height, width) float32: :meth:`vector` tiled over the image, without copying."""
+        return self.vector()[:, None, None].expand(-1, height, width)
