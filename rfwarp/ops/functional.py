@@ -1,22 +1,64 @@
-"""The operators people call: validation in front, the registered operators behind."""
+"""The operators people call: they check their input, then call the registered operators."""
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from rfwarp.ops import schema  # noqa: F401  (defines torch.ops.rfwarp)
+from rfwarp.ops.reference import compute_dtype
+
+_FEATURE_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_PADDING_MODES = ("zeros", "border")
 
 
 def warp(features: Tensor, flow: Tensor, padding_mode: str = "zeros") -> Tensor:
-    """Bilinear sample of (N, C, H, W) features at each pixel plus its (N, 2, H, W) flow."""
-    height, width = features.shape[-2:]
-    dtype = torch.float64 if features.dtype == torch.float64 else torch.float32
-    x = torch.arange(width, device=flow.device, dtype=dtype) + flow[:, 0].to(dtype)
-    y = torch.arange(height, device=flow.device, dtype=dtype)[:, None] + flow[:, 1].to(dtype)
-    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1)
-    return F.grid_sample(
-        features.to(dtype), grid, padding_mode=padding_mode, align_corners=False
-    ).to(features.dtype)
+    """Bilinear backward warp W(f, w): where every output pixel fetches its features.
+
+    ``out[n, c, y, x] = features[n, c] at (x + flow[n, 0, y, x], y + flow[n, 1, y, x])``,
+    which is ``F.grid_sample(..., align_corners=True)`` on the grid built from those positions.
+
+    Args:
+        features: (N, C, H, W), float16, bfloat16, float32 or float64.
+        flow: (N, 2, H, W), any of these types. Give float32 beside half features: float16 steps by
+            half a pixel at 512.
+        padding_mode: ``"zeros"``: beyond the image all is zero, ``"border"``: the edge goes on.
+
+    Returns:
+        (N, C, H, W) with the type and memory format of features.
+
+    Raises:
+        TypeError: if an argument is no tensor or of a type not listed.
+        ValueError: if shapes or devices do not agree, or padding_mode is unknown.
+
+    Convention:
+        * Direction: backward. Flow says, for an output pixel, where in the source it comes from.
+        * Order and unit: channel 0 is x (right), 1 is y (down); pixels of this resolution.
+        * Origin: integer coordinates are pixel centres, (0, 0) the top left one (align_corners=True).
+        * Padding: zeros fades out over one pixel around the image. border clamps the coordinate; where
+          it does, and on the outermost pixels themselves, the flow's gradient is zero.
+        * Kinks: at whole coordinates the flow's gradient is that of the pixel to the right or below.
+        * Non-finite and huge coordinates never read out of bounds. zeros: NaN, infinite and far away
+          all sample zero, with zero gradients. border: infinite and far away clamp to the edge, and
+          NaN samples zero, with zero gradients.
+        * Non-finite features follow IEEE arithmetic: one that is among the four neighbours of a
+          position counts even when its weight is zero (0 * inf = NaN).
+        * Types: coordinates and sums are float32, or float64 for float64 features. Gradients have the
+          type of their input.
+        * Determinism: forward and backward are deterministic on every device.
+        * Derivatives: reverse mode, first order. A second derivative raises NotImplementedError.
+    """
+    _check_padding(padding_mode)
+    _check_features(features)
+    if features.ndim != 4 or 0 in features.shape[1:]:
+        raise ValueError(
+            f"features must be (N, C, H, W) with C, H, W >= 1, got {tuple(features.shape)}"
+        )
+    n, _, height, width = features.shape
+    _check("flow", flow, (n, 2, height, width), features.device)
+    flow = flow.to(compute_dtype(features.dtype))
+    out: Tensor = torch.ops.rfwarp.warp(features, flow, padding_mode)
+    return out
 
 
 def warp_fuse(
@@ -29,16 +71,107 @@ def warp_fuse(
     mask: Tensor | None = None,
     padding_mode: str = "zeros",
 ) -> Tensor:
-    """Refined warp of K sources, blended by occlusion and attention (Eq. 5 and 6)."""
-    sizes = flow.shape[:2]
+    """Refined warp of K sources and their blend with the target features (Eq. 5 and 6).
+
+    ``out = sum_k softmax_k(a^k) * (W(f^k, w^k + r^k) * (1 - m^k) + f_t * m^k)`` with the warp W of
+    :func:`warp`, m = sigmoid(occlusion), and the softmax over the K sources at each position.
+    m = 1 means: invisible in this source, take the target's feature.
+
+    Args:
+        features: f, (N, K, C, H, W), float16, bfloat16, float32 or float64. A batch expanded from one
+            set of sources (stride 0 over N) is not copied N times in the forward.
+        flow: w, (N, K, 2, H, W), pixels, x before y. This and the next three may be of any of those
+            types, independent of the features'; float32 is advised.
+        residual: r, (N, K, 2, H, W), or None for zero.
+        occlusion: logits of m, (N, K, 1, H, W). -inf means m = 0 exactly, +inf m = 1.
+        attention: logits a, (N, K, 1, H, W). -inf means a weight of zero, as long as some present
+            source has a finite logit.
+        target: f_t, (N, C, H, W), of the features' type.
+        mask: (N, K) bool, True where the source is present; None for all. An absent source contributes
+            nothing and gets zero gradients, whatever its values are, NaN included. Every
+            sample needs a present source: checked for CPU masks outside of compiled programs. Elsewhere
+            the check would make the host wait for the device; there the empty sum counts, zero.
+        padding_mode: ``"zeros"`` or ``"border"``.
+
+    Returns:
+        (N, C, H, W) with the type and memory format of target.
+
+    Raises:
+        TypeError: if an argument is no tensor or of a type not listed, or the types of features and
+            target differ.
+        ValueError: if shapes or devices do not agree, there is no source, or padding_mode is unknown.
+
+    Convention: as for :func:`warp`. Values follow IEEE arithmetic, so m = 1 does not hide an
+    infinite or NaN feature (only the mask does), nor does m = 0 hide such a target.
+    """
+    _check_padding(padding_mode)
+    _check_features(features)
+    if features.ndim != 5 or 0 in features.shape[1:]:
+        raise ValueError(
+            f"features must be (N, K, C, H, W) with K, C, H, W >= 1, got {tuple(features.shape)}"
+        )
+    n, k, c, height, width = features.shape
+    device = features.device
+    _check("flow", flow, (n, k, 2, height, width), device)
     if residual is not None:
-        flow = flow + residual
-    warped = warp(features.flatten(0, 1), flow.flatten(0, 1), padding_mode).unflatten(0, sizes)
-    attention, m = attention.to(flow.dtype), torch.sigmoid(occlusion.to(flow.dtype))
+        _check("residual", residual, (n, k, 2, height, width), device)
+    _check("occlusion", occlusion, (n, k, 1, height, width), device)
+    _check("attention", attention, (n, k, 1, height, width), device)
+    _check("target", target, (n, c, height, width), device)
+    if target.dtype != features.dtype:
+        raise TypeError(f"target must be {features.dtype} as features are, got {target.dtype}")
     if mask is not None:
-        absent = ~mask[:, :, None, None, None]
-        warped = warped.masked_fill(absent, 0)
-        m = m.masked_fill(absent, 0)
-        attention = attention.masked_fill(absent, -torch.inf)
-    out = (attention.softmax(1) * (warped * (1 - m) + target[:, None] * m)).sum(1)
-    return out.to(features.dtype)
+        _check_mask(mask, (n, k), device)
+    dtype = compute_dtype(features.dtype)
+    out: Tensor = torch.ops.rfwarp.warp_fuse(
+        features,
+        flow.to(dtype),
+        None if residual is None else residual.to(dtype),
+        occlusion.to(dtype),
+        attention.to(dtype),
+        target,
+        mask,
+        padding_mode,
+    )
+    return out
+
+
+def _check_padding(padding_mode: str) -> None:
+    if padding_mode not in _PADDING_MODES:
+        raise ValueError(f"padding_mode must be 'zeros' or 'border', got {padding_mode!r}")
+
+
+def _check_features(features: Tensor) -> None:
+    if not isinstance(features, Tensor):
+        raise TypeError(f"features must be a tensor, got {type(features).__name__}")
+    if features.dtype not in _FEATURE_DTYPES:
+        raise TypeError(
+            f"features must be float16, bfloat16, float32 or float64, got {features.dtype}"
+        )
+
+
+def _check(name: str, tensor: Tensor, shape: tuple[int, ...], device: torch.device) -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name} must be a tensor, got {type(tensor).__name__}")
+    if tensor.dtype not in _FEATURE_DTYPES:
+        raise TypeError(f"{name} must be float16, bfloat16, float32 or float64, got {tensor.dtype}")
+    _check_place(name, tensor, shape, device)
+
+
+def _check_place(name: str, tensor: Tensor, shape: tuple[int, ...], device: torch.device) -> None:
+    if tensor.shape != shape:
+        raise ValueError(f"{name} must be {shape} to go with features, got {tuple(tensor.shape)}")
+    if tensor.device != device:
+        raise ValueError(f"{name} must be on {device} as features are, got {tensor.device}")
+
+
+def _check_mask(mask: Tensor, shape: tuple[int, ...], device: torch.device) -> None:
+    if not isinstance(mask, Tensor):
+        raise TypeError(f"mask must be a tensor, got {type(mask).__name__}")
+    if mask.dtype != torch.bool:
+        raise TypeError(f"mask must be torch.bool, got {mask.dtype}")
+    _check_place("mask", mask, shape, device)
+    if device.type == "cpu" and not torch.compiler.is_compiling():
+        empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
+        if empty:
+            raise ValueError(f"mask must keep at least one source, but samples {empty} have none")
