@@ -1,0 +1,20 @@
+"""Procedural chairs in the ShapeNet-chair protocol, made from one integer each."""
+
+from rfwarp.data.chairs.dataset import ChairViews, ProceduralChairs, ViewSets, sample_view_sets
+from rfwarp.data.chairs.folder import ChairFolder, write_chair_folder
+from rfwarp.data.chairs.parameters import HELD_OUT_FIRST_SEED, ChairParameters
+from rfwarp.data.chairs.render import RENDERER_VERSION, render_chairs, render_views
+
+__all__ = [
+    "HELD_OUT_FIRST_SEED",
+    "RENDERER_VERSION",
+    "ChairFolder",
+    "ChairParameters",
+    "ChairViews",
+    "ProceduralChairs",
+    "ViewSets",
+    "render_chairs",
+    "render_views",
+    "sample_view_sets",
+    "write_chair_folder",
+]

@@ -1,0 +1,50 @@
+"""Where the camera stands, so that a chair fills the picture at every view of the protocol."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from rfwarp.data.chairs.geometry import Part
+from rfwarp.poses import Viewpoint
+
+Array = npt.NDArray[np.float64]
+
+FOCAL = 3.2
+"""Focal length over half the image size: a field of view of about 35 degrees."""
+
+FILL = 0.94
+"""The largest distance of a chair's hull from the image centre, over half the image size."""
+
+
+def camera_axes(views: Sequence[Viewpoint]) -> Array:
+    """(V, 3, 3) orthonormal rows: image right, image up, and from the object to the camera.
+
+    Convention: azimuth 0 stands in front of the chair (+x), a growing azimuth moves the camera
+    counter-clockwise as seen from above, elevation is measured from the horizon.
+    """
+    rows = []
+    for view in views:
+        a, e = math.radians(view.azimuth), math.radians(view.elevation)
+        ca, sa, ce, se = math.cos(a), math.sin(a), math.cos(e), math.sin(e)
+        rows.append(((-sa, ca, 0.0), (-ca * se, -sa * se, ce), (ca * ce, sa * ce, se)))
+    return np.array(rows)
+
+
+_ALL_AXES = camera_axes(list(Viewpoint.grid()))
+
+
+def fit(parts: Sequence[Part]) -> tuple[Array, float]:
+    """The point to look at (3,) and the camera's distance from it, metres.
+
+    The distance is the smallest at which every part's hull stays inside ``FILL`` at all 54 views:
+    a corner at (x, y, z) in camera axes projects to FOCAL * x / (distance - z).
+    """
+    corners = np.concatenate([part.corners() for part in parts])
+    centre = (corners.min(axis=0) + corners.max(axis=0)) / 2
+    local = (corners - centre) @ _ALL_AXES.transpose(0, 2, 1)
+    reach = np.abs(local[..., :2]).max(axis=-1)
+    return centre, float((FOCAL / FILL * reach + local[..., 2]).max())

@@ -1,0 +1,206 @@
+"""Seed -> chair: every choice that makes one chair differ from another.
+
+Only uniform doubles of PCG64 are drawn, in a fixed order, so a seed means the same chair on every
+platform and with every NumPy version.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from rfwarp.data.chairs.materials import Material, draw_fabric, draw_frame_material
+
+HELD_OUT_FIRST_SEED = 900_000
+"""Seeds below it are for training; seeds from it on are for evaluation only."""
+
+BackStyle = Literal["panel", "slats", "ladder", "splat", "spindles"]
+BaseStyle = Literal["legs", "pedestal", "star", "sled"]
+ArmStyle = Literal["none", "posts", "panels"]
+StretcherStyle = Literal["none", "h", "box"]
+
+T = TypeVar("T")
+
+
+class Dice:
+    """Random choices built from uniform doubles alone."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = np.random.Generator(np.random.PCG64(seed))
+
+    def uniform(self, low: float, high: float) -> float:
+        return low + (high - low) * float(self._generator.random())
+
+    def chance(self, probability: float) -> bool:
+        return float(self._generator.random()) < probability
+
+    def choose(self, weighted: dict[T, float]) -> T:
+        """One key, with probability proportional to its weight."""
+        mark = float(self._generator.random()) * sum(weighted.values())
+        for key, weight in weighted.items():
+            mark -= weight
+            if mark < 0:
+                return key
+        return key
+
+    def integer(self, low: int, high: int) -> int:
+        """One of low, ..., high (both included)."""
+        return low + int(float(self._generator.random()) * (high - low + 1))
+
+
+@dataclass(frozen=True)
+class Seat:
+    """Metres. ``roundness`` is the corner radius rule of :class:`.geometry.Part`."""
+
+    width: float
+    depth: float
+    height: float
+    thickness: float
+    roundness: float
+    cushion: float
+
+
+@dataclass(frozen=True)
+class Back:
+    """Metres; ``recline`` in degrees; ``count`` is the number of slats, rungs or spindles."""
+
+    style: BackStyle
+    height: float
+    recline: float
+    thickness: float
+    post: float
+    roundness: float
+    count: int
+    gap: float
+    top_rail: float
+
+
+@dataclass(frozen=True)
+class Base:
+    """Metres; ``splay`` in degrees; ``taper`` is the foot's thickness relative to the top's."""
+
+    style: BaseStyle
+    thickness: float
+    round: bool
+    taper: float
+    splay: float
+    stretcher: StretcherStyle
+    stretcher_height: float
+
+
+@dataclass(frozen=True)
+class Arms:
+    style: ArmStyle
+    height: float
+    thickness: float
+
+
+@dataclass(frozen=True)
+class ChairParameters:
+    """Everything about one chair; the same seed gives the same parameters everywhere."""
+
+    seat: Seat
+    back: Back
+    base: Base
+    arms: Arms
+    frame_material: Material
+    seat_material: Material
+    back_material: Material
+
+    @classmethod
+    def from_seed(cls, seed: int) -> ChairParameters:
+        """The chair of a seed.
+
+        Raises:
+            ValueError: if the seed is negative or not an integer.
+        """
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise ValueError(f"a chair seed must be an integer of at least 0, got {seed!r}")
+        dice = Dice(int(seed))
+        upholstered = dice.chance(0.3)
+        arms = _draw_arms(dice, upholstered)
+        boxed = arms.style == "panels"  # such arms close against straight edges only
+        seat = _draw_seat(dice, upholstered, boxed)
+        back = _draw_back(dice, upholstered, boxed)
+        base = _draw_base(dice, upholstered)
+        frame = draw_frame_material(dice)
+        fabric = draw_fabric(dice)
+        seat_matches = not upholstered and seat.cushion == 0 and dice.chance(0.35)
+        seat_material = frame if seat_matches else fabric
+        if back.style == "panel":
+            second = draw_fabric(dice)
+            back_material = dice.choose({"seat": 0.6, "own": 0.2, "frame": 0.2})
+            back_choice = {"seat": seat_material, "own": second, "frame": frame}[back_material]
+        else:
+            back_choice = frame if dice.chance(0.75) else draw_frame_material(dice)
+        return cls(seat, back, base, arms, frame, seat_material, back_choice)
+
+
+def _draw_seat(dice: Dice, upholstered: bool, boxed: bool) -> Seat:
+    width = dice.uniform(0.40, 0.54)
+    shape = dice.choose({"square": 0.5, "rounded": 0.32, "round": 0.18})
+    if boxed or (upholstered and shape == "round"):
+        shape = "square"
+    roundness = {
+        "square": 10.0,
+        "rounded": dice.uniform(1.06, 1.2),
+        "round": 1.0,
+    }[shape]
+    return Seat(
+        width=width + (0.06 if upholstered else 0.0),
+        depth=width * dice.uniform(0.88, 1.06),
+        height=dice.uniform(0.40, 0.50),
+        thickness=dice.uniform(0.08, 0.17) if upholstered else dice.uniform(0.025, 0.06),
+        roundness=roundness,
+        cushion=dice.uniform(0.035, 0.07) if dice.chance(0.3) else 0.0,
+    )
+
+
+def _draw_back(dice: Dice, upholstered: bool, boxed: bool) -> Back:
+    if upholstered:
+        style = dice.choose({"panel": 1.0})
+    else:
+        style = dice.choose(
+            {"panel": 0.27, "slats": 0.2, "ladder": 0.23, "splat": 0.14, "spindles": 0.16}
+        )
+    return Back(
+        style=style,  # type: ignore[arg-type]  # the keys above are the literal's values
+        height=dice.uniform(0.36, 0.62),
+        recline=dice.uniform(0.0, 14.0),
+        thickness=dice.uniform(0.07, 0.12) if upholstered else dice.uniform(0.025, 0.04),
+        post=dice.uniform(0.032, 0.05),
+        roundness=10.0
+        if boxed
+        else dice.choose({10.0: 0.5, dice.uniform(1.05, 1.18): 0.35, 1.0: 0.15}),
+        count=dice.integer(2, 5),
+        gap=0.0 if boxed else dice.uniform(0.0, 0.14),
+        top_rail=dice.uniform(0.05, 0.10),
+    )
+
+
+def _draw_base(dice: Dice, upholstered: bool) -> Base:
+    style = dice.choose({"legs": 0.76, "pedestal": 0.08, "star": 0.08, "sled": 0.08})
+    stretcher = dice.choose({"none": 0.5, "h": 0.25, "box": 0.25})
+    return Base(
+        style=style,  # type: ignore[arg-type]
+        thickness=dice.uniform(0.034, 0.055),
+        round=dice.chance(0.45),
+        taper=dice.choose({1.0: 0.4, dice.uniform(0.5, 0.8): 0.6}),
+        splay=dice.choose({0.0: 0.45, dice.uniform(3.0, 13.0): 0.55}),
+        stretcher="none" if upholstered else stretcher,  # type: ignore[arg-type]
+        stretcher_height=dice.uniform(0.25, 0.5),
+    )
+
+
+def _draw_arms(dice: Dice, upholstered: bool) -> Arms:
+    if upholstered:
+        style = dice.choose({"none": 0.35, "posts": 0.2, "panels": 0.45})
+    else:
+        style = dice.choose({"none": 0.66, "posts": 0.34})
+    return Arms(
+        style=style,  # type: ignore[arg-type]
+        height=dice.uniform(0.17, 0.25),
+        thickness=dice.uniform(0.07, 0.11) if style == "panels" else dice.uniform(0.032, 0.045),
+    )

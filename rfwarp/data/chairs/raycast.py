@@ -1,0 +1,347 @@
+"""Ray casting of convex parts, many pictures at once, on any torch device.
+
+Every (picture, part) pair is cast only inside the rectangle its hull projects to, so the work is a
+flat list of (ray, part) pairs without padding. Per-sample arithmetic is elementwise and exactly
+rounded: a picture does not depend on what else is rendered in the same call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rfwarp.data.chairs.camera import FOCAL, camera_axes, fit
+from rfwarp.data.chairs.geometry import Part
+from rfwarp.data.chairs.materials import pattern_mix
+from rfwarp.poses import Viewpoint
+
+Array = npt.NDArray[np.float64]
+
+_LIGHT = np.array([0.62, -0.42, 0.66]) / np.linalg.norm([0.62, -0.42, 0.66])
+_AMBIENT, _SKY, _KEY, _FILL = 0.56, 0.09, 0.38, 0.12
+_MISS = torch.iinfo(torch.int64).max
+
+
+@dataclass(frozen=True)
+class Model:
+    """A chair as arrays, one row per part; positions are relative to the point looked at.
+
+    Attributes:
+        corners: (P, 8, 3) hull corners, metres.
+        to_local: (P, 3, 4) world -> part coordinates (u, v, w).
+        shape: (P, 2) the cross-section's mean scale and its slope in w.
+        roundness: (P,).
+        to_texture: (P, 3, 3) part coordinates -> metres along, across and through the part.
+        shift: (P, 3) texture offset, metres, so that no two boards look alike.
+        look: (P, 8) pattern number, period, first and second colour.
+        distance: of the camera from the point looked at, metres.
+    """
+
+    corners: Array
+    to_local: Array
+    shape: Array
+    roundness: Array
+    to_texture: Array
+    shift: Array
+    look: Array
+    distance: float
+
+    @classmethod
+    def from_parts(cls, parts: Sequence[Part]) -> Model:
+        centre, distance = fit(parts)
+        to_local, to_texture = [], []
+        for part in parts:
+            linear = part.axes / part.half[:, None]
+            offset = -(linear * (part.centre - centre)).sum(axis=1)
+            to_local.append(np.concatenate([linear, offset[:, None]], axis=1))
+            order = np.argsort(-part.half, kind="stable")
+            to_texture.append(np.diag(part.half)[order])
+        ends = np.array([part.end_scale for part in parts])
+        wooden = np.array([part.material.pattern == 1 for part in parts])
+        index = np.arange(len(parts))[:, None] * np.array([0.731, 0.117, 0.071])
+        return cls(
+            corners=np.stack([part.corners() - centre for part in parts]),
+            to_local=np.stack(to_local),
+            shape=np.stack([(1 + ends) / 2, (ends - 1) / 2], axis=1),
+            roundness=np.array([part.roundness for part in parts]),
+            to_texture=np.stack(to_texture),
+            shift=np.where(wooden[:, None], index % 0.5, 0.0),
+            look=np.array(
+                [
+                    (p.material.pattern, p.material.scale, *p.material.first, *p.material.second)
+                    for p in parts
+                ]
+            ),
+            distance=distance,
+        )
+
+
+@dataclass(frozen=True)
+class _Jobs:
+    """One row per (picture, part) pair; float rows are stored column by column for gathering.
+
+    A ray through sample (i, j) has the direction d0 + i dx + j dy in the part's coordinates.
+    """
+
+    picture: Tensor  # (J,) int64
+    box: Tensor  # (J, 4) int64: first column, first row, width, height in samples
+    cast: Tensor  # (15, J) float32: origin, d0, dx, dy (3 each), scale, slope, roundness
+    shade: Tensor  # (29, J) float32: normal matrix (9), to_texture (9), shift (3), look (8)
+
+
+def _jobs(
+    models: Sequence[Model], views: Sequence[Sequence[Viewpoint]], samples: int
+) -> list[_Jobs]:
+    """One :class:`_Jobs` per model, built in float64; pictures are numbered through."""
+    jobs, first = [], 0
+    for model, seen in zip(models, views, strict=True):
+        axes = camera_axes(seen)  # (V, 3, 3)
+        count, parts = len(seen), len(model.corners)
+        local = np.einsum("vij,pcj->vpci", axes, model.corners)
+        image = FOCAL * local[..., :2] / (model.distance - local[..., 2:])
+        column = (image[..., 0] + 1) * samples / 2 - 0.5
+        row = (1 - image[..., 1]) * samples / 2 - 0.5
+        low = np.stack([np.floor(column.min(-1)), np.floor(row.min(-1))], -1)
+        high = np.stack([np.ceil(column.max(-1)), np.ceil(row.max(-1))], -1)
+        low, high = np.clip(low, 0, samples - 1), np.clip(high, 0, samples - 1)
+        box = np.concatenate([low, high - low + 1], -1).reshape(-1, 4)
+
+        linear = model.to_local[:, :, :3]
+        step = 2.0 / samples
+        right, up, back = axes[:, 0], axes[:, 1], axes[:, 2]
+        corner = -FOCAL * back + (step / 2 - 1) * right + (1 - step / 2) * up
+        rays = np.stack([corner, step * right, -step * up], 1)  # (V, 3 kinds, 3)
+        origin = np.einsum("pij,vj->vpi", linear, back * model.distance) + model.to_local[:, :, 3]
+        moved = np.einsum("pij,vkj->vpki", linear, rays).reshape(count, parts, 9)
+        per_part = np.concatenate([model.shape, model.roundness[:, None]], 1)
+        cast = np.concatenate([origin, moved, np.broadcast_to(per_part, (count, parts, 3))], -1)
+        shade = np.concatenate(
+            [
+                linear.reshape(parts, 9),
+                model.to_texture.reshape(parts, 9),
+                model.shift,
+                model.look,
+            ],
+            1,
+        )
+        jobs.append(
+            _Jobs(
+                torch.from_numpy(np.repeat(np.arange(first, first + count), parts)),
+                torch.from_numpy(box.astype(np.int64)),
+                torch.from_numpy(cast.reshape(-1, 15).T.astype(np.float32)),
+                torch.from_numpy(np.tile(shade, (count, 1)).T.astype(np.float32)),
+            )
+        )
+        first += count
+    return jobs
+
+
+def _inside(near: Tensor, far: Tensor, offset: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    """Cuts the interval [near, far] of t with the half-space offset + t slope <= 0."""
+    slope = slope + 0.0  # -0.0 would turn a miss into a hit
+    t = -offset / slope
+    entering = slope < 0
+    near = torch.where(entering, torch.maximum(near, t), near)
+    far = torch.where(entering, far, torch.minimum(far, t))
+    return near, far
+
+
+def _inside_cone(
+    near: Tensor, far: Tensor, o: Tensor, d: Tensor, scale: Tensor, slope: Tensor, rho: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Cuts with u^2 + v^2 <= (rho (scale + slope w))^2, the nappe where the scale is positive."""
+    s0, s1 = rho * (scale + slope * o[2]), rho * slope * d[2]
+    a = d[0] * d[0] + d[1] * d[1] - s1 * s1
+    b = o[0] * d[0] + o[1] * d[1] - s0 * s1
+    c = o[0] * o[0] + o[1] * o[1] - s0 * s0
+    discriminant = b * b - a * c
+    root = torch.sqrt(discriminant.clamp_min(0.0))
+    t1, t2 = (-b - root) / a, (-b + root) / a
+    first, last = torch.minimum(t1, t2), torch.maximum(t1, t2)
+    # A ray steeper than the cone (a < 0) leaves one nappe at `first` and enters the other at `last`.
+    steep, wrong_nappe = a < 0, s0 + first * s1 < 0
+    infinity = torch.full_like(near, torch.inf)
+    enter = torch.where(steep, torch.where(wrong_nappe, last, -infinity), first)
+    leave = torch.where(steep, torch.where(wrong_nappe, infinity, first), last)
+    missed = (discriminant < 0) & ~steep
+    near = torch.where(missed, infinity, torch.maximum(near, enter))
+    return near, torch.minimum(far, leave)
+
+
+def _cast(jobs: _Jobs, rows: Tensor, samples: int, pictures: int) -> Tensor:
+    """(pictures * samples^2,) int64: depth bits in the high half, job in the low half, or _MISS."""
+    device = rows.device
+    box = jobs.box[rows]
+    sizes = box[:, 2] * box[:, 3]
+    job = torch.repeat_interleave(rows, sizes)
+    start = torch.cumsum(sizes, 0) - sizes
+    local = torch.arange(len(job), device=device) - torch.repeat_interleave(start, sizes)
+    width = torch.repeat_interleave(box[:, 2], sizes)
+    row = torch.div(local, width, rounding_mode="floor")
+    column = local - row * width + torch.repeat_interleave(box[:, 0], sizes)
+    row += torch.repeat_interleave(box[:, 1], sizes)
+
+    o0, o1, o2, *ray, scale, slope, rho = jobs.cast.index_select(1, job)
+    x, y = column.float(), row.float()
+    d0, d1, d2 = (ray[i] + x * ray[3 + i] + y * ray[6 + i] for i in range(3))
+    s0, s1 = scale + slope * o2, slope * d2
+    near, far = torch.zeros_like(x), torch.full_like(x, torch.inf)
+    for offset, direction in (
+        (o0 - s0, d0 - s1),
+        (-o0 - s0, -d0 - s1),
+        (o1 - s0, d1 - s1),
+        (-o1 - s0, -d1 - s1),
+        (o2 - 1.0, d2),
+        (-o2 - 1.0, -d2),
+    ):
+        near, far = _inside(near, far, offset, direction)
+    kept = ((near < far) & (near > 0)).nonzero()[:, 0]
+    near, far, job = near[kept], far[kept], job[kept]
+    sample = (jobs.picture[job] * samples + row[kept]) * samples + column[kept]
+
+    curved = (rho[kept] < 1.4).nonzero()[:, 0]
+    chosen = kept[curved]
+    near[curved], far[curved] = _inside_cone(
+        near[curved],
+        far[curved],
+        torch.stack([o0[chosen], o1[chosen], o2[chosen]]),
+        torch.stack([d0[chosen], d1[chosen], d2[chosen]]),
+        scale[chosen],
+        slope[chosen],
+        rho[chosen],
+    )
+    hit = near < far
+    # Positive floats order like their bits, so one integer minimum finds the nearest part, and
+    # settles ties in the same way everywhere.
+    key = (near.view(torch.int32).long() << 32) | job
+    key = torch.where(hit, key, _MISS)
+    depth = torch.full((pictures * samples * samples,), _MISS, device=device)
+    return depth.scatter_reduce_(0, sample, key, "amin")
+
+
+def _shade(jobs: _Jobs, key: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+    """Indices (M,) of the samples that a part covers, and their colours (3, M)."""
+    index = (key != _MISS).nonzero()[:, 0]
+    key = key[index]
+    job = key & 0xFFFFFFFF
+    t = (key >> 32).int().view(torch.float32)
+    column, row = (index % samples).float(), ((index // samples) % samples).float()
+    cast = jobs.cast.index_select(1, job)
+    u, v, w = (
+        cast[i] + t * (cast[3 + i] + column * cast[6 + i] + row * cast[9 + i]) for i in range(3)
+    )
+    scale, slope, rho = cast[12], cast[13], cast[14]
+    s = scale + slope * w
+
+    shade = jobs.shade.index_select(1, job)
+    radius = torch.sqrt(u * u + v * v)
+    # The face that was hit is the constraint that holds with equality.
+    tightest, face = w.abs(), torch.full_like(job, 2)
+    for number, bound in ((0, u.abs() / s), (1, v.abs() / s), (3, radius / (rho * s))):
+        face = torch.where(bound > tightest, number, face)
+        tightest = torch.maximum(tightest, bound)
+    zero = torch.zeros_like(u)
+    local_normal = (
+        torch.where(face == 0, u.sign(), torch.where(face == 3, u / radius, zero)),
+        torch.where(face == 1, v.sign(), torch.where(face == 3, v / radius, zero)),
+        torch.where(face == 2, w.sign(), torch.where(face == 3, -rho * slope, -slope)),
+    )
+    normal = [sum(shade[3 * i + k] * local_normal[i] for i in range(3)) for k in range(3)]
+    length = torch.sqrt(normal[0] * normal[0] + normal[1] * normal[1] + normal[2] * normal[2])
+    facing = sum(float(_LIGHT[k]) * normal[k] for k in range(3)) / length
+    light = _AMBIENT + _SKY * normal[2] / length + _KEY * facing.clamp_min(0.0)
+    light = light - _FILL * facing.clamp_max(0.0)
+
+    position = torch.stack(
+        [
+            shade[9 + 3 * k] * u + shade[10 + 3 * k] * v + shade[11 + 3 * k] * w + shade[18 + k]
+            for k in range(3)
+        ]
+    )
+    mix = pattern_mix(shade[21], position, shade[22])
+    colour = torch.stack([shade[23 + c] * (1 - mix) + shade[26 + c] * mix for c in range(3)])
+    return index, (colour * light).clamp(0.0, 1.0)
+
+
+def render_models(
+    models: Sequence[Model],
+    views: Sequence[Sequence[Viewpoint]],
+    size: int,
+    *,
+    supersample: int,
+    device: torch.device,
+    pair_budget: int,
+) -> Tensor:
+    """Pictures of every model at its views, white where nothing is hit.
+
+    Args:
+        models: B chairs.
+        views: B lists of viewpoints.
+        size: height and width in pixels.
+        supersample: each pixel averages supersample^2 rays.
+        device: where to compute.
+        pair_budget: about how many (ray, part) pairs are held in memory at a time.
+
+    Returns:
+        (sum of the numbers of views, 3, size, size) uint8 on ``device``, model by model.
+    """
+    samples = size * supersample
+    total = sum(len(seen) for seen in views)
+    output = torch.empty(total, 3, size, size, dtype=torch.uint8, device=device)
+    per_model = _jobs(models, views, samples)
+    jobs = _Jobs(
+        torch.cat([j.picture for j in per_model]),
+        torch.cat([j.box for j in per_model]),
+        torch.cat([j.cast for j in per_model], 1),
+        torch.cat([j.shade for j in per_model], 1),
+    )
+    pairs = torch.zeros(total, dtype=torch.int64).index_add_(
+        0, jobs.picture, jobs.box[:, 2] * jobs.box[:, 3]
+    )
+    ends = torch.cumsum(torch.bincount(jobs.picture, minlength=total), 0).tolist()
+    return _render_chunks(jobs, pairs.tolist(), ends, output, size, supersample, pair_budget)
+
+
+def _render_chunks(
+    jobs: _Jobs,
+    pairs: list[int],
+    ends: list[int],
+    output: Tensor,
+    size: int,
+    supersample: int,
+    pair_budget: int,
+) -> Tensor:
+    """Fills ``output``, as many pictures at a time as the budget allows (at least one)."""
+    samples, device, total = size * supersample, output.device, len(pairs)
+    first = 0
+    while first < total:
+        last, work = first + 1, pairs[first]
+        while last < total and work + pairs[last] <= pair_budget:
+            work += pairs[last]
+            last += 1
+        chunk = slice(ends[first - 1] if first else 0, ends[last - 1])
+        part = _Jobs(
+            (jobs.picture[chunk] - first).to(device),
+            jobs.box[chunk].to(device),
+            jobs.cast[:, chunk].contiguous().to(device),
+            jobs.shade[:, chunk].contiguous().to(device),
+        )
+        rows = torch.arange(len(part.picture), device=device)
+        key = _cast(part, rows, samples, last - first)
+        index, colour = _shade(part, key, samples)
+        canvas = torch.ones(3, len(key), device=device)
+        canvas[:, index] = colour
+        grid = canvas.view(3, last - first, size, supersample, size, supersample)
+        mean = torch.zeros(3, last - first, size, size, device=device)
+        for i in range(supersample):
+            for j in range(supersample):
+                mean += grid[:, :, :, i, :, j]
+        mean /= supersample * supersample
+        output[first:last] = (mean * 255 + 0.5).to(torch.uint8).transpose(0, 1)
+        first = last
+    return output
