@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from rfwarp.data.chairs.geometry import Part
+from rfwarp.data.chairs.solids import Part
 from rfwarp.poses import Viewpoint
 
 Array = npt.NDArray[np.float64]

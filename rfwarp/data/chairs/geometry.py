@@ -1,88 +1,16 @@
 """Chair parameters -> solid parts.
 
-World axes, in metres: x to the chair's front, z up, y such that the frame is right-handed; the floor
-is z = 0. Every part is the same convex solid, a tapered box whose long edges may be rounded, which
-covers boards, rails, square and round legs, discs and cushions.
+World axes, in metres: x to the chair's front, z up, y such that the frame is right-handed. The
+floor is z = 0 and the seat's centre is on the z axis.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
 
 from rfwarp.data.chairs.materials import Material
-from rfwarp.data.chairs.parameters import ChairParameters
-
-Array = npt.NDArray[np.float64]
-
-SQUARE = 10.0
-ROUND = 1.0
-_Y = (0.0, 1.0, 0.0)
-_X = (1.0, 0.0, 0.0)
-
-
-@dataclass(frozen=True)
-class Part:
-    r"""A convex solid in its own coordinates :math:`(u, v, w) = A (p - c)`.
-
-    .. math::
-        |w| \le 1, \quad |u| \le s, \quad |v| \le s, \quad \sqrt{u^2 + v^2} \le \rho s, \quad
-        s(w) = 1 + (e - 1)(w + 1) / 2
-
-    Attributes:
-        centre: (3,) world position ``c``, metres.
-        axes: (3, 3) orthonormal rows, the directions of u, v and w.
-        half: (3,) half sizes, metres; ``A = diag(1 / half) axes``.
-        end_scale: ``e``, the cross-section at w = 1 relative to w = -1.
-        roundness: rho. 1 makes the cross-section an ellipse, 1.41 and more leaves it a rectangle.
-        material: what it is made of.
-    """
-
-    centre: Array
-    axes: Array
-    half: Array
-    end_scale: float
-    roundness: float
-    material: Material
-
-    def corners(self) -> Array:
-        """(8, 3) corners of the tapered box, world coordinates: a hull of the solid."""
-        points = [
-            (a * (self.end_scale if w > 0 else 1.0), b * (self.end_scale if w > 0 else 1.0), w)
-            for a in (-1, 1)
-            for b in (-1, 1)
-            for w in (-1, 1)
-        ]
-        return (np.array(points) * self.half) @ self.axes + self.centre
-
-
-Point = tuple[float, float, float]
-
-
-def beam(
-    start: Point,
-    end: Point,
-    width: float,
-    depth: float,
-    material: Material,
-    *,
-    side: Point = _Y,
-    end_scale: float = 1.0,
-    roundness: float = SQUARE,
-) -> Part:
-    """A part that runs from ``start`` to ``end``; ``width`` is measured along ``side``."""
-    a, b = np.array(start, dtype=np.float64), np.array(end, dtype=np.float64)
-    length = math.dist(start, end)
-    w = (b - a) / length
-    u = np.array(side, dtype=np.float64)
-    u = u - w * (u * w).sum()
-    u = u / math.sqrt((u * u).sum())
-    axes = np.stack([u, np.cross(w, u), w])
-    half = np.array([width, depth, length]) / 2
-    return Part((a + b) / 2, axes, half, end_scale, roundness, material)
+from rfwarp.data.chairs.parameters import ChairParameters, Seat
+from rfwarp.data.chairs.solids import ROUND, SQUARE, Part, Point, beam
 
 
 def chair_parts(chair: ChairParameters) -> list[Part]:
@@ -119,15 +47,22 @@ def _seat(chair: ChairParameters) -> list[Part]:
     return parts
 
 
+def _corner(seat: Seat) -> float:
+    """Where the seat's outline meets the diagonal of its rectangle, over the half size."""
+    return min(1.0, seat.roundness / math.sqrt(2))
+
+
 class _BackPlane:
     """Positions on the reclined plane of the back: across (y), and up from the seat."""
 
     def __init__(self, chair: ChairParameters) -> None:
-        angle = math.radians(chair.back.recline)
+        seat, back = chair.seat, chair.back
+        angle = math.radians(back.recline)
         self._up = (-math.sin(angle), math.cos(angle))
-        # A round seat is narrow at its rear: the back moves in to where it still meets wood.
-        inset = 0.06 if chair.seat.roundness == ROUND else 0.0
-        self._x = -chair.seat.depth / 2 + chair.back.thickness / 2 + inset
+        # A rounded seat is narrow at its rear: the back moves in to where its feet meet the seat.
+        foot = 0.32 if back.style == "panel" else _corner(seat)
+        edge = min(1.0, math.sqrt(seat.roundness**2 - foot**2))
+        self._x = -seat.depth / 2 * edge + back.thickness / 2
         self._z = chair.seat.height
 
     def at(self, across: float, up: float, out: float = 0.0) -> Point:
@@ -136,17 +71,16 @@ class _BackPlane:
         return (x, across, self._z + up * self._up[1] - out * self._up[0])
 
 
-def back_span(chair: ChairParameters) -> float:
+def _back_span(chair: ChairParameters) -> float:
     """Distance between the centres of the two back posts, metres."""
-    factor = {True: 0.72, False: 0.82 if chair.seat.roundness < 1.3 else 1.0}
-    return chair.seat.width * factor[chair.seat.roundness == ROUND] - chair.back.post
+    return chair.seat.width * _corner(chair.seat) - chair.back.post
 
 
 def _back(chair: ChairParameters) -> list[Part]:
     back, plane = chair.back, _BackPlane(chair)
     if back.style == "panel":
         return _panel_back(chair, plane)
-    half, wood, post = back_span(chair) / 2, chair.frame_material, back.post
+    half, wood, post = _back_span(chair) / 2, chair.frame_material, back.post
     roundness = ROUND if chair.base.round else SQUARE
     sink = -chair.seat.thickness * 0.8
     parts = [
@@ -248,9 +182,8 @@ def _base(chair: ChairParameters) -> list[Part]:
 def _legs(chair: ChairParameters) -> list[Part]:
     seat, base = chair.seat, chair.base
     top = seat.height - seat.thickness * 0.5
-    inset = {True: 0.66, False: 0.80 if seat.roundness < 1.3 else 1.0}[seat.roundness == ROUND]
-    x0 = seat.depth / 2 * inset - base.thickness / 2
-    y0 = seat.width / 2 * inset - base.thickness / 2
+    x0 = seat.depth / 2 * _corner(seat) - base.thickness / 2
+    y0 = seat.width / 2 * _corner(seat) - base.thickness / 2
     if base.splay > 0:
         x0, y0 = x0 - 0.015, y0 - 0.015
     reach = math.tan(math.radians(base.splay)) * top
@@ -323,8 +256,8 @@ def _star(chair: ChairParameters) -> list[Part]:
 def _sled(chair: ChairParameters) -> list[Part]:
     """Two closed side frames on runners."""
     seat, thick = chair.seat, chair.base.thickness * 0.85
-    inset = 0.66 if seat.roundness == ROUND else 0.80 if seat.roundness < 1.3 else 1.0
-    x0, y0 = seat.depth / 2 * inset - thick / 2, seat.width / 2 * inset - thick / 2
+    x0 = seat.depth / 2 * _corner(seat) - thick / 2
+    y0 = seat.width / 2 * _corner(seat) - thick / 2
     top = seat.height - seat.thickness * 0.5
     parts = []
     for sy in (-1, 1):
@@ -361,7 +294,7 @@ def _arms(chair: ChairParameters) -> list[Part]:
     # The arm runs from the back's plane to a post that stands on the seat.
     plane = _BackPlane(chair)
     height = seat.cushion + arms.height
-    y = back_span(chair) / 2 if chair.back.style != "panel" else seat.width * 0.46
+    y = _back_span(chair) / 2 if chair.back.style != "panel" else seat.width * 0.46
     if seat.roundness < 1.3:
         y = min(y, seat.width * 0.36)
     post_x = seat.depth * (0.12 if seat.roundness < 1.3 else 0.3)

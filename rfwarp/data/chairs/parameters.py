@@ -52,7 +52,7 @@ class Dice:
 
 @dataclass(frozen=True)
 class Seat:
-    """Metres. ``roundness`` is the corner radius rule of :class:`.geometry.Part`."""
+    """Metres. ``roundness`` is the corner radius rule of :class:`.solids.Part`."""
 
     width: float
     depth: float

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from rfwarp.data.chairs.camera import FOCAL, camera_axes, fit
-from rfwarp.data.chairs.geometry import Part
 from rfwarp.data.chairs.materials import pattern_mix
+from rfwarp.data.chairs.solids import Part
 from rfwarp.poses import Viewpoint
 
 Array = npt.NDArray[np.float64]
