@@ -1,14 +1,18 @@
 """The operators in plain PyTorch, with their gradients: the specification of every other backend.
 
-Shapes: features (N, K, C, H, W), flow (N, K, 2, H, W), logits (N, K, 1, H, W). P = H * W positions.
-Sampling is written as a weighted sum of rows of a table. A row holds the C features of one pixel,
-and one more row, the last, is zero: whatever must not contribute (outside of the image, not a
-number, an absent source) points there, so that no value of it is ever read. The transpose of such a
-sum is such a sum, too; gradients are therefore free of scatter-adds and deterministic everywhere.
+features are (N, K, C, H, W), flow (N, K, 2, H, W), logits (N, K, 1, H, W). Inside, the P = H * W
+positions come first, because one two-dimensional transpose of (N*K*C, P) is PyTorch's cheapest way
+to have the channels of a pixel side by side.
+
+Sampling is a weighted sum of rows of a table. A row holds the C features of one pixel of one source.
+One more row, the last, is zero: whatever must not contribute (outside of the image, not a number, an
+absent source) points there, so no value of it is ever read. The transpose of such a sum is such a
+sum too: the gradients need no scatter-add, and are deterministic on every device.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,7 +24,7 @@ _OUTSIDE = -2.0  # a coordinate both of whose neighbours lie outside of every im
 
 
 class Taps(NamedTuple):
-    """The four pixels around every sampled position. All are (N, K, P, 4)."""
+    """The four pixels around every sampled position. All are (P, N, K, 4)."""
 
     row: Tensor  # int64, into the table of features
     weight: Tensor
@@ -35,27 +39,22 @@ def compute_dtype(dtype: torch.dtype) -> torch.dtype:
 
 def _axis_taps(
     position: Tensor, size: int, padding_mode: str
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Index, whether it is inside, weight and slope of both neighbours of (...) positions."""
-    moving = torch.ones_like(position)
+) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Index, whether it is inside, weight and slope of the lower and of the upper neighbour."""
+    slope = torch.ones_like(position)
     if padding_mode == "border":
-        moving = ((position > 0) & (position < size - 1)).to(position.dtype)
+        slope = ((position > 0) & (position < size - 1)).to(position.dtype)
         position = position.clamp(0, size - 1)
     # Tested as floats, before the cast that huge values would not survive. NaN fails the test.
     reached = (position >= -1) & (position < size)
     position = position.masked_fill(~reached, _OUTSIDE)
     low = position.floor()
     fraction = position - low
-    index = torch.stack([low, low + 1], dim=-1).long()
-    inside = (index >= 0) & (index < size)
-    weight = torch.stack([1 - fraction, fraction], dim=-1)
-    slope = torch.stack([-moving, moving], dim=-1)
-    return index, inside, weight, slope
-
-
-def _outer(a: Tensor, b: Tensor) -> Tensor:
-    """(..., 2) and (..., 2) to (..., 4)."""
-    return (a[..., :, None] * b[..., None, :]).flatten(-2)
+    index = low.long()
+    return [
+        (index, (index >= 0) & (index < size), 1 - fraction, -slope),
+        (index + 1, (index >= -1) & (index < size - 1), fraction, slope),
+    ]
 
 
 def _taps(
@@ -71,27 +70,39 @@ def _taps(
         flow = flow + residual
     x = flow[:, :, 0] + torch.arange(width, dtype=flow.dtype, device=flow.device)
     y = flow[:, :, 1] + torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None]
-    x_index, x_inside, x_weight, x_slope = _axis_taps(x.flatten(2), width, padding_mode)
-    y_index, y_inside, y_weight, y_slope = _axis_taps(y.flatten(2), height, padding_mode)
-    pixel = (y_index[..., :, None] * width + x_index[..., None, :]).flatten(-2)
-    inside = (y_inside[..., :, None] & x_inside[..., None, :]).flatten(-2)
-    if mask is not None:
-        inside = inside & mask[:, :, None, None]
     images = k if shared else n * k
-    first = torch.arange(images, device=flow.device).view(-1, k, 1, 1) * (height * width)
-    return Taps(
-        row=torch.where(inside, first + pixel, images * height * width),
-        weight=_outer(y_weight, x_weight),
-        slope_x=_outer(y_weight, x_slope),
-        slope_y=_outer(y_slope, x_weight),
-    )
+    image = torch.arange(images, device=flow.device).view(images // k, k)
+    row, weight, slope_x, slope_y = [], [], [], []
+    for y_index, y_inside, y_weight, y_slope in _axis_taps(_rows(y), height, padding_mode):
+        for x_index, x_inside, x_weight, x_slope in _axis_taps(_rows(x), width, padding_mode):
+            inside = y_inside & x_inside if mask is None else y_inside & x_inside & mask
+            pixel = y_index * width + x_index
+            row.append(torch.where(inside, pixel * images + image, height * width * images))
+            weight.append(y_weight * x_weight)
+            slope_x.append(y_weight * x_slope)
+            slope_y.append(y_slope * x_weight)
+    return Taps(*(torch.stack(taps, dim=-1) for taps in (row, weight, slope_x, slope_y)))
+
+
+def _rows(images: Tensor) -> Tensor:
+    """(..., H, W) to contiguous (P, ...)."""
+    *batch, height, width = images.shape
+    planes = images.reshape(math.prod(batch), height * width)
+    return planes.t().contiguous().view(height * width, *batch)
+
+
+def _images(rows: Tensor, like: Tensor) -> Tensor:
+    """(P, ...) to the shape, type and memory format of like, (..., H, W)."""
+    planes = rows.reshape(rows.shape[0], rows[0].numel()).t().contiguous()
+    return torch.empty_like(like).copy_(planes.view(like.shape))
 
 
 def _table(features: Tensor, dtype: torch.dtype) -> Tensor:
-    """(N, K, C, H, W) features as (N * K * P + 1, C) rows, the last of them zero."""
+    """(N, K, C, H, W) features as (P * N * K + 1, C) rows, the last of them zero."""
     n, k, c, height, width = features.shape
-    table = features.new_empty(n * k * height * width + 1, c, dtype=dtype)
-    table[:-1].view(n, k, height, width, c).copy_(features.permute(0, 1, 3, 4, 2))
+    table = features.new_empty(height * width * n * k + 1, c, dtype=dtype)
+    planes = features.reshape(n * k * c, height * width)
+    table[:-1].view(height * width, n * k * c).copy_(planes.t())
     table[-1] = 0
     return table
 
@@ -99,60 +110,50 @@ def _table(features: Tensor, dtype: torch.dtype) -> Tensor:
 def _sum_rows(table: Tensor, row: Tensor, weight: Tensor) -> Tensor:
     """(R, C) table, (..., J) rows and weights: the (..., C) weighted sums over J."""
     taps = row.shape[-1]
+    bags = row.numel() // taps
     out = F.embedding_bag(
-        row.reshape(-1, taps), table, per_sample_weights=weight.reshape(-1, taps), mode="sum"
+        row.view(bags, taps), table, per_sample_weights=weight.view(bags, taps), mode="sum"
     )
     return out.view(*row.shape[:-1], table.shape[1])
 
 
 def _sum_rows_transposed(grad: Tensor, row: Tensor, weight: Tensor, rows: int) -> Tensor:
-    """The gradient of the table in ``_sum_rows``, (rows, C), with the sums over K and 4 as J.
-
-    Args:
-        grad: (N, P, C), gradient of the sums.
-        row, weight: (N, K, P, 4).
-    """
-    n, k, p, taps = row.shape
+    """(P, N, C) gradient of sums over (P, N, K, 4) rows and weights: the table's, (rows, C)."""
     row, order = row.flatten().sort(stable=True)
-    source = torch.arange(n * p, device=row.device).view(n, 1, p, 1).expand(n, k, p, taps).flatten()
-    starts = torch.searchsorted(row, torch.arange(rows, device=row.device))
+    bags = torch.arange(grad.shape[0] * grad.shape[1], device=row.device)
+    source = bags.view(*grad.shape[:2], 1, 1).expand_as(weight).flatten()
     return F.embedding_bag(
         source[order],
         grad.flatten(0, 1),
-        starts,
+        torch.searchsorted(row, torch.arange(rows, device=row.device)),
         per_sample_weights=weight.flatten()[order],
         mode="sum",
     )
 
 
-def _pixels_last(images: Tensor, dtype: torch.dtype) -> Tensor:
-    """(N, C, H, W) to contiguous (N, P, C)."""
-    return images.flatten(2).transpose(1, 2).to(dtype).contiguous()
-
-
-def _like(pixels: Tensor, images: Tensor) -> Tensor:
-    """(..., P, C) values with the (..., C, H, W) shape, type and memory format of images."""
-    values = pixels.transpose(-1, -2).unflatten(-1, images.shape[-2:])
-    return torch.empty_like(images).copy_(values)
-
-
-def _confidence(occlusion: Tensor, attention: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """m and softmax(a), both (N, K, P), zero for absent sources."""
-    m = occlusion.flatten(2).sigmoid()
-    attention = attention.flatten(2)
+def _confidence(
+    occlusion: Tensor, attention: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """m and softmax(a), both (P, N, K), zero for absent sources."""
+    m = _rows(occlusion[:, :, 0]).sigmoid()
+    attention = _rows(attention[:, :, 0])
     if mask is None:
-        return m, attention.softmax(1)
-    absent = ~mask[:, :, None]
+        return m, attention.softmax(-1)
     # The second fill is for a sample without any source, whose softmax is 0 / 0.
-    a = attention.masked_fill(absent, -torch.inf).softmax(1).masked_fill(absent, 0)
-    return m.masked_fill(absent, 0), a
+    a = attention.masked_fill(~mask, -torch.inf).softmax(-1).masked_fill(~mask, 0)
+    return m.masked_fill(~mask, 0), a
+
+
+def _per_pixel(rows: Tensor, like: Tensor) -> Tensor:
+    """(P, N) to (N, 1, H, W) with the H and W of like."""
+    return rows.t().reshape(rows.shape[1], 1, *like.shape[-2:])
 
 
 def warp(features: Tensor, flow: Tensor, padding_mode: str) -> Tensor:
     """``rfwarp::warp``: (N, C, H, W) features at every pixel plus its (N, 2, H, W) flow."""
     taps = _taps(flow[:, None], None, None, padding_mode, shared=False)
     table = _table(features[:, None], compute_dtype(features.dtype))
-    return _like(_sum_rows(table, taps.row, taps.weight)[:, 0], features)
+    return _images(_sum_rows(table, taps.row, taps.weight), features)
 
 
 def warp_backward(
@@ -165,13 +166,12 @@ def warp_backward(
     """``rfwarp::warp_backward``: gradients of features and flow."""
     dtype = compute_dtype(features.dtype)
     taps = _taps(flow[:, None], None, None, padding_mode, shared=False)
-    grad = _pixels_last(grad_out, dtype)
+    grad = _rows(grad_out.to(dtype))
     grad_features, grad_flow = features.new_empty(0), flow.new_empty(0)
     if output_mask[0]:
-        grad_features = _grad_features(grad, features[:, None], taps, taps.weight)[:, 0]
+        grad_features = _grad_features(grad, features, taps.row, taps.weight)
     if output_mask[1]:
-        table = _table(features[:, None], dtype)
-        grad_flow = _grad_flow(grad, table, taps, flow[:, None])[:, 0]
+        grad_flow = _images(_grad_position(grad, _table(features[:, None], dtype), taps), flow)
     return grad_features, grad_flow
 
 
@@ -186,18 +186,14 @@ def warp_fuse(
     padding_mode: str,
 ) -> Tensor:
     """``rfwarp::warp_fuse``: sum_k softmax_k(a) (W(f, w + r) (1 - m) + f_t m)."""
-    dtype = compute_dtype(features.dtype)
     shared = features.stride(0) == 0 and features.shape[0] > 0
+    table = _table(features[:1] if shared else features, compute_dtype(features.dtype))
     taps = _taps(flow, residual, mask, padding_mode, shared)
     m, a = _confidence(occlusion, attention, mask)
     weight = taps.weight * (a * (1 - m))[..., None]
-    out = _sum_rows(
-        _table(features[:1] if shared else features, dtype),
-        taps.row.transpose(1, 2).flatten(2),
-        weight.transpose(1, 2).flatten(2),
-    )
-    out += (a * m).sum(1)[..., None] * target.flatten(2).transpose(1, 2)
-    return _like(out, target)
+    out = _images(_sum_rows(table, taps.row.flatten(2), weight.flatten(2)), target.to(table.dtype))
+    out += _per_pixel((a * m).sum(-1), target) * target
+    return torch.empty_like(target).copy_(out)
 
 
 def warp_fuse_backward(
@@ -216,48 +212,50 @@ def warp_fuse_backward(
 
     The gradient of the residual is that of the flow.
     """
-    dtype = compute_dtype(features.dtype)
     wants_features, wants_flow, wants_occlusion, wants_attention, wants_target = output_mask
+    grad_features, grad_flow, grad_occlusion, grad_attention, grad_target = (
+        x.new_empty(0) for x in (features, flow, occlusion, attention, target)
+    )
     taps = _taps(flow, residual, mask, padding_mode, shared=False)
     m, a = _confidence(occlusion, attention, mask)
     visible = a * (1 - m)
-    grad = _pixels_last(grad_out, dtype)
-    grads = [x.new_empty(0) for x in (features, flow, occlusion, attention, target)]
-
+    grad_out = grad_out.to(m.dtype)
+    grad = _rows(grad_out)
     if wants_features:
         weight = taps.weight * visible[..., None]
-        grads[0] = _grad_features(grad, features, taps, weight)
+        grad_features = _grad_features(grad, features, taps.row, weight)
     if wants_target:
-        grads[4] = _like(grad * (a * m).sum(1)[..., None], target)
-    if not (wants_flow or wants_occlusion or wants_attention):
-        return tuple(grads)
-    table = _table(features, dtype)
+        by_target = grad_out * _per_pixel((a * m).sum(-1), target)
+        grad_target = torch.empty_like(target).copy_(by_target)
+    if wants_flow or wants_occlusion or wants_attention:
+        table = _table(features, m.dtype)
     if wants_flow:
-        grads[1] = _grad_flow(grad, table, taps, flow) * visible.view_as(occlusion)
+        by_position = _grad_position(grad, table, taps) * visible[..., None]
+        grad_flow = _images(by_position, flow)
     if wants_occlusion or wants_attention:
-        by_target = (grad * target.flatten(2).transpose(1, 2)).sum(-1)[:, None]
-        by_sample = _dot(_sum_rows(table, taps.row, taps.weight), grad)
-        value = by_sample * (1 - m) + by_target * m
+        sample = _dot(_sum_rows(table, taps.row, taps.weight), grad)
+        own = _rows((grad_out * target).sum(1))[..., None]
+        value = sample * (1 - m) + own * m
         if wants_occlusion:
-            grads[2] = (a * (by_target - by_sample) * m * (1 - m)).view_as(occlusion)
+            grad_occlusion = _images(a * (own - sample) * m * (1 - m), occlusion)
         if wants_attention:
-            grads[3] = (a * (value - (a * value).sum(1, keepdim=True))).view_as(attention)
-    return tuple(grads)
+            mean = (a * value).sum(-1, keepdim=True)
+            grad_attention = _images(a * (value - mean), attention)
+    return grad_features, grad_flow, grad_occlusion, grad_attention, grad_target
+
+
+def _grad_features(grad: Tensor, features: Tensor, row: Tensor, weight: Tensor) -> Tensor:
+    rows = weight.shape[0] * weight.shape[1] * weight.shape[2]
+    out = _sum_rows_transposed(grad, row, weight, rows + 1)[:-1]
+    return _images(out.view(weight.shape[0], rows // weight.shape[0], -1), features)
+
+
+def _grad_position(grad: Tensor, table: Tensor, taps: Taps) -> Tensor:
+    """(P, N, K, 2): how the sampled values, each times its gradient, change with x and y."""
+    slopes = (taps.slope_x, taps.slope_y)
+    return torch.stack([_dot(_sum_rows(table, taps.row, s), grad) for s in slopes], dim=-1)
 
 
 def _dot(samples: Tensor, grad: Tensor) -> Tensor:
-    """(N, K, P, C), which is overwritten, and (N, P, C) to (N, K, P)."""
-    return samples.mul_(grad[:, None]).sum(-1)
-
-
-def _grad_features(grad: Tensor, features: Tensor, taps: Taps, weight: Tensor) -> Tensor:
-    n, k, _, height, width = features.shape
-    rows = n * k * height * width + 1
-    out = _sum_rows_transposed(grad, taps.row, weight, rows)[:-1]
-    return _like(out.view(n, k, height * width, -1), features)
-
-
-def _grad_flow(grad: Tensor, table: Tensor, taps: Taps, flow: Tensor) -> Tensor:
-    slopes = (taps.slope_x, taps.slope_y)
-    by_axis = [_dot(_sum_rows(table, taps.row, slope), grad) for slope in slopes]
-    return torch.stack(by_axis, dim=2).view_as(flow)
+    """(P, N, K, C), which is overwritten, and (P, N, C) to (P, N, K)."""
+    return samples.mul_(grad[:, :, None]).sum(-1)
