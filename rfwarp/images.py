@@ -1,0 +1,189 @@
+"""Pictures and poses as people have them, to and from the tensors that the networks take."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor"
+
+MAX_PIXELS = 64_000_000  # larger files are refused before they are decoded
+
+
+@runtime_checkable
+class Pose(Protocol):
+    """What the objects of :mod:`rfwarp.poses` can do."""
+
+    def encode(self, height: int, width: int) -> Tensor:
+        """The pose as a float32 map (c_p, height, width)."""
+        ...
+
+
+PoseLike: TypeAlias = "Pose | np.ndarray[Any, Any] | Tensor"
+
+
+def open_image(path: str | os.PathLike[str]) -> Image.Image:
+    """Read a picture completely.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not an image, is truncated, or has more than ``MAX_PIXELS`` pixels.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no image file at {path}")
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(
+                    f"{path} has {image.width} x {image.height} pixels, more than the "
+                    f"{MAX_PIXELS:,} that are read"
+                )
+            image.load()
+            return image
+    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} cannot be read as an image: {error}") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """8-bit RGB, EXIF rotation applied, transparency laid over white.
+
+    Raises:
+        ValueError: for modes with more than 8 bits per channel, which PIL would clip.
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"images must have 8 bits per channel, got PIL mode {image.mode!r}")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def array_to_pil(name: str, array: np.ndarray[Any, Any]) -> Image.Image:
+    """An (H, W, 3) RGB array, uint8 or floating point in [0, 1], as a picture.
+
+    Raises:
+        TypeError, ValueError: for another dtype, shape or range, or non-finite values.
+    """
+    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        raise ValueError(f"{name} must be an RGB array (H, W, 3), got {array.shape}")
+    if array.dtype != np.uint8:
+        if not np.issubdtype(array.dtype, np.floating):
+            raise TypeError(f"{name} must be uint8 or floating point, got {array.dtype}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} has non-finite values")
+        low, high = float(array.min()), float(array.max())
+        if low < 0 or high > 1:
+            raise ValueError(
+                f"{name}: floating-point images must lie in [0, 1], got [{low:g}, {high:g}]"
+            )
+        array = np.rint(array.astype(np.float64) * 255).astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def load_image(name: str, image: ImageLike) -> Image.Image:
+    """Whatever was given as a picture; ``name`` is what error messages call it."""
+    if isinstance(image, str | os.PathLike):
+        return to_rgb(open_image(image))
+    if isinstance(image, Image.Image):
+        return to_rgb(image)
+    if isinstance(image, Tensor):
+        if image.ndim != 3 or image.shape[0] != 3:
+            raise ValueError(f"{name} must be an RGB tensor (3, H, W), got {tuple(image.shape)}")
+        image = image.detach().cpu()
+        wide = image.float() if image.dtype in (torch.bfloat16, torch.float16) else image
+        return array_to_pil(name, wide.permute(1, 2, 0).numpy())
+    if isinstance(image, np.ndarray):
+        return array_to_pil(name, image)
+    raise TypeError(
+        f"{name} must be a path, a PIL image, an RGB array or an RGB tensor, "
+        f"got {type(image).__name__}"
+    )
+
+
+def load_images(images: Sequence[ImageLike], size: int | tuple[int, int] | None) -> Tensor:
+    """K pictures as (K, 3, H, W) float32 in [-1, 1].
+
+    Args:
+        size: (height, width) or side to resize to, with PIL's antialiasing Lanczos filter; None
+            leaves the pictures as they are.
+
+    Raises:
+        TypeError, ValueError: see :func:`load_image`; also if the sizes differ and no ``size`` is
+            given, or if resizing would change the shape of a picture by more than a pixel.
+    """
+    pictures = [load_image(f"images[{k}]", image) for k, image in enumerate(images)]
+    if size is not None:
+        pictures = [_resize(f"images[{k}]", picture, size) for k, picture in enumerate(pictures)]
+    elif len({picture.size for picture in pictures}) > 1:
+        sizes = ", ".join(f"{p.height} x {p.width}" for p in pictures)
+        raise ValueError(f"images must have one size, got {sizes}; pass size= to resize them")
+    return torch.stack([to_tensor(picture) for picture in pictures])
+
+
+def _resize(name: str, image: Image.Image, size: int | tuple[int, int]) -> Image.Image:
+    height, width = (size, size) if isinstance(size, int) else size
+    if height < 1 or width < 1:
+        raise ValueError(f"size must be positive, got {size}")
+    if (image.height, image.width) == (height, width):
+        return image
+    if abs(image.width * height - image.height * width) > max(image.width, image.height):
+        raise ValueError(
+            f"{name} is {image.height} x {image.width} (H x W) and would be distorted at "
+            f"{height} x {width}: crop or pad it to that shape first"
+        )
+    return image.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """An RGB picture as (3, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1
+
+
+def to_uint8(image: Tensor) -> Tensor:
+    """Images in [-1, 1] of any shape to uint8, rounded; values outside are clipped."""
+    return ((image.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """An image (3, H, W) in [-1, 1] as a picture."""
+    return Image.fromarray(to_uint8(image.detach()).permute(1, 2, 0).cpu().numpy())
+
+
+def encode_pose(name: str, pose: PoseLike, channels: int, height: int, width: int) -> Tensor:
+    """A pose as a float32 map (channels, height, width).
+
+    Args:
+        name: what error messages call it.
+        pose: a pose object, a map (c_p, height, width), or a vector (c_p,), which is tiled.
+
+    Raises:
+        TypeError, ValueError: if it is none of these, does not fit, or has non-finite values.
+    """
+    if isinstance(pose, Pose):
+        encoded = pose.encode(height, width)
+    elif isinstance(pose, np.ndarray | Tensor):
+        encoded = torch.as_tensor(pose).detach().cpu().float()
+        if encoded.ndim == 1:
+            encoded = encoded[:, None, None].expand(-1, height, width)
+    else:
+        raise TypeError(
+            f"{name} must be a pose of rfwarp.poses, an array or a tensor, "
+            f"got {type(pose).__name__}"
+        )
+    if tuple(encoded.shape) != (channels, height, width):
+        raise ValueError(
+            f"{name} must be a map {(channels, height, width)} or a vector ({channels},), "
+            f"got {tuple(encoded.shape)}"
+        )
+    if not bool(torch.isfinite(encoded).all()):
+        raise ValueError(f"{name} has non-finite values")
+    return encoded

@@ -1,0 +1,108 @@
+"""The residual blocks that all three sub-networks are stacked from (Tables 5-7).
+
+They are the BigGAN blocks with LeakyReLU: ``ResBlockD`` halves the resolution, ``ResBlockU`` doubles
+it, ``ResBlock`` keeps it. All map (N, in_channels, H, W) to (N, out_channels, H', W').
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NORMS = ("none", "instance")
+
+
+def make_norm(norm: str, channels: int) -> nn.Module:
+    """The normalisation layer called ``norm``, one of :data:`NORMS`."""
+    if norm == "instance":
+        return nn.InstanceNorm2d(channels, affine=True)
+    return nn.Identity()
+
+
+class ResBlockD(nn.Module):
+    """``avgpool2(conv3(act(conv3(act(x))))) + avgpool2(conv1(x))``; H and W must be even.
+
+    ``first`` drops the leading norm and activation, for the block that reads an image or a pose.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        norm: str = "none",
+        negative_slope: float = 0.1,
+        first: bool = False,
+    ) -> None:
+        super().__init__()
+        self.first = first
+        self.norm1 = nn.Identity() if first else make_norm(norm, in_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.norm2 = make_norm(norm, out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.shortcut = nn.Conv2d(in_channels, out_channels, 1)
+        self.act = nn.LeakyReLU(negative_slope)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x if self.first else self.act(self.norm1(x))
+        h = self.conv2(self.act(self.norm2(self.conv1(h))))
+        # A 1x1 convolution commutes with pooling, so the shortcut pools first: a quarter of the work.
+        return F.avg_pool2d(h, 2) + self.shortcut(F.avg_pool2d(x, 2))
+
+
+class ResBlockU(nn.Module):
+    """``conv3(act(norm(conv3(up2(act(norm(x))))))) + up2(conv1(x))`` with nearest upsampling."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        norm: str = "instance",
+        negative_slope: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.norm1 = make_norm(norm, in_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.norm2 = make_norm(norm, out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.shortcut = nn.Conv2d(in_channels, out_channels, 1)
+        self.act = nn.LeakyReLU(negative_slope)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.interpolate(self.act(self.norm1(x)), scale_factor=2.0, mode="nearest")
+        h = self.conv2(self.act(self.norm2(self.conv1(h))))
+        return h + F.interpolate(self.shortcut(x), scale_factor=2.0, mode="nearest")
+
+
+class ResBlock(nn.Module):
+    """``conv3(act(norm(conv3(act(norm(x)))))) + x``: channels and resolution stay."""
+
+    def __init__(
+        self, channels: int, *, norm: str = "instance", negative_slope: float = 0.1
+    ) -> None:
+        super().__init__()
+        self.norm1 = make_norm(norm, channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm2 = make_norm(norm, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.act = nn.LeakyReLU(negative_slope)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(self.act(self.norm1(x)))
+        return x + self.conv2(self.act(self.norm2(h)))
+
+
+class FullPrecisionConv2d(nn.Conv2d):
+    """A convolution that computes and answers in float32 (float64 for double), whatever it is given.
+
+    Flows and confidences come out of these: in half precision a flow of a few hundred pixels would
+    be off by half a pixel, under autocast too.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        dtype = torch.promote_types(input.dtype, torch.float32)
+        with torch.autocast(input.device.type, enabled=False):
+            bias = None if self.bias is None else self.bias.to(dtype)
+            return self._conv_forward(input.to(dtype), self.weight.to(dtype), bias)

@@ -1,0 +1,93 @@
+"""The generator's configuration: every choice that the weights depend on, flat and JSON-able."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from rfwarp.nn.blocks import NORMS
+
+PADDING_MODES = ("zeros", "border")
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Fields of :class:`rfwarp.nn.Generator`.
+
+    Attributes:
+        pose_channels: c_p: 18 body joints, 21 viewpoints, 6 camera motion, 3 face landmarks.
+        pose_kind: the kind of :mod:`rfwarp.poses` object that the weights were trained with; None
+            accepts any.
+        image_size: side in pixels that the weights were trained at and pictures are resized to;
+            None leaves pictures as they are.
+        width: scales all channel counts of Tables 5-7 (rounded to multiples of 8).
+        encoder_norm: normalisation in ResBlockD, "none" or "instance".
+        decoder_norm: normalisation in ResBlock and ResBlockU, "instance" (paper) or "none".
+        negative_slope: of every LeakyReLU.
+        padding_mode: what the warp reads outside a source, "zeros" or "border".
+        residual_flow, attention, occlusion: False switches the part off (ablations of Table 4;
+            the paper's baseline has none of them).
+    """
+
+    pose_channels: int
+    pose_kind: str | None = None
+    image_size: int | None = None
+    width: float = 1.0
+    encoder_norm: str = "none"
+    decoder_norm: str = "instance"
+    negative_slope: float = 0.1
+    padding_mode: str = "zeros"
+    residual_flow: bool = True
+    attention: bool = True
+    occlusion: bool = True
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("pose_channels", 1, 4096), ("image_size", 1, 65536)):
+            value = getattr(self, name)
+            if value is None and name == "image_size":
+                continue
+            if type(value) is not int or not low <= value <= high:
+                raise ValueError(f"{name} must be an integer in {low}..{high}, got {value!r}")
+        for name, low, high in (("width", 1 / 64, 16.0), ("negative_slope", 0.0, 1.0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(f"{name} must be a number, got {value!r}")
+            if not low <= value <= high:
+                raise ValueError(f"{name} must lie in [{low:g}, {high:g}], got {value!r}")
+        choices = {
+            "encoder_norm": NORMS,
+            "decoder_norm": NORMS,
+            "padding_mode": PADDING_MODES,
+            "residual_flow": (True, False),
+            "attention": (True, False),
+            "occlusion": (True, False),
+        }
+        for name, allowed in choices.items():
+            value = getattr(self, name)
+            if type(value) is not type(allowed[0]) or value not in allowed:
+                raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
+        if self.pose_kind is not None and not isinstance(self.pose_kind, str):
+            raise ValueError(f"pose_kind must be a string or None, got {self.pose_kind!r}")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> GeneratorConfig:
+        """Strict: an unknown or a missing field is an error that lists what there is."""
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(
+                f"unknown config field {', '.join(map(repr, unknown))}; "
+                f"the fields are {', '.join(known)}"
+            )
+        if "pose_channels" not in values:
+            raise ValueError("config field 'pose_channels' is missing")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON-able values."""
+        return asdict(self)
+
+    def channels(self, *full: int) -> tuple[int, ...]:
+        """The paper's channel counts scaled by ``width``."""
+        return tuple(max(8, round(c * self.width / 8) * 8) for c in full)

@@ -1,0 +1,67 @@
+"""Residual-fusing block (Fig. 2, Eq. 3-6): correct each source's flow, then fuse all sources."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rfwarp.nn.blocks import FullPrecisionConv2d
+from rfwarp.ops import warp, warp_fuse
+
+
+class ResFusingBlock(nn.Module):
+    """Fuses K warped source features into the target feature of the same level.
+
+    Args:
+        channels: C of the features and of the target feature.
+        residual_flow: False leaves the initial flow as it is (ablation of Table 4).
+        padding_mode: what the warp reads outside a source, "zeros" or "border".
+    """
+
+    def __init__(
+        self, channels: int, *, residual_flow: bool = True, padding_mode: str = "zeros"
+    ) -> None:
+        super().__init__()
+        self.padding_mode = padding_mode
+        # R of Eq. 4, shared by all sources. Zero, so that training starts from the initial flow.
+        self.residual = (
+            FullPrecisionConv2d(2 * channels, 2, 3, padding=1) if residual_flow else None
+        )
+        if self.residual is not None:
+            nn.init.zeros_(self.residual.weight)
+            assert self.residual.bias is not None
+            nn.init.zeros_(self.residual.bias)
+
+    def predict_residual(self, target: Tensor, features: Tensor, flow: Tensor) -> Tensor | None:
+        """Eq. 3 and 4: the flow correction (N, K, 2, H, W) in pixels; None without residual flow."""
+        if self.residual is None:
+            return None
+        n, k = flow.shape[:2]
+        warped = warp(features.flatten(0, 1), flow.flatten(0, 1), self.padding_mode)
+        targets = target[:, None].expand(-1, k, -1, -1, -1).flatten(0, 1)
+        residual: Tensor = self.residual(torch.cat([targets, warped], dim=1))
+        return residual.unflatten(0, (n, k))
+
+    def forward(
+        self,
+        target: Tensor,
+        features: Tensor,
+        flow: Tensor,
+        occlusion: Tensor,
+        attention: Tensor,
+        mask: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The fused feature of Eq. 6 before D^i, and the residual flow.
+
+        Args:
+            target: f_t of the previous level, (N, C, H, W).
+            features: unwarped source features, (N, K, C, H, W).
+            flow: initial flow, (N, K, 2, H, W), pixels of this level.
+            occlusion, attention: logits, (N, K, 1, H, W).
+            mask: (N, K) bool, False for a missing source.
+        """
+        residual = self.predict_residual(target, features, flow)
+        fused = warp_fuse(
+            features, flow, residual, occlusion, attention, target, mask, self.padding_mode
+        )
+        return fused, residual

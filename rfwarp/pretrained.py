@@ -1,0 +1,177 @@
+"""Finding, reading and writing trained models: ``config.json`` + ``model.safetensors``."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"
+CARD_NAME = "README.md"
+BUNDLED = Path(__file__).parent / "weights"
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def list_models() -> list[str]:
+    """Names of the models that come with the package, for ``Generator.from_pretrained``."""
+    return sorted(path.parent.name for path in BUNDLED.glob(f"*/{CONFIG_NAME}"))
+
+
+def resolve(
+    name: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+    force_download: bool = False,
+) -> Path:
+    """The local folder of a model: bundled name, folder, or Hub id ``owner/name``, in this order.
+
+    Raises:
+        FileNotFoundError: if it is none of these, or the Hub does not deliver it.
+    """
+    if str(name) in list_models():
+        return BUNDLED / str(name)
+    if Path(name).is_dir():
+        return Path(name)
+    if not isinstance(name, str) or not _HUB_ID.fullmatch(name):
+        raise FileNotFoundError(
+            f"no model {str(name)!r}: it is no folder, no Hub id 'owner/name', and none of the "
+            f"bundled models ({', '.join(list_models()) or 'there are none'})"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        folder = snapshot_download(
+            name,
+            revision=revision,
+            cache_dir=cache_dir,
+            token=token,
+            local_files_only=local_files_only,
+            force_download=force_download,
+            allow_patterns=[CONFIG_NAME, WEIGHTS_NAME],
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise FileNotFoundError(
+            f"no folder {name!r} here, and the Hugging Face Hub did not deliver that model: {error}"
+        ) from error
+    return Path(folder)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The fields of ``config.json``.
+
+    Raises:
+        FileNotFoundError: if it is missing.
+        ValueError: if it is no JSON object.
+    """
+    path = folder / CONFIG_NAME
+    if not path.is_file():
+        raise FileNotFoundError(f"no {CONFIG_NAME} in {folder}")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} must hold a JSON object, got {type(config).__name__}")
+    return config
+
+
+def load_weights(
+    model: nn.Module,
+    folder: Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Fill ``model`` (it may be on the meta device) from ``model.safetensors``, strictly.
+
+    Args:
+        device, dtype: of the loaded weights; a dtype of None keeps the file's.
+
+    Raises:
+        FileNotFoundError: if the file is missing.
+        ValueError: if it is damaged, if a tensor is missing, unexpected, of a wrong shape or not
+            floating point, or if ``dtype`` is not floating point.
+    """
+    if dtype is not None and not dtype.is_floating_point:
+        raise ValueError(f"dtype must be floating point, got {dtype}")
+    path = folder / WEIGHTS_NAME
+    if not path.is_file():
+        raise FileNotFoundError(f"no {WEIGHTS_NAME} in {folder}")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            # Copied: the tensors of an open file are views of it, and files get replaced.
+            state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
+    _check_state(path, model.state_dict(), state)
+    state = {name: tensor.to(device=device, dtype=dtype) for name, tensor in state.items()}
+    model.load_state_dict(state, strict=True, assign=True)
+
+
+def _check_state(path: Path, expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+    problems = [f"missing {name}" for name in expected if name not in given]
+    problems += [f"unexpected {name}" for name in given if name not in expected]
+    for name in expected.keys() & given.keys():
+        want, have = tuple(expected[name].shape), tuple(given[name].shape)
+        if want != have:
+            problems.append(f"{name} has shape {have}, the config needs {want}")
+        if not given[name].is_floating_point():
+            problems.append(f"{name} is {given[name].dtype}, not floating point")
+    if problems:
+        shown = "; ".join(sorted(problems)[:8])
+        more = f"; and {len(problems) - 8} more" if len(problems) > 8 else ""
+        raise ValueError(f"{path} does not fit the model: {shown}{more}")
+
+
+def save(
+    folder: str | os.PathLike[str],
+    config: Mapping[str, Any],
+    state: Mapping[str, Tensor],
+    card: str | None = None,
+) -> Path:
+    """Write a model folder; every file is replaced atomically. Returns the folder."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} exists and is not a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    text = json.dumps(dict(config), indent=2) + "\n"
+    card = _plain_card(text) if card is None else card
+    write_atomically(
+        folder / WEIGHTS_NAME, lambda path: save_file(tensors, path, metadata={"format": "pt"})
+    )
+    write_atomically(folder / CARD_NAME, lambda path: path.write_text(card, encoding="utf-8"))
+    write_atomically(folder / CONFIG_NAME, lambda path: path.write_text(text, encoding="utf-8"))
+    return folder
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, then rename it: all or nothing."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _plain_card(config: str) -> str:
+    return (
+        "---\nlibrary_name: rfwarp\n---\n# An rfwarp generator\n\n"
+        "Data, training and results: not recorded by whoever saved this model.\n\n"
+        f"```json\n{config}```\n"
+    )

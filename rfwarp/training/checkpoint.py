@@ -1,0 +1,31 @@
+"""One file that holds a run; written atomically, read without unpickling code."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rfwarp.pretrained import write_atomically
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Tensors, numbers, strings and containers of them; all or nothing."""
+    write_atomically(path, lambda temporary: torch.save(state, temporary))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """What :func:`save_checkpoint` wrote, on the CPU.
+
+    Raises:
+        ValueError: if the file is damaged or holds anything but plain data.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise ValueError(f"{path} is damaged or no checkpoint: {error}") from error
+    if not isinstance(state, dict) or "step" not in state:
+        raise ValueError(f"{path} is no rfwarp checkpoint")
+    return state

@@ -1,0 +1,73 @@
+"""Feature sets: what the flow and perceptual losses compare images by.
+
+The paper compares VGG-19 activations. Their weights cannot be had everywhere, so a feature set is
+chosen by name and never replaced silently. ``oriented-pyramid`` is computed, not learned.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class OrientedPyramid(nn.Module):
+    """Colour and Gaussian derivatives of an image on an octave pyramid. Nothing to download.
+
+    It knows edges, bars and colours but no objects: weaker than VGG-19, and named for what it is.
+
+    Args:
+        levels: octaves of the pyramid, the first at full resolution.
+    """
+
+    name = "oriented-pyramid"
+
+    def __init__(self, levels: int = 3) -> None:
+        super().__init__()
+        self.levels = levels
+        x = torch.arange(-2, 3, dtype=torch.float32)
+        smooth = torch.exp(-(x**2) / 2)
+        smooth = smooth / smooth.sum()
+        first = -x * smooth
+        second = (x**2 - 1) * smooth
+        second = second - second.mean()  # no answer to a constant image
+        bank = torch.stack(
+            [
+                torch.outer(smooth, first),
+                torch.outer(first, smooth),
+                torch.outer(smooth, second),
+                torch.outer(second, smooth),
+                torch.outer(first, first),
+            ]
+        )
+        bank = bank / bank.abs().sum(dim=(1, 2), keepdim=True)
+        self.bank: Tensor
+        self.register_buffer("bank", bank[:, None], persistent=False)
+
+    def derivatives(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) to the (N, 15, H, W) responses of five filters on each colour."""
+        n, c, h, w = image.shape
+        planes = F.pad(image.reshape(n * c, 1, h, w), (2, 2, 2, 2), mode="replicate")
+        return F.conv2d(planes, self.bank.to(image.dtype)).reshape(n, -1, h, w)
+
+    def perceptual(self, image: Tensor) -> list[Tensor]:
+        """The maps that the perceptual loss (Eq. 9) compares: derivatives at every octave."""
+        maps = []
+        for level in range(self.levels):
+            image = F.avg_pool2d(image, 2) if level else image
+            maps.append(self.derivatives(image))
+        return maps
+
+    def matching(self, image: Tensor, stride: int) -> Tensor:
+        """Local descriptors (N, 33, H/stride, W/stride) for the sampling-correctness loss.
+
+        Mean colour in [-1, 1], then the derivatives at half of that resolution's pixel size, split
+        in their positive and negative part so that averaging over a cell does not cancel them.
+        """
+        fine = F.avg_pool2d(image, stride // 2)
+        responses = 4 * self.derivatives(fine)
+        parts = torch.cat([fine, responses.relu(), (-responses).relu()], dim=1)
+        return F.avg_pool2d(parts, 2)
+
+
+FEATURE_SETS = {OrientedPyramid.name: OrientedPyramid}
