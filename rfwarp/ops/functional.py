@@ -34,19 +34,19 @@ def warp(features: Tensor, flow: Tensor, padding_mode: str = "zeros") -> Tensor:
     Convention:
         * Direction: backward. Flow says, for an output pixel, where in the source it comes from.
         * Order and unit: channel 0 is x (right), 1 is y (down); pixels of this resolution.
-        * Origin: integer coordinates are pixel centres, (0, 0) the top left one (align_corners=True).
-        * Padding: zeros fades out over one pixel around the image. border clamps the coordinate; where
-          it does, and on the outermost pixels themselves, the flow's gradient is zero.
-        * Kinks: at whole coordinates the flow's gradient is that of the pixel to the right or below.
-        * Non-finite and huge coordinates never read out of bounds. zeros: NaN, infinite and far away
-          all sample zero, with zero gradients. border: infinite and far away clamp to the edge, and
+        * Origin: whole coordinates are pixel centres, (0, 0) the top left (align_corners=True).
+        * Padding: zeros fades out over one pixel around the image. border clamps the coordinate;
+          where it does, and on the outermost pixels themselves, the flow's gradient is zero.
+        * Kinks: at a whole coordinate the flow's gradient is the one towards right or down.
+        * Non-finite and huge coordinates never read out of bounds. zeros: NaN, infinite and far
+          away sample zero, with zero gradients. border: infinite and far away clamp to the edge;
           NaN samples zero, with zero gradients.
-        * Non-finite features follow IEEE arithmetic: one that is among the four neighbours of a
-          position counts even when its weight is zero (0 * inf = NaN).
-        * Types: coordinates and sums are float32, or float64 for float64 features. Gradients have the
-          type of their input.
+        * Non-finite features follow IEEE arithmetic: one among the four neighbours of a position
+          counts even when its weight is zero (0 * inf = NaN).
+        * Types: coordinates and sums are float32, or float64 for float64 features, under autocast
+          too. Gradients have the type of their input.
         * Determinism: forward and backward are deterministic on every device.
-        * Derivatives: reverse mode, first order. A second derivative raises NotImplementedError.
+        * Derivatives: first order, reverse mode. Another raises an error.
     """
     _check_padding(padding_mode)
     _check_features(features)
@@ -78,28 +78,30 @@ def warp_fuse(
     m = 1 means: invisible in this source, take the target's feature.
 
     Args:
-        features: f, (N, K, C, H, W), float16, bfloat16, float32 or float64. A batch expanded from one
-            set of sources (stride 0 over N) is not copied N times in the forward.
-        flow: w, (N, K, 2, H, W), pixels, x before y. This and the next three may be of any of those
-            types, independent of the features'; float32 is advised.
+        features: f, (N, K, C, H, W), float16, bfloat16, float32 or float64. A batch expanded from
+            one set of sources (stride 0 over N) is not copied N times in the forward.
+        flow: w, (N, K, 2, H, W), pixels, x before y. This and the next three may be of any of
+            those types, whatever the features are; float32 is advised.
         residual: r, (N, K, 2, H, W), or None for zero.
         occlusion: logits of m, (N, K, 1, H, W). -inf means m = 0 exactly, +inf m = 1.
         attention: logits a, (N, K, 1, H, W). -inf means a weight of zero, as long as some present
             source has a finite logit.
         target: f_t, (N, C, H, W), of the features' type.
-        mask: (N, K) bool, True where the source is present; None for all. An absent source contributes
-            nothing and gets zero gradients, whatever its values are, NaN included. Every
-            sample needs a present source: checked for CPU masks outside of compiled programs. Elsewhere
-            the check would make the host wait for the device; there the empty sum counts, zero.
+        mask: (N, K) bool, True where the source is present; None for all. An absent source
+            contributes nothing and gets zero gradients, whatever its values are, NaN included.
+            Every sample needs a present source. That is checked for masks on the CPU, outside of
+            compiled programs; elsewhere the host would have to wait for the device. There the
+            empty sum counts: zero.
         padding_mode: ``"zeros"`` or ``"border"``.
 
     Returns:
         (N, C, H, W) with the type and memory format of target.
 
     Raises:
-        TypeError: if an argument is no tensor or of a type not listed, or the types of features and
-            target differ.
-        ValueError: if shapes or devices do not agree, there is no source, or padding_mode is unknown.
+        TypeError: if an argument is no tensor or of a type not listed, or the types of features
+            and target differ.
+        ValueError: if shapes or devices do not agree, there is no source, or padding_mode is
+            unknown.
 
     Convention: as for :func:`warp`. Values follow IEEE arithmetic, so m = 1 does not hide an
     infinite or NaN feature (only the mask does), nor does m = 0 hide such a target.

@@ -4,10 +4,10 @@ features are (N, K, C, H, W), flow (N, K, 2, H, W), logits (N, K, 1, H, W). Insi
 positions come first, because one two-dimensional transpose of (N*K*C, P) is PyTorch's cheapest way
 to have the channels of a pixel side by side.
 
-Sampling is a weighted sum of rows of a table. A row holds the C features of one pixel of one source.
-One more row, the last, is zero: whatever must not contribute (outside of the image, not a number, an
-absent source) points there, so no value of it is ever read. The transpose of such a sum is such a
-sum too: the gradients need no scatter-add, and are deterministic on every device.
+Sampling is a weighted sum of rows of a table. A row holds the C features of one pixel of one
+source. One more row, the last, is zero: whatever must not contribute (outside of the image, not a
+number, an absent source) points there, so no value of it is ever read. The transpose of such a sum
+is such a sum too: the gradients need no scatter-add, and are deterministic on every device.
 """
 
 from __future__ import annotations
@@ -131,9 +131,7 @@ def _sum_rows_transposed(grad: Tensor, row: Tensor, weight: Tensor, rows: int) -
     )
 
 
-def _confidence(
-    occlusion: Tensor, attention: Tensor, mask: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def _confidence(occlusion: Tensor, attention: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """m and softmax(a), both (P, N, K), zero for absent sources."""
     m = _rows(occlusion[:, :, 0]).sigmoid()
     attention = _rows(attention[:, :, 0])

@@ -1,7 +1,7 @@
 """The operators as PyTorch knows them: schema, default kernel, shapes for tracing, gradients.
 
 Importing this module defines ``torch.ops.rfwarp.*``. The kernels of `reference` are registered for
-every device (CompositeExplicitAutograd), so a compiled kernel registered for CPU or CUDA takes their
+every device (CompositeExplicitAutograd); a compiled kernel registered for CPU or CUDA takes their
 place by itself. A kernel may rely on what `functional` establishes:
 
 * shapes as in the user functions, N >= 0 and all other sizes >= 1, one device, any strides;
@@ -9,9 +9,9 @@ place by itself. A kernel may rely on what `functional` establishes:
   where the features are;
 * padding_mode is "zeros" or "border".
 
-The results are new dense tensors: the output is laid out as ``torch.empty_like(target)`` (of warp:
-features), a gradient as ``torch.empty_like`` of its input. Where output_mask is false, a gradient is an
-empty tensor of shape (0,).
+It returns new dense tensors: the output laid out as ``torch.empty_like(target)`` (of warp:
+features), a gradient as ``torch.empty_like`` of its input. Where output_mask is false, a gradient
+is an empty tensor of shape (0,).
 """
 
 from __future__ import annotations
