@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 
+from rfwarp.data.chairs.bases import base_parts
 from rfwarp.data.chairs.materials import Material
-from rfwarp.data.chairs.parameters import ChairParameters, Seat
+from rfwarp.data.chairs.parameters import ChairParameters
 from rfwarp.data.chairs.solids import ROUND, SQUARE, Part, Point, beam
 
 
 def chair_parts(chair: ChairParameters) -> list[Part]:
     """The solid parts of a chair; neighbours overlap, so that nothing floats."""
-    return _seat(chair) + _back(chair) + _base(chair) + _arms(chair)
+    return _seat(chair) + _back(chair) + base_parts(chair) + _arms(chair)
 
 
 def _seat(chair: ChairParameters) -> list[Part]:
@@ -47,11 +48,6 @@ def _seat(chair: ChairParameters) -> list[Part]:
     return parts
 
 
-def _corner(seat: Seat) -> float:
-    """Where the seat's outline meets the diagonal of its rectangle, over the half size."""
-    return min(1.0, seat.roundness / math.sqrt(2))
-
-
 class _BackPlane:
     """Positions on the reclined plane of the back: across (y), and up from the seat."""
 
@@ -60,7 +56,7 @@ class _BackPlane:
         angle = math.radians(back.recline)
         self._up = (-math.sin(angle), math.cos(angle))
         # A rounded seat is narrow at its rear: the back moves in to where its feet meet the seat.
-        foot = 0.32 if back.style == "panel" else _corner(seat)
+        foot = 0.32 if back.style == "panel" else seat.corner
         edge = min(1.0, math.sqrt(seat.roundness**2 - foot**2))
         self._x = -seat.depth / 2 * edge + back.thickness / 2
         self._z = chair.seat.height
@@ -73,7 +69,7 @@ class _BackPlane:
 
 def _back_span(chair: ChairParameters) -> float:
     """Distance between the centres of the two back posts, metres."""
-    return chair.seat.width * _corner(chair.seat) - chair.back.post
+    return chair.seat.width * chair.seat.corner - chair.back.post
 
 
 def _back(chair: ChairParameters) -> list[Part]:
@@ -102,8 +98,7 @@ def _back(chair: ChairParameters) -> list[Part]:
         )
 
     parts.append(rail(top, back.top_rail, wood))
-    inner = 2 * half - post
-    low = back.gap
+    inner, low = 2 * half - post, back.gap
     if back.style == "ladder":
         rungs = back.count - 1 + (back.height > 0.45)
         pitch = (top - low) / (rungs + 0.3)
@@ -114,29 +109,26 @@ def _back(chair: ChairParameters) -> list[Part]:
         return parts
     if low > 0.04:
         parts.append(rail(low, 0.04, wood))
-        foot = low
     else:
-        foot = sink
-    if back.style == "splat":
-        widths = [inner * 0.42]
-    elif back.style == "slats":
-        widths = [inner / back.count * 0.55] * back.count
-    else:
-        widths = [0.026] * (back.count + 1)
+        low = sink
+    return parts + _uprights(chair, plane, inner, low, top)
+
+
+def _uprights(
+    chair: ChairParameters, plane: _BackPlane, inner: float, low: float, top: float
+) -> list[Part]:
+    """One splat, or evenly spaced slats or spindles, over the width ``inner`` between the posts."""
+    count = chair.back.count
+    widths, thick, roundness = {
+        "splat": ([inner * 0.42], 0.022, SQUARE),
+        "slats": ([inner / count * 0.55] * count, 0.022, SQUARE),
+        "spindles": ([0.026] * (count + 1), 0.026, ROUND),
+    }[chair.back.style]
+    parts = []
     for i, wide in enumerate(widths):
         across = inner * ((i + 0.5) / len(widths) - 0.5)
-        thick = wide if back.style == "spindles" else 0.022
-        shape = ROUND if back.style == "spindles" else SQUARE
-        parts.append(
-            beam(
-                plane.at(across, foot),
-                plane.at(across, top),
-                wide,
-                thick,
-                chair.back_material,
-                roundness=shape,
-            )
-        )
+        start, end = plane.at(across, low), plane.at(across, top)
+        parts.append(beam(start, end, wide, thick, chair.back_material, roundness=roundness))
     return parts
 
 
@@ -171,106 +163,6 @@ def _panel_back(chair: ChairParameters, plane: _BackPlane) -> list[Part]:
         for side in (-1, 1)
     ]
     return [panel, *posts]
-
-
-def _base(chair: ChairParameters) -> list[Part]:
-    return {"legs": _legs, "pedestal": _pedestal, "star": _star, "sled": _sled}[chair.base.style](
-        chair
-    )
-
-
-def _legs(chair: ChairParameters) -> list[Part]:
-    seat, base = chair.seat, chair.base
-    top = seat.height - seat.thickness * 0.5
-    x0 = seat.depth / 2 * _corner(seat) - base.thickness / 2
-    y0 = seat.width / 2 * _corner(seat) - base.thickness / 2
-    if base.splay > 0:
-        x0, y0 = x0 - 0.015, y0 - 0.015
-    reach = math.tan(math.radians(base.splay)) * top
-
-    def leg_at(sx: int, sy: int, height: float) -> Point:
-        out = reach * (1 - height / top)
-        return (sx * (x0 + out), sy * (y0 + out * 0.8), height)
-
-    parts = [
-        beam(
-            leg_at(sx, sy, top),
-            leg_at(sx, sy, 0.0),
-            base.thickness,
-            base.thickness,
-            chair.frame_material,
-            end_scale=base.taper,
-            roundness=ROUND if base.round else SQUARE,
-        )
-        for sx in (-1, 1)
-        for sy in (-1, 1)
-    ]
-    if base.stretcher == "none":
-        return parts
-
-    height = base.stretcher_height * top
-    thick = base.thickness * 0.62
-    shape = ROUND if base.round else SQUARE
-
-    def bar(a: Point, b: Point) -> Part:
-        return beam(a, b, thick, thick, chair.frame_material, side=(0, 0, 1), roundness=shape)
-
-    parts += [bar(leg_at(-1, sy, height), leg_at(1, sy, height)) for sy in (-1, 1)]
-    if base.stretcher == "h":
-        right, left = leg_at(1, -1, height), leg_at(1, 1, height)
-        parts.append(bar((0.0, right[1], height), (0.0, left[1], height)))
-    else:
-        higher = height + 0.05
-        parts += [bar(leg_at(sx, -1, higher), leg_at(sx, 1, higher)) for sx in (-1, 1)]
-    return parts
-
-
-def _column(chair: ChairParameters, foot: float) -> Part:
-    top = chair.seat.height - chair.seat.thickness * 0.5
-    thick = chair.base.thickness * 1.5
-    return beam((0, 0, foot), (0, 0, top), thick, thick, chair.frame_material, roundness=ROUND)
-
-
-def _pedestal(chair: ChairParameters) -> list[Part]:
-    wide = min(chair.seat.width, chair.seat.depth) * 0.92
-    disc = beam(
-        (0, 0, 0), (0, 0, 0.035), wide, wide, chair.frame_material, roundness=ROUND, end_scale=0.9
-    )
-    return [disc, _column(chair, 0.02)]
-
-
-def _star(chair: ChairParameters) -> list[Part]:
-    arms, reach, thick = 5, 0.29, chair.base.thickness
-    parts = [_column(chair, 0.05)]
-    for i in range(arms):
-        angle = 2 * math.pi * i / arms
-        end = (reach * math.cos(angle), reach * math.sin(angle), thick * 0.4)
-        parts.append(
-            beam(
-                (0, 0, 0.09), end, thick, thick, chair.frame_material, side=(0, 0, 1), end_scale=0.6
-            )
-        )
-    return parts
-
-
-def _sled(chair: ChairParameters) -> list[Part]:
-    """Two closed side frames on runners."""
-    seat, thick = chair.seat, chair.base.thickness * 0.85
-    x0 = seat.depth / 2 * _corner(seat) - thick / 2
-    y0 = seat.width / 2 * _corner(seat) - thick / 2
-    top = seat.height - seat.thickness * 0.5
-    parts = []
-    for sy in (-1, 1):
-        y = sy * y0
-        parts += [
-            beam((sx * x0, y, 0), (sx * x0, y, top), thick, thick, chair.frame_material)
-            for sx in (-1, 1)
-        ]
-        reach = x0 + thick / 2
-        parts.append(
-            beam((-reach, y, thick / 2), (reach, y, thick / 2), thick, thick, chair.frame_material)
-        )
-    return parts
 
 
 def _arms(chair: ChairParameters) -> list[Part]:

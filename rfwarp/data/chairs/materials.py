@@ -1,8 +1,8 @@
 """What a chair is made of: colours and solid textures.
 
 Patterns are several centimetres wide, which is several pixels of a 64 x 64 picture. They use only
-arithmetic that IEEE 754 rounds exactly (no sine), so a pixel never depends on how the samples around
-it were vectorised.
+arithmetic that IEEE 754 rounds exactly (no sine), so a pixel never depends on how the samples
+around it were vectorised.
 """
 
 from __future__ import annotations

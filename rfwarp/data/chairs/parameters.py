@@ -6,6 +6,7 @@ platform and with every NumPy version.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -60,6 +61,11 @@ class Seat:
     thickness: float
     roundness: float
     cushion: float
+
+    @property
+    def corner(self) -> float:
+        """Where the outline meets the diagonal of its rectangle, over the half size."""
+        return min(1.0, self.roundness / math.sqrt(2))
 
 
 @dataclass(frozen=True)

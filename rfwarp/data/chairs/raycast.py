@@ -7,78 +7,21 @@ rounded: a picture does not depend on what else is rendered in the same call.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rfwarp.data.chairs.camera import FOCAL, camera_axes, fit
+from rfwarp.data.chairs.camera import FOCAL, camera_axes
 from rfwarp.data.chairs.materials import pattern_mix
-from rfwarp.data.chairs.solids import Part
+from rfwarp.data.chairs.model import Array, Model
 from rfwarp.poses import Viewpoint
 
-Array = npt.NDArray[np.float64]
-
-_LIGHT = np.array([0.62, -0.42, 0.66]) / np.linalg.norm([0.62, -0.42, 0.66])
+_LIGHT = (0.621, -0.421, 0.661)  # a unit vector, fixed to the chair
 _AMBIENT, _SKY, _KEY, _FILL = 0.56, 0.09, 0.38, 0.12
 _MISS = torch.iinfo(torch.int64).max
-
-
-@dataclass(frozen=True)
-class Model:
-    """A chair as arrays, one row per part; positions are relative to the point looked at.
-
-    Attributes:
-        corners: (P, 8, 3) hull corners, metres.
-        to_local: (P, 3, 4) world -> part coordinates (u, v, w).
-        shape: (P, 2) the cross-section's mean scale and its slope in w.
-        roundness: (P,).
-        to_texture: (P, 3, 3) part coordinates -> metres along, across and through the part.
-        shift: (P, 3) texture offset, metres, so that no two boards look alike.
-        look: (P, 8) pattern number, period, first and second colour.
-        distance: of the camera from the point looked at, metres.
-    """
-
-    corners: Array
-    to_local: Array
-    shape: Array
-    roundness: Array
-    to_texture: Array
-    shift: Array
-    look: Array
-    distance: float
-
-    @classmethod
-    def from_parts(cls, parts: Sequence[Part]) -> Model:
-        centre, distance = fit(parts)
-        to_local, to_texture = [], []
-        for part in parts:
-            linear = part.axes / part.half[:, None]
-            offset = -(linear * (part.centre - centre)).sum(axis=1)
-            to_local.append(np.concatenate([linear, offset[:, None]], axis=1))
-            order = np.argsort(-part.half, kind="stable")
-            to_texture.append(np.diag(part.half)[order])
-        ends = np.array([part.end_scale for part in parts])
-        wooden = np.array([part.material.pattern == 1 for part in parts])
-        index = np.arange(len(parts))[:, None] * np.array([0.731, 0.117, 0.071])
-        return cls(
-            corners=np.stack([part.corners() - centre for part in parts]),
-            to_local=np.stack(to_local),
-            shape=np.stack([(1 + ends) / 2, (ends - 1) / 2], axis=1),
-            roundness=np.array([part.roundness for part in parts]),
-            to_texture=np.stack(to_texture),
-            shift=np.where(wooden[:, None], index % 0.5, 0.0),
-            look=np.array(
-                [
-                    (p.material.pattern, p.material.scale, *p.material.first, *p.material.second)
-                    for p in parts
-                ]
-            ),
-            distance=distance,
-        )
 
 
 @dataclass(frozen=True)
@@ -94,51 +37,45 @@ class _Jobs:
     shade: Tensor  # (29, J) float32: normal matrix (9), to_texture (9), shift (3), look (8)
 
 
-def _jobs(
-    models: Sequence[Model], views: Sequence[Sequence[Viewpoint]], samples: int
-) -> list[_Jobs]:
-    """One :class:`_Jobs` per model, built in float64; pictures are numbered through."""
-    jobs, first = [], 0
-    for model, seen in zip(models, views, strict=True):
-        axes = camera_axes(seen)  # (V, 3, 3)
-        count, parts = len(seen), len(model.corners)
-        local = np.einsum("vij,pcj->vpci", axes, model.corners)
-        image = FOCAL * local[..., :2] / (model.distance - local[..., 2:])
-        column = (image[..., 0] + 1) * samples / 2 - 0.5
-        row = (1 - image[..., 1]) * samples / 2 - 0.5
-        low = np.stack([np.floor(column.min(-1)), np.floor(row.min(-1))], -1)
-        high = np.stack([np.ceil(column.max(-1)), np.ceil(row.max(-1))], -1)
-        low, high = np.clip(low, 0, samples - 1), np.clip(high, 0, samples - 1)
-        box = np.concatenate([low, high - low + 1], -1).reshape(-1, 4)
+def _dot(a: Array, b: Array) -> Array:
+    """Inner product over the last axis, of 3; elementwise, so that no batch shape changes it."""
+    return a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2]
 
-        linear = model.to_local[:, :, :3]
-        step = 2.0 / samples
-        right, up, back = axes[:, 0], axes[:, 1], axes[:, 2]
-        corner = -FOCAL * back + (step / 2 - 1) * right + (1 - step / 2) * up
-        rays = np.stack([corner, step * right, -step * up], 1)  # (V, 3 kinds, 3)
-        origin = np.einsum("pij,vj->vpi", linear, back * model.distance) + model.to_local[:, :, 3]
-        moved = np.einsum("pij,vkj->vpki", linear, rays).reshape(count, parts, 9)
-        per_part = np.concatenate([model.shape, model.roundness[:, None]], 1)
-        cast = np.concatenate([origin, moved, np.broadcast_to(per_part, (count, parts, 3))], -1)
-        shade = np.concatenate(
-            [
-                linear.reshape(parts, 9),
-                model.to_texture.reshape(parts, 9),
-                model.shift,
-                model.look,
-            ],
-            1,
-        )
-        jobs.append(
-            _Jobs(
-                torch.from_numpy(np.repeat(np.arange(first, first + count), parts)),
-                torch.from_numpy(box.astype(np.int64)),
-                torch.from_numpy(cast.reshape(-1, 15).T.astype(np.float32)),
-                torch.from_numpy(np.tile(shade, (count, 1)).T.astype(np.float32)),
-            )
-        )
-        first += count
-    return jobs
+
+def _boxes(model: Model, axes: Array, samples: int) -> Array:
+    """(V, P, 4): first column, first row, width and height of what each part may cover."""
+    local = _dot(model.corners[:, :, None], axes[:, None, None])  # (V, P, 8, 3)
+    image = FOCAL * local[..., :2] / (model.distance - local[..., 2:])
+    position = (image * (1, -1) + 1) * samples / 2 - 0.5
+    low = np.clip(np.floor(position.min(2)), 0, samples - 1)
+    high = np.clip(np.ceil(position.max(2)), 0, samples - 1)
+    return np.concatenate([low, high - low + 1], -1)
+
+
+def _jobs(model: Model, views: Sequence[Viewpoint], samples: int, first_picture: int) -> _Jobs:
+    """Every part of a model at every view, computed in float64 and stored in float32."""
+    axes = camera_axes(views)
+    count, parts = len(views), len(model.corners)
+    linear, offset = model.to_local[:, :, :3], model.to_local[:, :, 3]
+    right, up, back = axes[:, 0], axes[:, 1], axes[:, 2]
+    step = 2.0 / samples
+    corner = (step / 2 - 1) * right + (1 - step / 2) * up - FOCAL * back
+    rays = np.stack([back * model.distance, corner, step * right, -step * up], 1)  # (V, 4, 3)
+    moved = _dot(linear[:, None], rays[:, None, :, None])  # (V, P, 4, 3)
+    moved[:, :, 0] += offset
+    per_part = np.concatenate([model.shape, model.roundness[:, None]], 1)
+    cast = np.concatenate(
+        [moved.reshape(count, parts, 12), np.broadcast_to(per_part, (count, parts, 3))], -1
+    )
+    shade = np.concatenate(
+        [linear.reshape(parts, 9), model.to_texture.reshape(parts, 9), model.shift, model.look], 1
+    )
+    return _Jobs(
+        torch.from_numpy(np.repeat(np.arange(first_picture, first_picture + count), parts)),
+        torch.from_numpy(_boxes(model, axes, samples).reshape(-1, 4).astype(np.int64)),
+        torch.from_numpy(cast.reshape(-1, 15).T.astype(np.float32)),
+        torch.from_numpy(np.tile(shade, (count, 1)).T.astype(np.float32)),
+    )
 
 
 def _inside(near: Tensor, far: Tensor, offset: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
@@ -163,7 +100,7 @@ def _inside_cone(
     root = torch.sqrt(discriminant.clamp_min(0.0))
     t1, t2 = (-b - root) / a, (-b + root) / a
     first, last = torch.minimum(t1, t2), torch.maximum(t1, t2)
-    # A ray steeper than the cone (a < 0) leaves one nappe at `first` and enters the other at `last`.
+    # A ray steeper than the cone (a < 0) leaves one nappe at `first`, enters the other at `last`.
     steep, wrong_nappe = a < 0, s0 + first * s1 < 0
     infinity = torch.full_like(near, torch.inf)
     enter = torch.where(steep, torch.where(wrong_nappe, last, -infinity), first)
@@ -173,12 +110,11 @@ def _inside_cone(
     return near, torch.minimum(far, leave)
 
 
-def _cast(jobs: _Jobs, rows: Tensor, samples: int, pictures: int) -> Tensor:
+def _cast(jobs: _Jobs, samples: int, pictures: int) -> Tensor:
     """(pictures * samples^2,) int64: depth bits in the high half, job in the low half, or _MISS."""
-    device = rows.device
-    box = jobs.box[rows]
+    box, device = jobs.box, jobs.box.device
     sizes = box[:, 2] * box[:, 3]
-    job = torch.repeat_interleave(rows, sizes)
+    job = torch.repeat_interleave(torch.arange(len(box), device=device), sizes)
     start = torch.cumsum(sizes, 0) - sizes
     local = torch.arange(len(job), device=device) - torch.repeat_interleave(start, sizes)
     width = torch.repeat_interleave(box[:, 2], sizes)
@@ -251,9 +187,12 @@ def _shade(jobs: _Jobs, key: Tensor, samples: int) -> tuple[Tensor, Tensor]:
         torch.where(face == 1, v.sign(), torch.where(face == 3, v / radius, zero)),
         torch.where(face == 2, w.sign(), torch.where(face == 3, -rho * slope, -slope)),
     )
-    normal = [sum(shade[3 * i + k] * local_normal[i] for i in range(3)) for k in range(3)]
+    normal = [
+        shade[k] * local_normal[0] + shade[3 + k] * local_normal[1] + shade[6 + k] * local_normal[2]
+        for k in range(3)
+    ]
     length = torch.sqrt(normal[0] * normal[0] + normal[1] * normal[1] + normal[2] * normal[2])
-    facing = sum(float(_LIGHT[k]) * normal[k] for k in range(3)) / length
+    facing = (_LIGHT[0] * normal[0] + _LIGHT[1] * normal[1] + _LIGHT[2] * normal[2]) / length
     light = _AMBIENT + _SKY * normal[2] / length + _KEY * facing.clamp_min(0.0)
     light = light - _FILL * facing.clamp_max(0.0)
 
@@ -291,57 +230,56 @@ def render_models(
         (sum of the numbers of views, 3, size, size) uint8 on ``device``, model by model.
     """
     samples = size * supersample
-    total = sum(len(seen) for seen in views)
-    output = torch.empty(total, 3, size, size, dtype=torch.uint8, device=device)
-    per_model = _jobs(models, views, samples)
+    starts = np.cumsum([0, *map(len, views)]).tolist()
+    output = torch.empty(starts[-1], 3, size, size, dtype=torch.uint8, device=device)
+    if not len(output):
+        return output
+    per_model = [
+        _jobs(model, seen, samples, first)
+        for model, seen, first in zip(models, views, starts[:-1], strict=True)
+        if seen
+    ]
     jobs = _Jobs(
         torch.cat([j.picture for j in per_model]),
         torch.cat([j.box for j in per_model]),
         torch.cat([j.cast for j in per_model], 1),
         torch.cat([j.shade for j in per_model], 1),
     )
-    pairs = torch.zeros(total, dtype=torch.int64).index_add_(
-        0, jobs.picture, jobs.box[:, 2] * jobs.box[:, 3]
-    )
-    ends = torch.cumsum(torch.bincount(jobs.picture, minlength=total), 0).tolist()
-    return _render_chunks(jobs, pairs.tolist(), ends, output, size, supersample, pair_budget)
-
-
-def _render_chunks(
-    jobs: _Jobs,
-    pairs: list[int],
-    ends: list[int],
-    output: Tensor,
-    size: int,
-    supersample: int,
-    pair_budget: int,
-) -> Tensor:
-    """Fills ``output``, as many pictures at a time as the budget allows (at least one)."""
-    samples, device, total = size * supersample, output.device, len(pairs)
-    first = 0
-    while first < total:
-        last, work = first + 1, pairs[first]
-        while last < total and work + pairs[last] <= pair_budget:
-            work += pairs[last]
-            last += 1
-        chunk = slice(ends[first - 1] if first else 0, ends[last - 1])
-        part = _Jobs(
-            (jobs.picture[chunk] - first).to(device),
-            jobs.box[chunk].to(device),
-            jobs.cast[:, chunk].contiguous().to(device),
-            jobs.shade[:, chunk].contiguous().to(device),
+    for first, last in _chunks(jobs, len(output), pair_budget):
+        # Pictures are numbered in the order of the jobs.
+        begin, end = torch.searchsorted(jobs.picture, torch.tensor([first, last])).tolist()
+        chunk = _Jobs(
+            (jobs.picture[begin:end] - first).to(device),
+            jobs.box[begin:end].to(device),
+            jobs.cast[:, begin:end].contiguous().to(device),
+            jobs.shade[:, begin:end].contiguous().to(device),
         )
-        rows = torch.arange(len(part.picture), device=device)
-        key = _cast(part, rows, samples, last - first)
-        index, colour = _shade(part, key, samples)
+        key = _cast(chunk, samples, last - first)
+        index, colour = _shade(chunk, key, samples)
         canvas = torch.ones(3, len(key), device=device)
         canvas[:, index] = colour
-        grid = canvas.view(3, last - first, size, supersample, size, supersample)
-        mean = torch.zeros(3, last - first, size, size, device=device)
-        for i in range(supersample):
-            for j in range(supersample):
-                mean += grid[:, :, :, i, :, j]
-        mean /= supersample * supersample
-        output[first:last] = (mean * 255 + 0.5).to(torch.uint8).transpose(0, 1)
-        first = last
+        output[first:last] = _average(canvas.view(3, -1, samples, samples), supersample)
     return output
+
+
+def _chunks(jobs: _Jobs, pictures: int, pair_budget: int) -> Iterator[tuple[int, int]]:
+    """Ranges of pictures whose pairs fit the budget, at least one picture each."""
+    pairs = torch.zeros(pictures, dtype=torch.int64)
+    pairs.index_add_(0, jobs.picture, jobs.box[:, 2] * jobs.box[:, 3])
+    first, work = 0, 0
+    for picture, more in enumerate(pairs.tolist()):
+        if picture > first and work + more > pair_budget:
+            yield first, picture
+            first, work = picture, 0
+        work += more
+    yield first, pictures
+
+
+def _average(canvas: Tensor, supersample: int) -> Tensor:
+    """(3, B, S * n, S * n) in [0, 1] -> (B, 3, S, S) uint8, the mean of n x n samples."""
+    mean = torch.zeros_like(canvas[:, :, ::supersample, ::supersample])
+    for i in range(supersample):
+        for j in range(supersample):
+            mean += canvas[:, :, i::supersample, j::supersample]
+    mean /= supersample * supersample
+    return (mean * 255 + 0.5).to(torch.uint8).transpose(0, 1)

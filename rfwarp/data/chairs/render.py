@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from rfwarp.data.chairs.geometry import chair_parts
+from rfwarp.data.chairs.model import Model
 from rfwarp.data.chairs.parameters import ChairParameters
-from rfwarp.data.chairs.raycast import Model, render_models
+from rfwarp.data.chairs.raycast import render_models
 from rfwarp.poses import Viewpoint
 
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 """Raised whenever the pictures of a seed change, so that caches of older pictures are refused."""
 
 
