@@ -54,13 +54,18 @@ def _paint(dice: Dice) -> Colour:
     )
 
 
+def _linear(colour: Colour, factor: float, offset: float = 0.0) -> Colour:
+    red, green, blue = (min(1.0, factor * c + offset) for c in colour)
+    return (red, green, blue)
+
+
 def draw_frame_material(dice: Dice) -> Material:
     """Wood, or plain paint."""
     if dice.chance(0.7):
         light, dark = dice.choose(dict.fromkeys(_WOODS, 1.0))
         tone = dice.uniform(0.9, 1.08)
-        first, second = (tuple(min(1.0, c * tone) for c in colour) for colour in (light, dark))
-        return Material(WOOD, first, second, dice.uniform(0.05, 0.085))  # type: ignore[arg-type]
+        period = dice.uniform(0.05, 0.085)
+        return Material(WOOD, _linear(light, tone), _linear(dark, tone), period)
     colour = _paint(dice)
     return Material(PLAIN, colour, colour, 1.0)
 
@@ -72,13 +77,13 @@ def draw_fabric(dice: Dice) -> Material:
     if pattern == PLAIN:
         return Material(PLAIN, first, first, 1.0)
     kind = dice.choose({"pale": 0.45, "deep": 0.25, "other": 0.30})
-    other = _paint(dice)
+    red, green, blue = _paint(dice)
     second = {
-        "pale": tuple(0.25 * c + 0.68 for c in first),
-        "deep": tuple(0.5 * c for c in first),
-        "other": tuple(other[(i + 1) % 3] * 0.9 for i in range(3)),
+        "pale": _linear(first, 0.25, 0.68),
+        "deep": _linear(first, 0.5),
+        "other": _linear((green, blue, red), 0.9),
     }[kind]
-    return Material(pattern, first, second, dice.uniform(0.11, 0.19))  # type: ignore[arg-type]
+    return Material(pattern, first, second, dice.uniform(0.11, 0.19))
 
 
 def _wave(x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from rfwarp.data.chairs.materials import Material, draw_fabric, draw_frame_material
+from rfwarp.data.chairs.solids import ROUND, SQUARE
 
 HELD_OUT_FIRST_SEED = 900_000
 """Seeds below it are for training; seeds from it on are for evaluation only."""
@@ -133,15 +134,14 @@ class ChairParameters:
         base = _draw_base(dice, upholstered)
         frame = draw_frame_material(dice)
         fabric = draw_fabric(dice)
-        seat_matches = not upholstered and seat.cushion == 0 and dice.chance(0.35)
-        seat_material = frame if seat_matches else fabric
+        bare = not upholstered and seat.cushion == 0 and dice.chance(0.35)
+        seat_material = frame if bare else fabric
         if back.style == "panel":
-            second = draw_fabric(dice)
-            back_material = dice.choose({"seat": 0.6, "own": 0.2, "frame": 0.2})
-            back_choice = {"seat": seat_material, "own": second, "frame": frame}[back_material]
+            choices = {"seat": seat_material, "own": draw_fabric(dice), "frame": frame}
+            back_material = choices[dice.choose({"seat": 0.6, "own": 0.2, "frame": 0.2})]
         else:
-            back_choice = frame if dice.chance(0.75) else draw_frame_material(dice)
-        return cls(seat, back, base, arms, frame, seat_material, back_choice)
+            back_material = frame if dice.chance(0.75) else draw_frame_material(dice)
+        return cls(seat, back, base, arms, frame, seat_material, back_material)
 
 
 def _draw_seat(dice: Dice, upholstered: bool, boxed: bool) -> Seat:
@@ -149,64 +149,64 @@ def _draw_seat(dice: Dice, upholstered: bool, boxed: bool) -> Seat:
     shape = dice.choose({"square": 0.5, "rounded": 0.32, "round": 0.18})
     if boxed or (upholstered and shape == "round"):
         shape = "square"
-    roundness = {
-        "square": 10.0,
-        "rounded": dice.uniform(1.06, 1.2),
-        "round": 1.0,
-    }[shape]
+    rounded = dice.uniform(1.06, 1.2)
     return Seat(
         width=width + (0.06 if upholstered else 0.0),
         depth=width * dice.uniform(0.88, 1.06),
         height=dice.uniform(0.40, 0.50),
         thickness=dice.uniform(0.08, 0.17) if upholstered else dice.uniform(0.025, 0.06),
-        roundness=roundness,
+        roundness={"square": SQUARE, "rounded": rounded, "round": ROUND}[shape],
         cushion=dice.uniform(0.035, 0.07) if dice.chance(0.3) else 0.0,
     )
 
 
 def _draw_back(dice: Dice, upholstered: bool, boxed: bool) -> Back:
-    if upholstered:
-        style = dice.choose({"panel": 1.0})
-    else:
-        style = dice.choose(
-            {"panel": 0.27, "slats": 0.2, "ladder": 0.23, "splat": 0.14, "spindles": 0.16}
-        )
+    styles: dict[BackStyle, float] = {
+        "panel": 0.27,
+        "slats": 0.2,
+        "ladder": 0.23,
+        "splat": 0.14,
+        "spindles": 0.16,
+    }
+    style = dice.choose(styles)
     return Back(
-        style=style,  # type: ignore[arg-type]  # the keys above are the literal's values
+        style="panel" if upholstered else style,
         height=dice.uniform(0.36, 0.62),
         recline=dice.uniform(0.0, 14.0),
         thickness=dice.uniform(0.07, 0.12) if upholstered else dice.uniform(0.025, 0.04),
         post=dice.uniform(0.032, 0.05),
-        roundness=10.0
-        if boxed
-        else dice.choose({10.0: 0.5, dice.uniform(1.05, 1.18): 0.35, 1.0: 0.15}),
+        roundness=SQUARE if boxed else _draw_panel_roundness(dice),
         count=dice.integer(2, 5),
         gap=0.0 if boxed else dice.uniform(0.0, 0.14),
         top_rail=dice.uniform(0.05, 0.10),
     )
 
 
+def _draw_panel_roundness(dice: Dice) -> float:
+    return dice.choose({SQUARE: 0.5, dice.uniform(1.05, 1.18): 0.35, ROUND: 0.15})
+
+
 def _draw_base(dice: Dice, upholstered: bool) -> Base:
-    style = dice.choose({"legs": 0.76, "pedestal": 0.08, "star": 0.08, "sled": 0.08})
-    stretcher = dice.choose({"none": 0.5, "h": 0.25, "box": 0.25})
+    styles: dict[BaseStyle, float] = {"legs": 0.76, "pedestal": 0.08, "star": 0.08, "sled": 0.08}
+    stretchers: dict[StretcherStyle, float] = {"none": 0.5, "h": 0.25, "box": 0.25}
+    style, stretcher = dice.choose(styles), dice.choose(stretchers)
     return Base(
-        style=style,  # type: ignore[arg-type]
+        style=style,
         thickness=dice.uniform(0.034, 0.055),
         round=dice.chance(0.45),
         taper=dice.choose({1.0: 0.4, dice.uniform(0.5, 0.8): 0.6}),
         splay=dice.choose({0.0: 0.45, dice.uniform(3.0, 13.0): 0.55}),
-        stretcher="none" if upholstered else stretcher,  # type: ignore[arg-type]
+        stretcher="none" if upholstered else stretcher,
         stretcher_height=dice.uniform(0.25, 0.5),
     )
 
 
 def _draw_arms(dice: Dice, upholstered: bool) -> Arms:
-    if upholstered:
-        style = dice.choose({"none": 0.35, "posts": 0.2, "panels": 0.45})
-    else:
-        style = dice.choose({"none": 0.66, "posts": 0.34})
+    bare: dict[ArmStyle, float] = {"none": 0.66, "posts": 0.34}
+    soft: dict[ArmStyle, float] = {"none": 0.35, "posts": 0.2, "panels": 0.45}
+    style = dice.choose(soft if upholstered else bare)
     return Arms(
-        style=style,  # type: ignore[arg-type]
+        style=style,
         height=dice.uniform(0.17, 0.25),
         thickness=dice.uniform(0.07, 0.11) if style == "panels" else dice.uniform(0.032, 0.045),
     )
