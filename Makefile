@@ -1,0 +1,45 @@
+# Two commands do everything on a machine with Python (3.10 or later) and a C++ compiler:
+#   make demo   create the environment, install, and draw new views of held-out chairs
+#   make test   the same environment with the developer tools; lint, types and tests
+PYTHON ?= python3
+VENV   ?= .venv
+# The torch that the project is tested with. Any torch >= 2.11 works; to try another build:
+#   make demo TORCH="torch==2.12.0 --index-url https://..."
+TORCH  ?= torch==2.13.0
+OUT    ?= out
+JOBS   ?= 2
+
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint format clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python examples/novel_view.py --out $(OUT)
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+lint: $(VENV)/.developer
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.developer
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# torch comes first and the build is not isolated: an isolated build, or a free choice of version,
+# could bring in a second torch of several gigabytes.
+$(VENV)/.installed: pyproject.toml setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet $(TORCH)
+	$(BIN)/pip install --quiet "setuptools>=77"
+	$(BIN)/pip install --quiet --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.developer: $(VENV)/.installed
+	$(BIN)/pip install --quiet --no-build-isolation --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(OUT) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
