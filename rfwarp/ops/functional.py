@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from rfwarp.ops import schema  # noqa: F401  (defines torch.ops.rfwarp)
 from rfwarp.ops.reference import compute_dtype
@@ -30,6 +31,7 @@ def warp(features: Tensor, flow: Tensor, padding_mode: str = "zeros") -> Tensor:
     Raises:
         TypeError: if an argument is no tensor or of a type not listed.
         ValueError: if shapes or devices do not agree, or padding_mode is unknown.
+        NotImplementedError: on a derivative that is not supported, see below.
 
     Convention:
         * Direction: backward. Flow says, for an output pixel, where in the source it comes from.
@@ -46,7 +48,8 @@ def warp(features: Tensor, flow: Tensor, padding_mode: str = "zeros") -> Tensor:
         * Types: coordinates and sums are float32, or float64 for float64 features, under autocast
           too. Gradients have the type of their input.
         * Determinism: forward and backward are deterministic on every device.
-        * Derivatives: first order, reverse mode. Another raises an error.
+        * Derivatives: first order, reverse mode; others raise NotImplementedError. Of torch.func,
+          vmap works (as a loop), and grad raises PyTorch's RuntimeError.
     """
     _check_padding(padding_mode)
     _check_features(features)
@@ -56,6 +59,7 @@ def warp(features: Tensor, flow: Tensor, padding_mode: str = "zeros") -> Tensor:
         )
     n, _, height, width = features.shape
     _check("flow", flow, (n, 2, height, width), features.device)
+    _refuse_forward_mode(features, flow)
     flow = flow.to(compute_dtype(features.dtype))
     out: Tensor = torch.ops.rfwarp.warp(features, flow, padding_mode)
     return out
@@ -102,6 +106,7 @@ def warp_fuse(
             and target differ.
         ValueError: if shapes or devices do not agree, there is no source, or padding_mode is
             unknown.
+        NotImplementedError: on a derivative that is not supported, as for :func:`warp`.
 
     Convention: as for :func:`warp`. Values follow IEEE arithmetic, so m = 1 does not hide an
     infinite or NaN feature (only the mask does), nor does m = 0 hide such a target.
@@ -124,6 +129,7 @@ def warp_fuse(
         raise TypeError(f"target must be {features.dtype} as features are, got {target.dtype}")
     if mask is not None:
         _check_mask(mask, (n, k), device)
+    _refuse_forward_mode(features, flow, residual, occlusion, attention, target)
     dtype = compute_dtype(features.dtype)
     out: Tensor = torch.ops.rfwarp.warp_fuse(
         features,
@@ -136,6 +142,14 @@ def warp_fuse(
         padding_mode,
     )
     return out
+
+
+def _refuse_forward_mode(*tensors: Tensor | None) -> None:
+    """PyTorch drops the tangents of registered operators silently; say so instead."""
+    if torch.compiler.is_compiling():
+        return
+    if any(t is not None and forward_ad.unpack_dual(t).tangent is not None for t in tensors):
+        raise NotImplementedError("rfwarp operators have no forward-mode derivative")
 
 
 def _check_padding(padding_mode: str) -> None:

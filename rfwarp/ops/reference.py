@@ -243,9 +243,9 @@ def warp_fuse_backward(
 
 
 def _grad_features(grad: Tensor, features: Tensor, row: Tensor, weight: Tensor) -> Tensor:
-    rows = weight.shape[0] * weight.shape[1] * weight.shape[2]
-    out = _sum_rows_transposed(grad, row, weight, rows + 1)[:-1]
-    return _images(out.view(weight.shape[0], rows // weight.shape[0], -1), features)
+    p, n, k, _ = weight.shape
+    out = _sum_rows_transposed(grad, row, weight, p * n * k + 1)[:-1]
+    return _images(out.view(p, n * k, grad.shape[-1]), features)
 
 
 def _grad_position(grad: Tensor, table: Tensor, taps: Taps) -> Tensor:
