@@ -73,8 +73,9 @@ def _taps(
     images = k if shared else n * k
     image = torch.arange(images, device=flow.device).view(images // k, k)
     row, weight, slope_x, slope_y = [], [], [], []
+    columns = _axis_taps(_rows(x), width, padding_mode)
     for y_index, y_inside, y_weight, y_slope in _axis_taps(_rows(y), height, padding_mode):
-        for x_index, x_inside, x_weight, x_slope in _axis_taps(_rows(x), width, padding_mode):
+        for x_index, x_inside, x_weight, x_slope in columns:
             inside = y_inside & x_inside if mask is None else y_inside & x_inside & mask
             pixel = y_index * width + x_index
             row.append(torch.where(inside, pixel * images + image, height * width * images))
@@ -117,16 +118,19 @@ def _sum_rows(table: Tensor, row: Tensor, weight: Tensor) -> Tensor:
     return out.view(*row.shape[:-1], table.shape[1])
 
 
-def _sum_rows_transposed(grad: Tensor, row: Tensor, weight: Tensor, rows: int) -> Tensor:
-    """(P, N, C) gradient of sums over (P, N, K, 4) rows and weights: the table's, (rows, C)."""
-    row, order = row.flatten().sort(stable=True)
-    bags = torch.arange(grad.shape[0] * grad.shape[1], device=row.device)
-    source = bags.view(*grad.shape[:2], 1, 1).expand_as(weight).flatten()
+def _sum_rows_transposed(grad: Tensor, row: Tensor, weight: Tensor) -> Tensor:
+    """(P, N, C) gradients of sums over (P, N, K, 4) rows, to those of the (P * N * K, C) rows."""
+    p, n, k, _ = row.shape
+    rows = torch.arange(p * n * k, device=row.device)
+    own = rows.view(p, n, k, 1)
+    # Taps of the zero row would make one long sum. They go to the pixel they come from, as zeros.
+    idle = row == p * n * k
+    row, order = torch.where(idle, own, row).flatten().sort(stable=True)
     return F.embedding_bag(
-        source[order],
+        (own // k).expand_as(idle).flatten()[order],
         grad.flatten(0, 1),
-        torch.searchsorted(row, torch.arange(rows, device=row.device)),
-        per_sample_weights=weight.flatten()[order],
+        torch.searchsorted(row, rows),
+        per_sample_weights=weight.masked_fill(idle, 0).flatten()[order],
         mode="sum",
     )
 
@@ -244,7 +248,7 @@ def warp_fuse_backward(
 
 def _grad_features(grad: Tensor, features: Tensor, row: Tensor, weight: Tensor) -> Tensor:
     p, n, k, _ = weight.shape
-    out = _sum_rows_transposed(grad, row, weight, p * n * k + 1)[:-1]
+    out = _sum_rows_transposed(grad, row, weight)
     return _images(out.view(p, n * k, grad.shape[-1]), features)
 
 
