@@ -188,6 +188,8 @@ class _DiskCache:
                 "delete the folder or name another"
             )
         self._open()
+        if self._pictures.shape != (count, VIEW_COUNT, 3, size, size):
+            raise ValueError(f"the chair cache {folder} is damaged; delete the folder")
 
     def _create(self, key: dict[str, int], shape: tuple[int, ...]) -> None:
         """Builds the folder aside and renames it, so that others see all of it or nothing."""
@@ -205,8 +207,18 @@ class _DiskCache:
                 raise  # otherwise another process has just created it
 
     def _open(self) -> None:
-        self._pictures: Images = np.load(self._folder / self._PICTURES, mmap_mode="r+")
-        self._done: Images = np.load(self._folder / self._DONE, mmap_mode="r+")
+        try:
+            self._pictures, self._done = self._map(self._PICTURES), self._map(self._DONE)
+        except (OSError, ValueError, EOFError) as error:
+            raise ValueError(
+                f"the chair cache {self._folder} is damaged ({error}); delete the folder"
+            ) from error
+
+    def _map(self, name: str) -> Images:
+        # Only "r" refuses a truncated file; "r+" would extend it with zeros.
+        np.load(self._folder / name, mmap_mode="r")
+        mapped: Images = np.load(self._folder / name, mmap_mode="r+")
+        return mapped
 
     def read(self, chair: int) -> Images | None:
         return self._pictures[chair] if self._done[chair] else None
