@@ -59,15 +59,15 @@ class OrientedPyramid(nn.Module):
         return maps
 
     def matching(self, image: Tensor, stride: int) -> Tensor:
-        """Local descriptors (N, 33, H/stride, W/stride) for the sampling-correctness loss.
+        """Local descriptors (N, 36, H/stride, W/stride) for the sampling-correctness loss.
 
-        Mean colour in [-1, 1], then the derivatives at half of that resolution's pixel size, split
-        in their positive and negative part so that averaging over a cell does not cancel them.
+        Colour and derivatives at half of that resolution's pixel size, each split in its positive
+        and its negative part: averaging over a cell then does not cancel them, and no cosine is
+        negative, where ``exp(-cos / mu)`` would explode for a position without any match.
         """
         fine = F.avg_pool2d(image, stride // 2)
-        responses = 4 * self.derivatives(fine)
-        parts = torch.cat([fine, responses.relu(), (-responses).relu()], dim=1)
-        return F.avg_pool2d(parts, 2)
+        signed = torch.cat([fine, 4 * self.derivatives(fine)], dim=1)
+        return F.avg_pool2d(torch.cat([signed.relu(), (-signed).relu()], dim=1), 2)
 
 
 FEATURE_SETS = {OrientedPyramid.name: OrientedPyramid}
