@@ -1,0 +1,136 @@
+"""``rfwarp generate``"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import UseAppendAction, arg
+
+from rfwarp.cli.arguments import (
+    UsageError,
+    choose_device,
+    parse_pose,
+    parse_viewpoint,
+    viewpoint_of_file,
+)
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from rfwarp import Generator
+    from rfwarp.poses import PoseLike
+
+TURNTABLE_COLUMNS = 6
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Draw something from a viewpoint that no source shows, or from all around."""
+
+    sources: Annotated[
+        UseAppendAction[tuple[tuple[Path, ...], ...]], arg(aliases=["-s"], metavar="PICTURE ...")
+    ]
+    """Pictures of one thing; at least one."""
+    out: Annotated[Path, arg(aliases=["-o"], metavar="PICTURE")]
+    """What to write: .png, .jpg, .webp or .gif."""
+    poses: Annotated[tuple[str, ...], arg(aliases=["-p"], metavar="POSE")] = ()
+    """Poses of the sources in their order: AZIMUTH:ELEVATION in degrees, or .npy files. If there
+    are none, they are read from the names of the pictures: NAME_AZIMUTH_ELEVATION.png."""
+    target: Annotated[str | None, arg(aliases=["-t"], metavar="POSE")] = None
+    """Pose to draw."""
+    turntable: bool = False
+    """Draw all 18 azimuths instead: an animation if the output is a .gif, else a sheet."""
+    elevation: int = 10
+    """Elevation of the turntable in degrees: 0, 10 or 20."""
+    weights: Annotated[str, arg(aliases=["-w"], metavar="MODEL")] = "chairs-64"
+    """Bundled model, folder, or Hugging Face Hub id owner/name."""
+    scale: int = 1
+    """Enlarge the result that many times."""
+    maps: Annotated[Path | None, arg(metavar="PICTURE")] = None
+    """Also draw what the network did: flow, residual, occlusion and attention of every source."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes a GPU if there is one."""
+
+    def __post_init__(self) -> None:
+        if not self.pictures:
+            raise UsageError("at least one source picture is needed: -s PICTURE")
+        if self.poses and len(self.poses) != len(self.pictures):
+            raise UsageError(
+                f"{len(self.pictures)} source pictures need {len(self.pictures)} poses, "
+                f"got {len(self.poses)}"
+            )
+        if (self.target is None) != self.turntable:
+            raise UsageError("give either --target POSE or --turntable")
+        if self.maps is not None and self.turntable:
+            raise UsageError("--maps draws the maps of one --target, not of a turntable")
+        if not 1 <= self.scale <= 16:
+            raise UsageError(f"--scale must lie in 1..16, got {self.scale}")
+
+    @property
+    def pictures(self) -> list[Path]:
+        """The sources of all -s options."""
+        return list(chain.from_iterable(self.sources))
+
+    def run(self) -> None:
+        from rfwarp import Generator
+        from rfwarp.viz import enlarge, picture_format, write_animation, write_picture
+
+        for path in filter(None, (self.out, self.maps)):
+            try:
+                picture_format(path)
+            except ValueError as error:
+                raise UsageError(error) from error
+        poses, targets = self._poses(), self._targets()
+        generator = Generator.from_pretrained(self.weights, device=choose_device(self.device))
+        drawn = generator.generate(self.pictures, poses, targets)
+        drawn = [enlarge(picture, self.scale) for picture in drawn]
+        if not self.turntable:
+            write_picture(self.out, drawn[0])
+        elif picture_format(self.out) == "GIF":
+            write_animation(self.out, drawn)
+        else:
+            write_picture(self.out, _turntable_sheet(drawn))
+        print(f"wrote {self.out}")
+        if self.maps is not None:
+            write_picture(self.maps, _draw_maps(generator, self.pictures, poses, targets[0]))
+            print(f"wrote {self.maps}")
+
+    def _poses(self) -> list[PoseLike]:
+        if self.poses:
+            return [parse_pose(text) for text in self.poses]
+        return [viewpoint_of_file(path) for path in self.pictures]
+
+    def _targets(self) -> list[PoseLike]:
+        from rfwarp.poses import Viewpoint
+
+        if self.target is not None:
+            return [parse_pose(self.target)]
+        return [parse_viewpoint(f"{azimuth}:{self.elevation}") for azimuth in Viewpoint.AZIMUTHS]
+
+
+def _turntable_sheet(pictures: list[Image.Image]) -> Image.Image:
+    from rfwarp.viz import draw_sheet
+
+    begins = range(0, len(pictures), TURNTABLE_COLUMNS)
+    return draw_sheet([pictures[i : i + TURNTABLE_COLUMNS] for i in begins])
+
+
+def _draw_maps(
+    generator: Generator, pictures: list[Path], poses: list[PoseLike], target: PoseLike
+) -> Image.Image:
+    import torch
+
+    from rfwarp.images import to_pil
+    from rfwarp.nn.pictures import prepare
+    from rfwarp.viz import draw_maps
+
+    weights = next(generator.parameters())
+    sources, source_poses, targets = prepare(generator.config, pictures, poses, [target], None)
+    with torch.inference_mode():
+        image, levels = generator(
+            sources.to(weights), source_poses.to(weights), targets[0].to(weights), return_maps=True
+        )
+    return draw_maps([to_pil(source) for source in sources[0]], to_pil(image[0]), levels)

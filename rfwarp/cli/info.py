@@ -1,0 +1,85 @@
+"""``rfwarp info``"""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import rfwarp
+
+
+@dataclass(frozen=True)
+class Info:
+    """Versions, devices, what computes the operators and why, and the bundled weights."""
+
+    json: bool = False
+    """Print JSON."""
+
+    def run(self) -> None:
+        facts = collect()
+        if self.json:
+            print(json.dumps(facts, indent=2))
+            return
+        print(f"rfwarp    {facts['rfwarp']}")
+        print(f"python    {facts['python']} on {facts['platform']}")
+        print(f"torch     {facts['torch']}")
+        for device in facts["devices"]:
+            print(f"device    {device['name']}: {device['description']}")
+        print(f"operators {facts['operators']['backend']}: {facts['operators']['reason']}")
+        for model in facts["models"]:
+            print(f"model     {model['name']}: {model['parameters']:,} parameters, {model['path']}")
+        if not facts["models"]:
+            print("model     none are bundled")
+
+
+def collect() -> dict[str, Any]:
+    """What ``rfwarp info`` says, as JSON-able values."""
+    import torch
+
+    from rfwarp import ops, pretrained
+
+    backend = ops.backend()
+    threads = torch.get_num_threads()
+    devices = [{"name": "cpu", "description": f"{platform.machine()}, {threads} threads"}]
+    for index in range(torch.cuda.device_count()):
+        gpu = torch.cuda.get_device_properties(index)
+        memory = f"{gpu.total_memory / 2**30:.1f} GiB"
+        devices.append({"name": f"cuda:{index}", "description": f"{gpu.name}, {memory}"})
+    models = [
+        {
+            "name": name,
+            "path": str(pretrained.BUNDLED / name),
+            "parameters": count_parameters(pretrained.BUNDLED / name / pretrained.WEIGHTS_NAME),
+            "config": pretrained.read_config(pretrained.BUNDLED / name),
+        }
+        for name in pretrained.list_models()
+    ]
+    return {
+        "rfwarp": rfwarp.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "torch": torch.__version__,
+        "devices": devices,
+        "operators": {"backend": backend.name, "reason": backend.reason},
+        "models": models,
+    }
+
+
+def count_parameters(path: Path) -> int:
+    """Number of values in a safetensors file, from its header.
+
+    Raises:
+        ValueError: if it is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
+    return sum(prod(shape) for shape in shapes)

@@ -1,0 +1,43 @@
+"""``rfwarp render-chairs``"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
+
+from rfwarp.cli.arguments import MAX_SIZE, UsageError, parse_viewpoint, progress_bar
+
+
+@dataclass(frozen=True)
+class RenderChairs:
+    """Write procedural chairs as PNG files, with their viewpoints in poses.csv."""
+
+    out: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
+    """Where; created if missing."""
+    count: int = 10
+    """Number of chairs, with consecutive seeds."""
+    size: int = 64
+    """Side of the pictures in pixels."""
+    first_seed: int = 0
+    """Seed of the first chair; training uses those below 900000."""
+    views: Annotated[tuple[str, ...], arg(metavar="AZIMUTH:ELEVATION")] = ()
+    """Viewpoints in degrees; all 54 if none are named."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= MAX_SIZE:
+            raise UsageError(f"--size must lie in 1..{MAX_SIZE}, got {self.size}")
+        if self.count < 1 or self.first_seed < 0:
+            raise UsageError("--count must be at least 1, and --first-seed at least 0")
+
+    def run(self) -> None:
+        from rfwarp.data import write_chair_folder
+
+        views = [parse_viewpoint(text).index for text in self.views] or None
+        if self.out.exists() and not self.out.is_dir():
+            raise NotADirectoryError(f"{self.out} exists and is no folder")
+        with progress_bar(self.count, "chair") as progress:
+            write_chair_folder(self.out, self.count, self.size, self.first_seed, views, progress)
+        print(f"wrote {self.count} chairs to {self.out}")

@@ -1,0 +1,57 @@
+"""How much two images differ, one number per image."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+from torch import Tensor
+
+try:
+    from torchmetrics.functional.image import (
+        peak_signal_noise_ratio,
+        structural_similarity_index_measure,
+    )
+except ModuleNotFoundError as error:
+    raise ImportError(
+        f'rfwarp.metrics needs {error.name}, which is missing: pip install "rfwarp[metrics]"'
+    ) from error
+
+MAX_PSNR = 100.0
+"""What equal images get instead of infinity, so that means stay finite."""
+
+_WINDOW = 11  # of SSIM
+
+
+class ImageScores(NamedTuple):
+    """Scores of N images against N references; each (N,) float64 on the CPU."""
+
+    psnr: Tensor
+    """Peak signal-to-noise ratio in dB: -10 log10(mean squared difference), at most MAX_PSNR."""
+    ssim: Tensor
+    """Structural similarity (Wang et al. 2004): Gaussian window 11 x 11, sigma 1.5, k1 = 0.01,
+    k2 = 0.03, population variances, mean over channels and all windows inside the image."""
+    l1: Tensor
+    """Mean absolute difference."""
+
+
+def score_images(images: Tensor, references: Tensor) -> ImageScores:
+    """PSNR, SSIM and L1 of every image, computed in float64 on values from 0 to 1.
+
+    Args:
+        images, references: (N, 3, H, W) in [-1, 1], as the networks have them, H and W at least 11.
+            They are mapped to [0, 1]; values outside are clipped, as when a picture is saved.
+
+    Raises:
+        ValueError: if the shapes differ or are no batches of images of at least 11 x 11.
+    """
+    if images.shape != references.shape or images.ndim != 4 or min(images.shape[2:]) < _WINDOW:
+        raise ValueError(
+            f"images and references must both be (N, 3, H, W) with H and W >= {_WINDOW}, "
+            f"got {tuple(images.shape)} and {tuple(references.shape)}"
+        )
+    ours, truth = (((x.detach().cpu().double() + 1) / 2).clamp(0, 1) for x in (images, references))
+    psnr = peak_signal_noise_ratio(ours, truth, data_range=1.0, dim=(1, 2, 3), reduction="none")
+    ssim = structural_similarity_index_measure(ours, truth, data_range=1.0, reduction="none")
+    l1 = (ours - truth).abs().mean(dim=(1, 2, 3))
+    # A tensor: the similarity maps, its other result, were not asked for.
+    return ImageScores(psnr.clamp(max=MAX_PSNR), cast(Tensor, ssim), l1)

@@ -1,0 +1,100 @@
+"""What the network did inside (Fig. 7 of the paper), in colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from torch import Tensor
+
+from rfwarp.nn import LevelMaps
+from rfwarp.viz.sheet import draw_sheet
+
+# The colour wheel of Baker et al., "A Database and Evaluation Methodology for Optical Flow" (2011):
+# hues red, yellow, green, cyan, blue, magenta, red at these positions of 55.
+_KNOTS = (0, 15, 21, 25, 36, 49, 55)
+_HUES = np.array(
+    [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1], [1, 0, 0]], dtype=float
+)
+
+
+def flow_to_rgb(flow: Tensor, limit: float | None = None) -> Image.Image:
+    """A flow field in the Middlebury colours: hue is direction, saturation is length.
+
+    White stands still; red goes right, yellow down, cyan left, blue-violet up.
+
+    Args:
+        flow: (2, H, W), channel 0 = x (right), 1 = y (down).
+        limit: length that gets the full colour, in the unit of the flow; longer is darker. None
+            takes the longest of this flow.
+
+    Raises:
+        ValueError: for another shape, non-finite values, or a limit that is not positive.
+    """
+    if flow.ndim != 3 or flow.shape[0] != 2:
+        raise ValueError(f"flow must be (2, H, W), got {tuple(flow.shape)}")
+    x, y = flow.detach().cpu().double().numpy()
+    length = np.hypot(x, y)
+    if not np.isfinite(length).all():
+        raise ValueError("flow has non-finite values")
+    if limit is not None and limit <= 0:
+        raise ValueError(f"limit must be positive, got {limit}")
+    length = length / (limit or length.max() or 1.0)
+    # The wheel has 55 colours from angle -pi to pi of the reversed vector.
+    place = (np.arctan2(-y, -x) / np.pi + 1) / 2 * 54
+    hue = np.stack([np.interp(place, _KNOTS, channel) for channel in _HUES.T], axis=-1)
+    within = 1 - np.minimum(length, 1)[..., None] * (1 - hue)
+    return _to_image(np.where(length[..., None] > 1, hue * 0.75, within))
+
+
+def map_to_rgb(values: Tensor) -> Image.Image:
+    """A map (1, H, W) with values in [0, 1] as grey: 0 is black, 1 is white; others are clipped.
+
+    Raises:
+        ValueError: for another shape or non-finite values.
+    """
+    if values.ndim != 3 or values.shape[0] != 1:
+        raise ValueError(f"a map must be (1, H, W), got {tuple(values.shape)}")
+    grey = values[0].detach().cpu().double().numpy()
+    if not np.isfinite(grey).all():
+        raise ValueError("the map has non-finite values")
+    return _to_image(np.repeat(grey[..., None], 3, axis=-1))
+
+
+def draw_maps(
+    sources: Sequence[Image.Image], result: Image.Image, levels: Sequence[LevelMaps]
+) -> Image.Image:
+    """A sheet with a row for each source: the source, then at each level its flow, the correction
+    of the flow, how visible the result is in it (white: all of it) and how much attention it gets.
+
+    Flows and corrections of one level are coloured on one scale, see :func:`flow_to_rgb`.
+
+    Args:
+        sources: K pictures of one size.
+        result: what the network made of them.
+        levels: the maps of a batch of one.
+    """
+    rows: list[list[Image.Image | None]] = [[source] for source in sources]
+    columns = ["source"]
+    for level in levels:
+        flows, residuals = level.flow[0], level.residual[0]
+        longest = max(float(flows.norm(dim=1).max()), float(residuals.norm(dim=1).max())) or 1.0
+        columns += [f"{name} 1/{level.stride}" for name in ("flow", "resid.", "visible", "attn.")]
+        for k, row in enumerate(rows):
+            pictures = (
+                flow_to_rgb(flows[k], longest),
+                flow_to_rgb(residuals[k], longest),
+                map_to_rgb(1 - level.occlusion[0, k]),
+                map_to_rgb(level.attention[0, k]),
+            )
+            row += [picture.resize(result.size, Image.Resampling.NEAREST) for picture in pictures]
+    for row in rows[1:]:
+        row.append(None)
+    rows[0].append(result)
+    return draw_sheet(rows, columns=[*columns, "result"], scale=max(1, 96 // result.width))
+
+
+def _to_image(rgb: npt.NDArray[np.float64]) -> Image.Image:
+    return Image.fromarray(np.rint(rgb.clip(0, 1) * 255).astype(np.uint8))

@@ -1,0 +1,81 @@
+"""Picture files, written to a temporary name and renamed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from rfwarp.pretrained import write_atomically
+
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".gif": "GIF"}
+
+
+def picture_format(path: str | os.PathLike[str]) -> str:
+    """Pillow's name of the format that the end of a file name stands for.
+
+    Raises:
+        ValueError: if it is not one that is written here.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _FORMATS:
+        raise ValueError(f"pictures can be written to {', '.join(_FORMATS)}, got {str(path)!r}")
+    return _FORMATS[suffix]
+
+
+def write_picture(path: str | os.PathLike[str], image: Image.Image) -> None:
+    """Write a still picture; missing folders are created.
+
+    Raises:
+        ValueError: for an unknown format.
+        OSError: if the file cannot be written.
+    """
+    form, path = picture_format(path), Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda temporary: image.save(temporary, format=form, quality=95))
+
+
+def write_animation(
+    path: str | os.PathLike[str], frames: Sequence[Image.Image], milliseconds: int = 120
+) -> None:
+    """Write a GIF that repeats for ever; missing folders are created.
+
+    All frames share one palette and are not dithered, so that what stands still does not flicker.
+
+    Args:
+        path: ends in ``.gif``.
+        frames: RGB pictures of one size.
+        milliseconds: how long each frame is shown.
+
+    Raises:
+        ValueError: for another format, no frames, or frames of several sizes.
+        OSError: if the file cannot be written.
+    """
+    path = Path(path)
+    if picture_format(path) != "GIF":
+        raise ValueError(f"animations are written to .gif, got {str(path)!r}")
+    if len({frame.size for frame in frames}) != 1:
+        sizes = ", ".join(f"{f.width} x {f.height}" for f in frames) or "none"
+        raise ValueError(f"an animation needs frames of one size, got {sizes}")
+    width, height = frames[0].size
+    strip = Image.new("RGB", (width, height * len(frames)))
+    for index, frame in enumerate(frames):
+        strip.paste(frame, (0, index * height))
+    palette = strip.quantize(256, method=Image.Quantize.MEDIANCUT)
+    first, *others = [
+        frame.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(
+        path,
+        lambda temporary: first.save(
+            temporary,
+            format="GIF",
+            save_all=True,
+            append_images=others,
+            duration=milliseconds,
+            loop=0,
+        ),
+    )
