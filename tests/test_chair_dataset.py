@@ -50,6 +50,22 @@ def test_a_changed_picture_does_not_change_what_is_kept(tmp_path):
         assert torch.equal(chairs.views(0, [0]), render_views(3, [0], SIZE))
 
 
+def test_without_memory_only_the_views_asked_for_are_rendered(monkeypatch):
+    rendered = []
+
+    def spy(seed, views, size):
+        rendered.append((seed, list(views)))
+        return render_views(seed, views, size)
+
+    monkeypatch.setattr(dataset_module, "render_views", spy)
+    chairs = ProceduralChairs(3, 2, SIZE, memory_chairs=0)
+    expected = render_views(4, [9, 0, 9], SIZE)
+    for _ in range(2):
+        assert torch.equal(chairs.views(1, [9, 0, 9]), expected)
+    assert chairs.views(1, []).shape == (0, 3, SIZE, SIZE)
+    assert rendered == [(4, [9, 0, 9]), (4, [9, 0, 9]), (4, [])]
+
+
 def test_memory_keeps_the_most_recent_chairs(monkeypatch):
     rendered = []
 
