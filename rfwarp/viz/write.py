@@ -63,7 +63,8 @@ def write_animation(
     strip = Image.new("RGB", (width, height * len(frames)))
     for index, frame in enumerate(frames):
         strip.paste(frame, (0, index * height))
-    palette = strip.quantize(256, method=Image.Quantize.MEDIANCUT)
+    # Median cut would grey the white that surrounds most pictures.
+    palette = strip.quantize(256, method=Image.Quantize.FASTOCTREE)
     first, *others = [
         frame.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames
     ]
