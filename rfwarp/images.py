@@ -1,36 +1,26 @@
-"""Pictures and poses as people have them, to and from the tensors that the networks take."""
+"""Pictures as people have them, to and from the tensors that the networks take."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor"
 
 MAX_PIXELS = 64_000_000  # larger files are refused before they are decoded
-
-
-@runtime_checkable
-class Pose(Protocol):
-    """What the objects of :mod:`rfwarp.poses` can do."""
-
-    def encode(self, height: int, width: int) -> Tensor:
-        """The pose as a float32 map (c_p, height, width)."""
-        ...
-
-
-PoseLike: TypeAlias = "Pose | np.ndarray[Any, Any] | Tensor"
+# Not everything that PIL can open: EPS, for one, would run another program.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 
 def open_image(path: str | os.PathLike[str]) -> Image.Image:
-    """Read a picture completely.
+    """Read a picture completely; its format must be one of ``FORMATS``.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -40,15 +30,14 @@ def open_image(path: str | os.PathLike[str]) -> Image.Image:
     if not path.is_file():
         raise FileNotFoundError(f"no image file at {path}")
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(
-                    f"{path} has {image.width} x {image.height} pixels, more than the "
-                    f"{MAX_PIXELS:,} that are read"
+                    f"it has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}"
                 )
             image.load()
             return image
-    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} cannot be read as an image: {error}") from error
 
 
@@ -56,9 +45,13 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """8-bit RGB, EXIF rotation applied, transparency laid over white.
 
     Raises:
-        ValueError: for modes with more than 8 bits per channel, which PIL would clip.
+        ValueError: for modes with more than 8 bits per channel, which PIL would clip, and for
+            damaged EXIF data.
     """
-    image = ImageOps.exif_transpose(image)
+    try:
+        image = ImageOps.exif_transpose(image)
+    except SyntaxError as error:
+        raise ValueError(f"the image has damaged EXIF data: {error}") from error
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"images must have 8 bits per channel, got PIL mode {image.mode!r}")
     if image.has_transparency_data:
@@ -68,7 +61,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def array_to_pil(name: str, array: np.ndarray[Any, Any]) -> Image.Image:
-    """An (H, W, 3) RGB array, uint8 or floating point in [0, 1], as a picture.
+    """An (H, W, 3) RGB array, uint8 or floating point in [0, 1], rounded to 8 bits, as a picture.
 
     Raises:
         TypeError, ValueError: for another dtype, shape or range, or non-finite values.
@@ -83,14 +76,20 @@ def array_to_pil(name: str, array: np.ndarray[Any, Any]) -> Image.Image:
         low, high = float(array.min()), float(array.max())
         if low < 0 or high > 1:
             raise ValueError(
-                f"{name}: floating-point images must lie in [0, 1], got [{low:g}, {high:g}]"
+                f"{name}: floating-point images must lie in [0, 1], got [{low:g}, {high:g}]; "
+                "for 0..255 use uint8"
             )
         array = np.rint(array.astype(np.float64) * 255).astype(np.uint8)
     return Image.fromarray(np.ascontiguousarray(array))
 
 
 def load_image(name: str, image: ImageLike) -> Image.Image:
-    """Whatever was given as a picture; ``name`` is what error messages call it."""
+    """Whatever was given as a picture, in RGB; ``name`` is what error messages call it.
+
+    Raises:
+        FileNotFoundError, TypeError, ValueError: see :func:`open_image`, :func:`to_rgb` and
+            :func:`array_to_pil`.
+    """
     if isinstance(image, str | os.PathLike):
         return to_rgb(open_image(image))
     if isinstance(image, Image.Image):
@@ -117,22 +116,36 @@ def load_images(images: Sequence[ImageLike], size: int | tuple[int, int] | None)
             leaves the pictures as they are.
 
     Raises:
-        TypeError, ValueError: see :func:`load_image`; also if the sizes differ and no ``size`` is
-            given, or if resizing would change the shape of a picture by more than a pixel.
+        TypeError, ValueError: see :func:`load_image`; also if ``size`` is not one, if the sizes
+            differ and no ``size`` is given, or if resizing would distort a picture by more than a
+            pixel.
     """
+    wanted = None if size is None else _height_and_width(size)
     pictures = [load_image(f"images[{k}]", image) for k, image in enumerate(images)]
-    if size is not None:
-        pictures = [_resize(f"images[{k}]", picture, size) for k, picture in enumerate(pictures)]
+    if wanted is not None:
+        pictures = [_resize(f"images[{k}]", p, *wanted) for k, p in enumerate(pictures)]
     elif len({picture.size for picture in pictures}) > 1:
         sizes = ", ".join(f"{p.height} x {p.width}" for p in pictures)
         raise ValueError(f"images must have one size, got {sizes}; pass size= to resize them")
     return torch.stack([to_tensor(picture) for picture in pictures])
 
 
-def _resize(name: str, image: Image.Image, size: int | tuple[int, int]) -> Image.Image:
-    height, width = (size, size) if isinstance(size, int) else size
-    if height < 1 or width < 1:
-        raise ValueError(f"size must be positive, got {size}")
+def _height_and_width(size: int | tuple[int, int]) -> tuple[int, int]:
+    pair = (size, size) if isinstance(size, int) else size
+    if (
+        not isinstance(pair, tuple | list)
+        or [type(side) for side in pair] != [int, int]
+        or min(pair) < 1
+        or pair[0] * pair[1] > MAX_PIXELS
+    ):
+        raise ValueError(
+            "size must be a side or a (height, width) in pixels, positive integers with at most "
+            f"{MAX_PIXELS:,} pixels, got {size!r}"
+        )
+    return pair[0], pair[1]
+
+
+def _resize(name: str, image: Image.Image, height: int, width: int) -> Image.Image:
     if (image.height, image.width) == (height, width):
         return image
     if abs(image.width * height - image.height * width) > max(image.width, image.height):
@@ -156,34 +169,3 @@ def to_uint8(image: Tensor) -> Tensor:
 def to_pil(image: Tensor) -> Image.Image:
     """An image (3, H, W) in [-1, 1] as a picture."""
     return Image.fromarray(to_uint8(image.detach()).permute(1, 2, 0).cpu().numpy())
-
-
-def encode_pose(name: str, pose: PoseLike, channels: int, height: int, width: int) -> Tensor:
-    """A pose as a float32 map (channels, height, width).
-
-    Args:
-        name: what error messages call it.
-        pose: a pose object, a map (c_p, height, width), or a vector (c_p,), which is tiled.
-
-    Raises:
-        TypeError, ValueError: if it is none of these, does not fit, or has non-finite values.
-    """
-    if isinstance(pose, Pose):
-        encoded = pose.encode(height, width)
-    elif isinstance(pose, np.ndarray | Tensor):
-        encoded = torch.as_tensor(pose).detach().cpu().float()
-        if encoded.ndim == 1:
-            encoded = encoded[:, None, None].expand(-1, height, width)
-    else:
-        raise TypeError(
-            f"{name} must be a pose of rfwarp.poses, an array or a tensor, "
-            f"got {type(pose).__name__}"
-        )
-    if tuple(encoded.shape) != (channels, height, width):
-        raise ValueError(
-            f"{name} must be a map {(channels, height, width)} or a vector ({channels},), "
-            f"got {tuple(encoded.shape)}"
-        )
-    if not bool(torch.isfinite(encoded).all()):
-        raise ValueError(f"{name} has non-finite values")
-    return encoded

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 CONFIG_NAME = "config.json"
@@ -19,7 +19,8 @@ WEIGHTS_NAME = "model.safetensors"
 CARD_NAME = "README.md"
 BUNDLED = Path(__file__).parent / "weights"
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def list_models() -> list[str]:
@@ -51,19 +52,19 @@ def resolve(
             f"bundled models ({', '.join(list_models()) or 'there are none'})"
         )
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
         folder = snapshot_download(
             name,
             revision=revision,
-            cache_dir=cache_dir,
+            cache_dir=None if cache_dir is None else Path(cache_dir),
             token=token,
             local_files_only=local_files_only,
             force_download=force_download,
             allow_patterns=[CONFIG_NAME, WEIGHTS_NAME],
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise FileNotFoundError(
             f"no folder {name!r} here, and the Hugging Face Hub did not deliver that model: {error}"
         ) from error
@@ -82,7 +83,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"no {CONFIG_NAME} in {folder}")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(config, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(config).__name__}")
@@ -103,11 +104,11 @@ def load_weights(
 
     Raises:
         FileNotFoundError: if the file is missing.
-        ValueError: if it is damaged, if a tensor is missing, unexpected, of a wrong shape or not
-            floating point, or if ``dtype`` is not floating point.
+        ValueError: if it is damaged, if a tensor is missing, unexpected, of a wrong shape or dtype,
+            or if ``dtype`` is none that the network computes in: 16, 32 or 64 bit floating point.
     """
-    if dtype is not None and not dtype.is_floating_point:
-        raise ValueError(f"dtype must be floating point, got {dtype}")
+    if dtype is not None and dtype not in _DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(map(str, _DTYPES))}, got {dtype}")
     path = folder / WEIGHTS_NAME
     if not path.is_file():
         raise FileNotFoundError(f"no {WEIGHTS_NAME} in {folder}")
@@ -129,8 +130,11 @@ def _check_state(path: Path, expected: Mapping[str, Tensor], given: Mapping[str,
         want, have = tuple(expected[name].shape), tuple(given[name].shape)
         if want != have:
             problems.append(f"{name} has shape {have}, the config needs {want}")
-        if not given[name].is_floating_point():
-            problems.append(f"{name} is {given[name].dtype}, not floating point")
+        if given[name].dtype not in _DTYPES:
+            problems.append(f"{name} is {given[name].dtype}, not floating point of 16 to 64 bits")
+    dtypes = sorted({str(tensor.dtype) for tensor in given.values()})
+    if len(dtypes) > 1 and not problems:
+        problems.append(f"it mixes {' and '.join(dtypes)}")
     if problems:
         shown = "; ".join(sorted(problems)[:8])
         more = f"; and {len(problems) - 8} more" if len(problems) > 8 else ""
@@ -151,9 +155,9 @@ def save(
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     text = json.dumps(dict(config), indent=2) + "\n"
     card = _plain_card(text) if card is None else card
-    write_atomically(
-        folder / WEIGHTS_NAME, lambda path: save_file(tensors, path, metadata={"format": "pt"})
-    )
+    # Not save_file: it makes files that only their owner can read.
+    weights = to_bytes(tensors, metadata={"format": "pt"})
+    write_atomically(folder / WEIGHTS_NAME, lambda path: path.write_bytes(weights))
     write_atomically(folder / CARD_NAME, lambda path: path.write_text(card, encoding="utf-8"))
     write_atomically(folder / CONFIG_NAME, lambda path: path.write_text(text, encoding="utf-8"))
     return folder

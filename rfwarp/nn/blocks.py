@@ -1,7 +1,7 @@
 """The residual blocks that all three sub-networks are stacked from (Tables 5-7).
 
-They are the BigGAN blocks with LeakyReLU: ``ResBlockD`` halves the resolution, ``ResBlockU`` doubles
-it, ``ResBlock`` keeps it. All map (N, in_channels, H, W) to (N, out_channels, H', W').
+They are the BigGAN blocks with LeakyReLU: ``ResBlockD`` halves the resolution, ``ResBlockU``
+doubles it, ``ResBlock`` keeps it. All map (N, in_channels, H, W) to (N, out_channels, H', W').
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ResBlockD(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = x if self.first else self.act(self.norm1(x))
         h = self.conv2(self.act(self.norm2(self.conv1(h))))
-        # A 1x1 convolution commutes with pooling, so the shortcut pools first: a quarter of the work.
+        # A 1x1 convolution commutes with pooling: the shortcut pools first, a quarter of the work.
         return F.avg_pool2d(h, 2) + self.shortcut(F.avg_pool2d(x, 2))
 
 
@@ -95,7 +95,7 @@ class ResBlock(nn.Module):
 
 
 class FullPrecisionConv2d(nn.Conv2d):
-    """A convolution that computes and answers in float32 (float64 for double), whatever it is given.
+    """A convolution that computes and answers in float32 (float64 for double), whatever comes.
 
     Flows and confidences come out of these: in half precision a flow of a few hundred pixels would
     be off by half a pixel, under autocast too.

@@ -49,12 +49,12 @@ class GeneratorConfig:
                 continue
             if type(value) is not int or not low <= value <= high:
                 raise ValueError(f"{name} must be an integer in {low}..{high}, got {value!r}")
-        for name, low, high in (("width", 1 / 64, 16.0), ("negative_slope", 0.0, 1.0)):
+        for name, least, most in (("width", 1 / 64, 16.0), ("negative_slope", 0.0, 1.0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(f"{name} must be a number, got {value!r}")
-            if not low <= value <= high:
-                raise ValueError(f"{name} must lie in [{low:g}, {high:g}], got {value!r}")
+            if not least <= value <= most:
+                raise ValueError(f"{name} must lie in [{least:g}, {most:g}], got {value!r}")
         choices = {
             "encoder_norm": NORMS,
             "decoder_norm": NORMS,

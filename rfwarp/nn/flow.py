@@ -1,4 +1,4 @@
-"""Flow confidence extractor F (Table 6, Eq. 2): where to look in a source, and how far to trust it."""
+"""Flow confidence extractor F (Table 6, Eq. 2): where to look in a source, how far to trust it."""
 
 from __future__ import annotations
 

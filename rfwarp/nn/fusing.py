@@ -33,7 +33,7 @@ class ResFusingBlock(nn.Module):
             nn.init.zeros_(self.residual.bias)
 
     def predict_residual(self, target: Tensor, features: Tensor, flow: Tensor) -> Tensor | None:
-        """Eq. 3 and 4: the flow correction (N, K, 2, H, W) in pixels; None without residual flow."""
+        """Eq. 3 and 4: the flow correction (N, K, 2, H, W), pixels; None without residual flow."""
         if self.residual is None:
             return None
         n, k = flow.shape[:2]

@@ -1,4 +1,4 @@
-"""Target image predictor (Table 7): from the target pose, through two fusing levels, to the image."""
+"""Target image predictor (Table 7): from target pose through two fusing levels to the image."""
 
 from __future__ import annotations
 

@@ -1,0 +1,110 @@
+"""The generator's tensor inputs: checked before any work is done, stacked, and padded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rfwarp.nn.results import EncodedSources
+
+STRIDE = 32  # the flow extractor halves the resolution five times
+MIN_SIZE = 64  # below, instance normalisation at H/32 would see a single pixel
+
+
+def stack_sources(name: str, tensors: Tensor | Sequence[Tensor]) -> Tensor:
+    """(N, K, C, H, W) as it is, or K tensors (N, C, H, W) stacked to it."""
+    if isinstance(tensors, list | tuple):
+        if len(tensors) == 0:
+            raise ValueError(f"{name}: at least one source is needed, got an empty list")
+        for k, tensor in enumerate(tensors):
+            _check_floating(f"{name}[{k}]", tensor)
+            if tensor.ndim != 4 or tensor.shape != tensors[0].shape:
+                raise ValueError(
+                    f"{name} must be K tensors (N, C, H, W) of one shape, got "
+                    f"{', '.join(str(tuple(t.shape)) for t in tensors)}"
+                )
+        return torch.stack(list(tensors), dim=1)
+    if not isinstance(tensors, Tensor):
+        raise TypeError(
+            f"{name} must be a torch.Tensor or a list of them, got {type(tensors).__name__}"
+        )
+    _check_floating(name, tensors)
+    if tensors.ndim != 5:
+        raise ValueError(f"{name} must be (N, K, C, H, W), got {tuple(tensors.shape)}")
+    return tensors
+
+
+def check_sources(sources: Tensor, poses: Tensor, mask: Tensor | None, pose_channels: int) -> None:
+    """Raise TypeError or ValueError unless the stacked sources, their poses and the mask fit."""
+    n, k, channels, h, w = sources.shape
+    if k < 1:
+        raise ValueError("at least one source is needed, got K = 0")
+    if channels != 3 or n < 1 or h < 1 or w < 1:
+        raise ValueError(
+            f"sources must be (N, K, 3, H, W) with N, H, W >= 1, got {tuple(sources.shape)}"
+        )
+    expected = (n, k, pose_channels, h, w)
+    if tuple(poses.shape) != expected:
+        raise ValueError(
+            f"poses must be (N, K, c_p, H, W) = {expected} for sources "
+            f"{tuple(sources.shape)}, got {tuple(poses.shape)}"
+        )
+    _check_alike("poses", poses, sources)
+    if mask is not None:
+        _check_mask(mask, n, k)
+
+
+def _check_mask(mask: Tensor, n: int, k: int) -> None:
+    if not isinstance(mask, Tensor):
+        raise TypeError(f"mask must be a torch.Tensor, got {type(mask).__name__}")
+    if mask.dtype != torch.bool or tuple(mask.shape) != (n, k):
+        raise ValueError(
+            f"mask must be bool (N, K) = {(n, k)}, got {mask.dtype} {tuple(mask.shape)}"
+        )
+    # Elsewhere, looking at the values would stall the device or break the compiled graph.
+    if mask.device.type == "cpu" and not torch.compiler.is_compiling():
+        empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
+        if empty:
+            raise ValueError(f"mask must keep at least one source, but samples {empty} have none")
+
+
+def check_target_pose(pose: Tensor, encoded: EncodedSources, pose_channels: int) -> None:
+    """Raise TypeError or ValueError unless the target pose fits the sources."""
+    _check_floating("target_pose", pose)
+    expected = (pose_channels, *encoded.size)
+    if pose.ndim != 4 or tuple(pose.shape[1:]) != expected or pose.shape[0] < 1:
+        raise ValueError(
+            f"target_pose must be (N, c_p, H, W) = (N, {', '.join(map(str, expected))}), "
+            f"got {tuple(pose.shape)}"
+        )
+    n = encoded.sources.shape[0]
+    if n not in (1, pose.shape[0]):
+        raise ValueError(f"{n} sets of sources do not fit {pose.shape[0]} target poses")
+    _check_alike("target_pose", pose, encoded.sources)
+
+
+def _check_floating(name: str, tensor: Tensor) -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(tensor).__name__}")
+    if not tensor.is_floating_point():
+        raise TypeError(f"{name} must be floating point, got {tensor.dtype}")
+
+
+def _check_alike(name: str, tensor: Tensor, sources: Tensor) -> None:
+    if tensor.dtype != sources.dtype:
+        raise TypeError(f"{name} must be {sources.dtype} as sources are, got {tensor.dtype}")
+    if tensor.device != sources.device:
+        raise ValueError(f"{name} must be on {sources.device} as sources are, got {tensor.device}")
+
+
+def pad(x: Tensor) -> Tensor:
+    """Edge-pad (..., C, H, W) at the bottom and right to multiples of 32, at least 64."""
+    h, w = x.shape[-2:]
+    bottom, right = (max(MIN_SIZE, -(-s // STRIDE) * STRIDE) - s for s in (h, w))
+    if bottom == 0 and right == 0:
+        return x
+    padded = F.pad(x.flatten(0, -4), (0, right, 0, bottom), mode="replicate")
+    return padded.unflatten(0, x.shape[:-3])

@@ -1,0 +1,53 @@
+"""Pictures and poses as people have them, made into the generator's tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from rfwarp.images import ImageLike, load_images
+from rfwarp.nn.config import GeneratorConfig
+from rfwarp.poses.encoding import PoseLike, encode_pose
+
+PictureSize: TypeAlias = "int | tuple[int, int] | Literal['native'] | None"
+
+
+def prepare(
+    config: GeneratorConfig,
+    images: Sequence[ImageLike],
+    poses: Sequence[PoseLike],
+    targets: Sequence[PoseLike],
+    size: PictureSize,
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Arguments and errors as in :meth:`rfwarp.nn.Generator.generate`.
+
+    Returns:
+        Sources (1, K, 3, H, W) in [-1, 1], their poses (1, K, c_p, H, W), and each target pose as
+        (1, c_p, H, W); float32 on the CPU.
+    """
+    for name, given in (("images", images), ("poses", poses)):
+        if not isinstance(given, list | tuple):
+            raise TypeError(f"{name} must be a list, got {type(given).__name__}")
+    if len(images) == 0:
+        raise ValueError("at least one source image is needed, got none")
+    if len(poses) != len(images):
+        raise ValueError(f"{len(images)} images need {len(images)} poses, got {len(poses)}")
+    if len(targets) == 0:
+        raise ValueError("at least one target pose is needed, got none")
+    if size is None:
+        size = config.image_size
+    sources = load_images(images, None if size == "native" else size)
+    height, width = sources.shape[-2:]
+
+    def encode(name: str, pose: PoseLike) -> Tensor:
+        kind = getattr(pose, "kind", None)
+        if kind is not None and config.pose_kind not in (None, kind):
+            raise ValueError(f"{name} is a {kind}, but this model takes a {config.pose_kind}")
+        return encode_pose(name, pose, config.pose_channels, height, width)
+
+    source_poses = torch.stack([encode(f"poses[{k}]", pose) for k, pose in enumerate(poses)])
+    target_poses = [encode(f"target_pose[{m}]", pose)[None] for m, pose in enumerate(targets)]
+    return sources[None], source_poses[None], target_poses
