@@ -19,8 +19,11 @@ _ANGLES = re.compile(r"([+-]?\d+):([+-]?\d+)")
 _FILE_ANGLES = re.compile(r"_(\d{3})_(\d{2})")
 
 
-class UsageError(ValueError):
-    """The arguments make no sense; nothing has been done yet."""
+class UsageError(Exception):
+    """The arguments make no sense; nothing has been done yet.
+
+    Not a ValueError: of those, tyro makes a message of its own.
+    """
 
 
 def parse_viewpoint(text: str) -> Viewpoint:

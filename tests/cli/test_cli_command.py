@@ -1,0 +1,114 @@
+"""The command itself: help, versions, mistyped options, ``rfwarp info``."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import rfwarp
+from rfwarp import Generator
+from rfwarp.cli import main
+
+SUBCOMMANDS = ("generate", "train", "evaluate", "render-chairs", "info")
+
+Refused = Callable[..., str]
+
+
+def command(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "rfwarp", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.mark.parametrize("subcommand", [[], *([name] for name in SUBCOMMANDS)])
+def test_help(subcommand: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main([*subcommand, "--help"])
+    assert exit_.value.code == 0
+    shown = capsys.readouterr().out
+    assert f"usage: rfwarp{' ' if subcommand else ''}{''.join(subcommand)}" in shown
+    if not subcommand:
+        assert all(name in shown for name in SUBCOMMANDS)
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    program = (
+        "import sys, rfwarp.cli\n"
+        "try:\n    rfwarp.cli.main(['generate', '--help'])\n"
+        "except SystemExit:\n    pass\n"
+        "heavy = {'torch', 'numpy', 'PIL', 'torchmetrics', 'accelerate'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_version() -> None:
+    done = command("--version")
+    assert (done.returncode, done.stdout) == (0, f"rfwarp {rfwarp.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["generat"], ["generate", "--scael", "2"], ["evaluate", "--sets", "many"]]
+)
+def test_what_cannot_be_parsed_is_a_usage_error(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+
+
+def test_debug_shows_where_an_error_comes_from() -> None:
+    arguments = ("generate", "-s", "none_000_10.png", "-t", "40:10", "-o", "x.png", "-w", "nope")
+    quiet, loud = command(*arguments), command(*arguments, RFWARP_VERBOSITY="debug")
+    assert (quiet.returncode, loud.returncode) == (1, 1)
+    assert quiet.stderr.count("\n") == 1
+    assert "Traceback" in loud.stderr
+    assert loud.stderr.endswith(quiet.stderr)
+
+
+def test_unknown_verbosity(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RFWARP_VERBOSITY", "loud")
+    assert "must be one of debug, info, warning, error, got 'loud'" in refused("info")
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    program = [sys.executable, "-m", "rfwarp", "info"]
+    with subprocess.Popen(
+        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        run.stdout.close()
+        assert run.stderr.read() == ""
+    assert run.returncode == 1
+
+
+def test_info(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: object) -> None:
+    assert isinstance(capsys, pytest.CaptureFixture)
+    monkeypatch.setattr("rfwarp.pretrained.BUNDLED", model.parent)
+    assert main(["info", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    backend = rfwarp.ops.backend()
+    assert (facts["rfwarp"], facts["torch"]) == (rfwarp.__version__, torch.__version__)
+    assert facts["operators"] == {"backend": backend.name, "reason": backend.reason}
+    assert facts["devices"][0]["name"] == "cpu"
+    expected = sum(p.numel() for p in Generator.from_pretrained(model).parameters())
+    (bundled,) = facts["models"]
+    assert (bundled["name"], bundled["parameters"]) == ("viewpoints", expected)
+    assert main(["info"]) == 0
+    shown = capsys.readouterr().out
+    assert f"viewpoints: {expected:,} parameters" in shown
+    assert backend.reason in shown

@@ -1,0 +1,94 @@
+"""``rfwarp train``: runs of a few steps, resumed, refused and interrupted."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from rfwarp import Generator
+from rfwarp.cli import main
+
+Refused = Callable[..., str]
+
+
+TINY = (
+    *("--width", "0.125", "--chairs", "2", "--batch-size", "2", "--sources", "1", "2"),
+    *("--flow-steps", "1", "--workers", "0", "--device", "cpu", "--precision", "float32"),
+    *("--checkpoint-every", "1", "--log-every", "1", "--ema", "0.5"),
+)
+
+
+def test_train_resumes_to_the_same_weights(tmp_path: Path, sources: list[str]) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert main(["train", *TINY, "--out", str(whole), "--steps", "2"]) == 0
+    assert main(["train", *TINY, "--out", str(parts), "--steps", "1"]) == 0
+    assert len((parts / "log.jsonl").read_text().splitlines()) == 2
+    assert main(["train", *TINY, "--out", str(parts), "--steps", "2"]) == 0
+    logs = [(folder / "log.jsonl").read_text() for folder in (whole, parts)]
+    assert logs[0] == logs[1]
+    assert len(logs[0].splitlines()) == 3
+    weights = [Generator.from_pretrained(run / "model").state_dict() for run in (whole, parts)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    given = ["-s", sources[0], "-t", "40:10", "-w", str(whole / "model")]
+    assert main(["generate", *given, "-o", str(tmp_path / "x.png")]) == 0
+
+
+def test_train_refuses_to_resume_another_run(tmp_path: Path, refused: Refused) -> None:
+    assert main(["train", *TINY, "--out", str(tmp_path), "--steps", "0"]) == 0
+    arguments = [*TINY, "--out", tmp_path, "--steps", "0", "--seed", "1"]
+    assert "seed was 0, now 1" in refused("train", *arguments, status=1)
+    (tmp_path / "checkpoint.pt").write_bytes(b"damaged")
+    assert "damaged" in refused("train", *TINY, "--out", tmp_path, status=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--size", "33"], "size must be a multiple of 32"),
+        (["--sources", "0"], "sources must be numbers in 1..53"),
+        (["--lr", "0"], "lr and clip must be positive"),
+    ],
+)
+def test_train_refuses_bad_arguments(
+    arguments: list[str], message: str, tmp_path: Path, refused: Refused
+) -> None:
+    assert message in refused("train", *TINY, "--out", tmp_path / "run", *arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_train_names_the_missing_extra(
+    tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rfwarp.cli.train.find_spec", lambda name: None)
+    message = refused("train", "--out", tmp_path / "run", status=1)
+    assert 'accelerate and matplotlib: pip install "rfwarp[train]"' in message
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A long training run that has written its first checkpoint."""
+    arguments = ["train", *TINY, "--workers", "1", "--steps", "100000", "--out", str(tmp_path)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "rfwarp", *arguments], stderr=subprocess.PIPE, text=True
+    ) as run:
+        while not (tmp_path / "checkpoint.pt").exists() and run.poll() is None:
+            time.sleep(0.05)
+        yield run
+        run.kill()
+
+
+def test_an_interrupted_run_says_that_it_resumes(
+    running: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    running.send_signal(signal.SIGINT)
+    _, shown = running.communicate()
+    assert running.returncode == 130
+    message = "rfwarp: interrupted: the same command resumes at the last checkpoint in"
+    assert f"{message} {tmp_path}" in shown
+    assert "Traceback" not in shown
+    assert not list(tmp_path.rglob(".*.tmp"))
