@@ -27,7 +27,7 @@ def test_generate_equals_the_python_api(model: Path, sources: list[str], tmp_pat
 
 def test_generate_takes_poses_in_order(model: Path, sources: list[str], tmp_path: Path) -> None:
     written = []
-    for number, poses in enumerate((["0:10", "-260:0"], ["100:0", "0:10"])):
+    for number, poses in enumerate((["0:10", "460:0"], ["100:0", "0:10"])):
         out = tmp_path / f"{number}.png"
         given = ["-s", *sources[:2], "-p", *poses, "-t", "40:10", "-w", str(model)]
         assert main(["generate", *given, "-o", str(out)]) == 0
