@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar
 
 import torch
@@ -19,7 +20,8 @@ class Viewpoint:
         elevation: degrees above the horizon, one of 0, 10, 20.
 
     Raises:
-        ValueError: if the angles are not on that grid.
+        TypeError: if the angles are no numbers.
+        ValueError: if they are not on that grid.
 
     Convention: azimuth 0 looks at the front of the object, and a growing azimuth moves the camera
     counter-clockwise as seen from above.
@@ -36,6 +38,8 @@ class Viewpoint:
     def __post_init__(self) -> None:
         for name, grid in (("azimuth", self.AZIMUTHS), ("elevation", self.ELEVATIONS)):
             given = getattr(self, name)
+            if not isinstance(given, Real):
+                raise TypeError(f"{name} must be a number of degrees, got {given!r}")
             angle = given % 360 if name == "azimuth" else given
             if angle not in grid:
                 raise ValueError(

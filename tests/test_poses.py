@@ -1,0 +1,110 @@
+"""Viewpoints, and poses as arrays."""
+
+import numpy as np
+import pytest
+import torch
+
+from rfwarp.poses import Pose, Viewpoint
+from rfwarp.poses.encoding import encode_pose
+
+
+def test_grid_is_the_protocol():
+    grid = list(Viewpoint.grid())
+    assert len(set(grid)) == 54
+    assert [v.index for v in grid] == list(range(54))
+    assert [Viewpoint.from_index(i) for i in range(54)] == grid
+    assert grid[:4] == [Viewpoint(0, 0), Viewpoint(0, 10), Viewpoint(0, 20), Viewpoint(20, 0)]
+    assert grid[-1] == Viewpoint(340, 20)
+
+
+@pytest.mark.parametrize("index", range(54))
+def test_vector_is_two_one_hots(index):
+    view = Viewpoint.from_index(index)
+    expected = torch.zeros(21)
+    expected[view.azimuth // 20] = 1
+    expected[18 + view.elevation // 10] = 1
+    assert torch.equal(view.vector(), expected)
+    encoded = view.encode(2, 3)
+    assert encoded.shape == (21, 2, 3)
+    assert torch.equal(encoded, expected[:, None, None].repeat(1, 2, 3))
+
+
+def test_azimuth_wraps_and_numbers_become_integers():
+    assert Viewpoint(380, 10) == Viewpoint(20, 10) == Viewpoint(-340, 10)
+    assert type(Viewpoint(np.int64(40), 10.0).azimuth) is int
+    assert hash(Viewpoint(360, 0)) == hash(Viewpoint(0, 0))
+
+
+@pytest.mark.parametrize(
+    ("azimuth", "elevation", "message"),
+    [
+        (30, 0, "azimuth must be one of 0, 20, .* 340 degrees, got 30"),
+        (0, 30, "elevation must be one of 0, 10, 20 degrees, got 30"),
+        (0, 370, "elevation must be"),
+        (float("nan"), 0, "azimuth must be .* got nan"),
+        (10.5, 0, r"azimuth must be .* got 10\.5"),
+    ],
+)
+def test_angles_off_the_grid(azimuth, elevation, message):
+    with pytest.raises(ValueError, match=message):
+        Viewpoint(azimuth, elevation)
+
+
+@pytest.mark.parametrize("angle", ["20", None, [], 1j])
+def test_angles_that_are_no_numbers(angle):
+    with pytest.raises(TypeError, match="azimuth must be a number of degrees, got"):
+        Viewpoint(angle, 0)
+    with pytest.raises(TypeError, match="elevation must be a number of degrees, got"):
+        Viewpoint(0, angle)
+
+
+@pytest.mark.parametrize("index", [-1, 54])
+def test_bad_index(index):
+    with pytest.raises(ValueError, match=rf"must lie in 0\.\.53, got {index}"):
+        Viewpoint.from_index(index)
+
+
+def test_viewpoint_is_a_pose_and_a_string_is_not():
+    assert isinstance(Viewpoint(0, 0), Pose)
+    assert not isinstance("front", Pose)  # though str has a method `encode`
+
+
+@pytest.mark.parametrize(
+    "pose",
+    [
+        np.arange(3),
+        np.arange(3, dtype=np.float16),
+        np.arange(3)[::-1][::-1],
+        torch.arange(3),
+        torch.arange(3.0, requires_grad=True),
+        torch.arange(3.0)[:, None, None].expand(3, 2, 4),
+        np.arange(3.0)[:, None, None].repeat(2, 1).repeat(4, 2),
+    ],
+)
+def test_arrays_and_tensors_are_encoded(pose):
+    encoded = encode_pose("pose", pose, 3, 2, 4)
+    assert encoded.dtype == torch.float32
+    assert not encoded.requires_grad
+    assert torch.equal(encoded, torch.arange(3.0)[:, None, None].expand(3, 2, 4))
+
+
+@pytest.mark.parametrize(
+    ("pose", "error", "message"),
+    [
+        ("front", TypeError, "pose must be a pose of rfwarp.poses, an array or a tensor, got str"),
+        ([0.0, 1.0, 2.0], TypeError, "got list"),
+        (None, TypeError, "got NoneType"),
+        (np.array(["a", "b", "c"]), TypeError, "must hold real numbers, got <U1"),
+        (np.zeros(3, dtype=complex), TypeError, "must hold real numbers, got complex128"),
+        (torch.zeros(3, dtype=torch.complex64), TypeError, "must hold real numbers"),
+        (np.zeros(4), ValueError, r"map \(3, 2, 4\) or a vector \(3,\), got \(4,\)"),
+        (np.zeros((3, 4, 2)), ValueError, r"got \(3, 4, 2\)"),
+        (np.zeros(()), ValueError, r"got \(\)"),
+        (Viewpoint(0, 0), ValueError, r"got \(21, 2, 4\)"),
+        (np.array([0, np.nan, 0]), ValueError, "pose has non-finite values"),
+        (torch.tensor([0, 1, float("inf")]), ValueError, "pose has non-finite values"),
+    ],
+)
+def test_bad_poses(pose, error, message):
+    with pytest.raises(error, match=message):
+        encode_pose("pose", pose, 3, 2, 4)
