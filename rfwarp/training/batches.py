@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from rfwarp.data import ChairViews, sample_view_sets
+from rfwarp.data import ChairViews, ProceduralChairs, sample_view_sets
 from rfwarp.poses import Viewpoint
 from rfwarp.training.config import TrainConfig
+
+MEMORY = 2 << 30  # bytes of pictures that a run without a cache folder keeps
 
 
 class Batch(TypedDict):
@@ -27,12 +29,26 @@ class Batch(TypedDict):
 
 
 class ViewBatches(Dataset[Batch]):
-    """Item i is the whole batch of step i: K, chairs and views are drawn from (seed, i) alone."""
+    """Item i is the whole batch of step i: K, chairs and views are drawn from (seed, i) alone.
 
-    def __init__(self, views: ChairViews, config: TrainConfig, length: int) -> None:
+    Args:
+        length: number of steps.
+        process, processes: in data-parallel training each process draws batches of its own, with
+            the K that all share.
+    """
+
+    def __init__(
+        self,
+        views: ChairViews,
+        config: TrainConfig,
+        length: int,
+        process: int = 0,
+        processes: int = 1,
+    ) -> None:
         self.views = views
         self.config = config
         self.length = length
+        self.process, self.processes = process, processes
         self.codes = torch.stack([view.vector() for view in Viewpoint.grid()])
 
     def __len__(self) -> int:
@@ -43,7 +59,11 @@ class ViewBatches(Dataset[Batch]):
         choice = torch.Generator().manual_seed(c.seed * 1_000_003 + step)
         k = c.sources[int(torch.randint(len(c.sources), (), generator=choice))]
         chairs, source_views, target_views = sample_view_sets(
-            seed=c.seed, step=step, batch_size=c.batch_size, sources=k, chairs=c.chairs
+            seed=c.seed,
+            step=step * self.processes + self.process,
+            batch_size=c.batch_size,
+            sources=k,
+            chairs=c.chairs,
         )
         wanted = torch.cat([source_views, target_views[:, None]], dim=1)
         pictures = torch.stack(
@@ -55,3 +75,19 @@ class ViewBatches(Dataset[Batch]):
             "target": pictures[:, k],
             "target_pose": self.codes[target_views],
         }
+
+
+def training_chairs(config: TrainConfig) -> ProceduralChairs:
+    """The chairs of a run: without a cache folder all are kept in memory, or none if too many.
+
+    Keeping some would not help: with thousands of chairs the wanted one is rarely among them.
+    """
+    views = sum(1 for _ in Viewpoint.grid())
+    needed = views * 3 * config.size**2 * config.chairs * max(1, config.workers)
+    return ProceduralChairs(
+        config.first_seed,
+        config.chairs,
+        config.size,
+        cache=config.cache,
+        memory_chairs=config.chairs if needed <= MEMORY else 0,
+    )

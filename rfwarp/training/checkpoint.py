@@ -10,6 +10,8 @@ import torch
 
 from rfwarp.pretrained import write_atomically
 
+REQUIRED = {"step", "config", "generator", "ema", "optimizer"}
+
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Tensors, numbers, strings and containers of them; all or nothing."""
@@ -26,6 +28,6 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"{path} is damaged or no checkpoint: {error}") from error
-    if not isinstance(state, dict) or "step" not in state:
-        raise ValueError(f"{path} is no rfwarp checkpoint")
+    if not isinstance(state, dict) or not state.keys() >= REQUIRED:
+        raise ValueError(f"{path} is no checkpoint of rfwarp")
     return state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -45,7 +46,8 @@ class TrainConfig:
     chairs: int = 4000
     """Number of training chairs."""
     cache: Path | None = None
-    """Folder that keeps rendered chairs across runs; without one they are kept in memory."""
+    """Folder that keeps rendered chairs across runs. Without one they are kept in memory if they
+    fit there, else rendered for every batch."""
     sources: tuple[int, ...] = (1, 2, 3, 4)
     """Numbers of sources K; one is drawn for every batch."""
     batch_size: int = 5
@@ -86,19 +88,20 @@ class TrainConfig:
             raise ValueError(f"size must be a multiple of 32, at least 64, got {self.size}")
         if not self.sources or min(self.sources) < 1 or max(self.sources) > 53:
             raise ValueError(f"sources must be numbers in 1..53, got {self.sources}")
-        for name in ("chairs", "batch_size", "checkpoint_every", "log_every"):
+        for name in ("chairs", "batch_size", "steps", "checkpoint_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("flow_steps", "steps", "warmup", "cooldown", "workers", "first_seed", "seed"):
+        for name in ("flow_steps", "warmup", "cooldown", "workers", "first_seed", "seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.lr <= 0 or self.clip <= 0:
-            raise ValueError(f"lr and clip must be positive, got {self.lr} and {self.clip}")
-        if self.checkpoint_every % self.log_every:
-            raise ValueError(
-                f"checkpoint_every must be a multiple of log_every ({self.log_every}), "
-                f"got {self.checkpoint_every}"
-            )
+        if self.seed >= 2**32:
+            raise ValueError(f"seed must be below 2^32, got {self.seed}")
+        for name in ("lr", "clip"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
+        for name, weight in asdict(self.weights).items():
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"weight of {name} must not be negative or infinite, got {weight}")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must lie in [0, 1), got {self.ema}")
 

@@ -6,13 +6,13 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from rfwarp.pretrained import write_atomically
 
 
 def plot_losses(log: Path, out: Path) -> None:
     """Draw every logged loss of ``log`` (JSON lines) against the step, as a PNG."""
-    from matplotlib.figure import Figure
-
     entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     names = ("loss", "l1", "perceptual", "correctness", "affine")
     figure = Figure(figsize=(9, 5), layout="constrained")

@@ -28,7 +28,8 @@ def gaussian_sample(features: Tensor, flow: Tensor, size: int = 4, sigma: float 
     n, c, h, w = features.shape
     y = torch.arange(h, device=flow.device, dtype=flow.dtype)[:, None] + flow[:, 1]
     x = torch.arange(w, device=flow.device, dtype=flow.dtype) + flow[:, 0]
-    x0, y0 = x.detach().floor(), y.detach().floor()
+    # A NaN flow gives NaN, through its weights, but must not become an index.
+    x0, y0 = x.detach().floor().nan_to_num(0.0), y.detach().floor().nan_to_num(0.0)
     taps = [offset - (size // 2 - 1) for offset in range(size)]
     wx = torch.stack([torch.exp(-((x0 + t - x) ** 2) / (2 * sigma**2)) for t in taps])
     wy = torch.stack([torch.exp(-((y0 + t - y) ** 2) / (2 * sigma**2)) for t in taps])

@@ -37,7 +37,14 @@ class FlowObjective(nn.Module):
     def forward(
         self, sources: Tensor, target: Tensor, flows: Sequence[Tensor]
     ) -> dict[str, Tensor]:
-        """Sources (N, K, 3, H, W), target (N, 3, H, W), flows (N, K, 2, h, w) to weighted terms."""
+        """Sources (N, K, 3, H, W), target (N, 3, H, W), flows (N, K, 2, h, w) to weighted terms.
+
+        In float32 under autocast too.
+        """
+        with torch.autocast(target.device.type, enabled=False):
+            return self._terms(sources, target, flows)
+
+    def _terms(self, sources: Tensor, target: Tensor, flows: Sequence[Tensor]) -> dict[str, Tensor]:
         n, k = sources.shape[:2]
         terms = {"correctness": target.new_zeros(()), "affine": target.new_zeros(())}
         for (stride, window), flow in zip(LEVELS, flows, strict=True):
@@ -110,9 +117,9 @@ class FullStage(nn.Module):
             tile(batch["target_pose"], size),
             return_maps=True,
         )
+        terms: dict[str, Tensor] = self.objective(sources, target, [m.flow for m in maps])
         with torch.autocast(image.device.type, enabled=False):
             image = image.float()
-            terms: dict[str, Tensor] = self.objective(sources, target, [m.flow for m in maps])
             terms["l1"] = self.weights.l1 * (image - target).abs().mean()
             terms["perceptual"] = self.weights.perceptual * perceptual(
                 self.features.perceptual(image), self.features.perceptual(target)

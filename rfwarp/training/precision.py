@@ -1,0 +1,25 @@
+"""What mixed precision to train in."""
+
+from __future__ import annotations
+
+import torch
+
+from rfwarp.training.config import TrainConfig
+
+
+def resolve_precision(config: TrainConfig) -> str:
+    """The precision that ``auto`` stands for: bf16 on devices that multiply in it, else float32.
+
+    Raises:
+        ValueError: if the device is not there, or does not train in the precision.
+    """
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device is cuda, but torch finds no CUDA device")
+    on_gpu = config.device != "cpu" and torch.cuda.is_available()
+    if config.precision == "fp16" and not on_gpu:
+        raise ValueError("fp16 training needs a GPU; take bf16 or float32")
+    if config.precision != "auto":
+        return config.precision
+    if on_gpu:
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "float32"
