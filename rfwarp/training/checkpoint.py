@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # on damaged bytes the unpickler raises whatever comes
         raise ValueError(f"{path} is damaged or no checkpoint: {error}") from error
     if not isinstance(state, dict) or not state.keys() >= REQUIRED:
         raise ValueError(f"{path} is no checkpoint of rfwarp")

@@ -1,0 +1,181 @@
+"""The parts of the trainer that need no training: settings, batches, schedule, card."""
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from rfwarp.data import HELD_OUT_FIRST_SEED
+from rfwarp.poses import Viewpoint
+from rfwarp.training import LossWeights, TrainConfig
+from rfwarp.training.batches import ViewBatches, training_chairs
+from rfwarp.training.card import chair_model_card, describe_machine, describe_time, source_commit
+from rfwarp.training.precision import resolve_precision
+from rfwarp.training.schedule import learning_rate
+from rfwarp.training.window import LossWindow
+
+
+def config(**changes) -> TrainConfig:
+    return TrainConfig(out=Path("run"), **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 96 + 1}, "size must be a multiple of 32, at least 64, got 97"),
+        ({"size": 32}, "size must be"),
+        ({"sources": ()}, r"sources must be numbers in 1\.\.53, got \(\)"),
+        ({"sources": (1, 0)}, "sources must be"),
+        ({"sources": (54,)}, "sources must be"),
+        ({"chairs": 0}, "chairs must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"log_every": 0}, "log_every must be at least 1"),
+        ({"flow_steps": -1}, "flow_steps must not be negative, got -1"),
+        ({"seed": -1}, "seed must not be negative"),
+        ({"seed": 2**32}, r"seed must be below 2\^32"),
+        ({"lr": 0.0}, "lr must be positive and finite"),
+        ({"lr": math.nan}, "lr must be positive and finite, got nan"),
+        ({"clip": math.inf}, "clip must be positive and finite"),
+        ({"ema": 1.0}, r"ema must lie in \[0, 1\)"),
+        ({"weights": LossWeights(l1=-1.0)}, "weight of l1 must not be negative or infinite"),
+        ({"weights": LossWeights(affine=math.nan)}, "weight of affine must not be"),
+    ],
+)
+def test_bad_settings(changes, message):
+    with pytest.raises(ValueError, match=message):
+        config(**changes)
+
+
+def test_only_where_and_how_long_may_change():
+    changed = config(steps=7, workers=3, cache=Path("cache"), checkpoint_every=9, device="cpu")
+    assert changed.fixed() == config().fixed()
+    assert config(batch_size=6).fixed() != config().fixed()
+
+
+def test_learning_rate():
+    c = config(lr=1e-3, warmup=4, cooldown=5)
+    rates = [learning_rate(c, step, 20, last=True) / 1e-3 for step in range(20)]
+    assert rates[:5] == pytest.approx([0.25, 0.5, 0.75, 1, 1])
+    assert rates[14:] == pytest.approx([1, 1, 0.8, 0.6, 0.4, 0.2])
+    assert learning_rate(c, 19, 20, last=False) == 1e-3
+    assert learning_rate(config(warmup=0), 0, 20, last=True) == 1e-4
+    assert learning_rate(config(lr=1.0, warmup=0, cooldown=1000), 999, 1000, last=True) == 0.01
+
+
+def test_precision_on_a_cpu():
+    expected = "bf16" if torch.cpu._is_avx512_bf16_supported() else "float32"
+    assert resolve_precision(config(device="cpu")) == expected
+    assert resolve_precision(config(device="cpu", precision="float32")) == "float32"
+
+
+class NumberedViews:
+    """Pictures whose values name the chair and the view."""
+
+    count, size, available = 5, 2, tuple(range(54))
+
+    def views(self, chair, indices):
+        values = torch.tensor([[chair, int(i)] for i in indices], dtype=torch.uint8)
+        return values[:, :, None, None].repeat(1, 1, 2, 2)
+
+
+def test_batches_are_functions_of_seed_and_step():
+    c = config(chairs=5, batch_size=3, sources=(1, 2, 4))
+    first, second = (ViewBatches(NumberedViews(), c, 100) for _ in range(2))
+    assert len(first) == 100
+    backwards = {step: second[step] for step in reversed(range(30))}
+    for step in range(30):
+        for name, value in first[step].items():
+            assert torch.equal(value, backwards[step][name])
+    other = ViewBatches(NumberedViews(), config(chairs=5, batch_size=3, seed=1), 100)
+    assert not all(torch.equal(other[s]["target"], first[s]["target"]) for s in range(5))
+
+
+def test_batches_hold_what_they_say():
+    c = config(chairs=5, batch_size=3, sources=(1, 2, 4))
+    batches = ViewBatches(NumberedViews(), c, 300)
+    codes = torch.stack([v.vector() for v in Viewpoint.grid()])
+    counts = Counter()
+    for step in range(300):
+        batch = batches[step]
+        k = batch["sources"].shape[1]
+        counts[k] += 1
+        assert batch["sources"].shape == (3, k, 2, 2, 2)
+        source_views = batch["sources"][:, :, 1, 0, 0].long()
+        target_views = batch["target"][:, 1, 0, 0].long()
+        assert not (source_views == target_views[:, None]).any()
+        assert all(len(set(row.tolist())) == k for row in source_views)
+        chairs = batch["sources"][:, :, 0, 0, 0]
+        assert torch.equal(chairs, batch["target"][:, None, 0, 0, 0].expand(-1, k))
+        assert torch.equal(batch["poses"], codes[source_views])
+        assert torch.equal(batch["target_pose"], codes[target_views])
+    assert set(counts) == {1, 2, 4}
+    assert min(counts.values()) > 70  # of 300, 100 expected
+
+
+def test_processes_draw_their_own_batches_with_one_k():
+    c = config(chairs=5, batch_size=3)
+    alone = ViewBatches(NumberedViews(), c, 50)
+    parts = [ViewBatches(NumberedViews(), c, 50, process=p, processes=2) for p in range(2)]
+    for step in range(20):
+        k = {b[step]["sources"].shape[1] for b in (alone, *parts)}
+        assert len(k) == 1
+        assert not torch.equal(parts[0][step]["target"], parts[1][step]["target"])
+
+
+def test_chairs_are_kept_in_memory_if_they_fit():
+    assert training_chairs(config(chairs=100))._memory_chairs == 100
+    assert training_chairs(config(chairs=10_000))._memory_chairs == 0
+    with pytest.raises(ValueError, match="held-out"):
+        training_chairs(config(first_seed=HELD_OUT_FIRST_SEED - 1))
+
+
+def test_window_of_losses():
+    window, restored = LossWindow(), LossWindow()
+    assert window.means() == {}
+    values = [0.1, 0.7, 0.4]
+    for value in values:
+        window.add({"a": torch.tensor(value, requires_grad=True), "b": torch.tensor(1.0)})
+    restored.load_state_dict(window.state_dict())
+    for w in (window, restored):
+        w.add({"a": torch.tensor(0.3), "b": torch.tensor(3.0)})
+        assert w.means() == pytest.approx({"a": 0.375, "b": 1.5}, rel=1e-7)
+    assert window.means() == restored.means()
+    window.clear()
+    assert window.means() == {}
+
+
+def test_card():
+    results = {
+        "results": [
+            {
+                "sources": k,
+                "model": {"psnr": 20.123 + k, "ssim": 0.9, "l1": 0.03},
+                "nearest_source": {"psnr": 12.0, "ssim": 0.5, "l1": 0.1},
+                "mean_source": {"psnr": 13.0, "ssim": 0.6, "l1": 0.09},
+            }
+            for k in (1, 4)
+        ]
+    }
+    run = {"steps": 5, "time": describe_time(3725), "commit": source_commit()}
+    card = chair_model_card({"width": 0.5}, config(first_seed=10, chairs=20), run, results)
+    _, header, body = card.split("---\n", 2)
+    assert yaml.safe_load(header)["library_name"] == "rfwarp"
+    assert body.startswith("# rfwarp generator, procedural chairs at 64 x 64\n")
+    assert "seeds 10 to 29." in body
+    assert "| time | 1 h 2 min |" in body
+    assert "| 4 | model | 24.12 | 0.9000 | 0.0300 |" in body
+    assert "| 1 | nearest source | 12.00 | 0.5000 | 0.1000 |" in body
+    assert "## Limits" in body
+    assert "Not evaluated yet" in chair_model_card({}, config(), run)
+
+
+def test_facts_of_a_run():
+    assert describe_time(59.6) == "1 min 0 s"
+    assert describe_time(0) == "0 min 0 s"
+    assert "CPU cores" in describe_machine(torch.device("cpu"), 1)
+    commit = source_commit()
+    assert commit == "unknown" or len(commit.removesuffix("-dirty")) == 40
