@@ -176,6 +176,7 @@ def test_card():
 def test_facts_of_a_run():
     assert describe_time(59.6) == "1 min 0 s"
     assert describe_time(0) == "0 min 0 s"
+    assert describe_time(math.nan) == "not recorded"
     assert "CPU cores" in describe_machine(torch.device("cpu"), 1)
     commit = source_commit()
     assert commit == "unknown" or len(commit.removesuffix("-dirty")) == 40

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -113,7 +114,9 @@ def describe_machine(device: torch.device, processes: int) -> str:
 
 
 def describe_time(seconds: float) -> str:
-    """Hours and minutes; below an hour minutes and seconds."""
+    """Hours and minutes; below an hour minutes and seconds. NaN is an unknown time."""
+    if math.isnan(seconds):
+        return "not recorded"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

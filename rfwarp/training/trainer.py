@@ -110,7 +110,7 @@ class Trainer:
             )
         self.generator.load_state_dict(state["generator"])
         self.ema.load_state_dict(state["ema"])
-        self.step, self.seconds = state["step"], state.get("seconds", 0.0)
+        self.step, self.seconds = state["step"], state.get("seconds", math.nan)
         if "window" in state:
             self.window.load_state_dict(state["window"])
         self.pending = state
