@@ -290,6 +290,20 @@ def test_a_list_of_targets_gives_a_list(chairs):
     assert len({p.tobytes() for p in together}) == 3
 
 
+def test_generate_returns_the_maps_of_every_target(chairs):
+    sources, poses = load_images([SQUARE, SQUARE], 64)[None], [FRONT, SIDE]
+    stack = torch.stack([v.encode(64, 64) for v in poses])[None]
+    picture, maps = chairs.generate([SQUARE, SQUARE], poses, SIDE, return_maps=True)
+    pictures, all_maps = chairs.generate([SQUARE, SQUARE], poses, [FRONT, SIDE], return_maps=True)
+    assert picture.tobytes() == pictures[1].tobytes()
+    for view, given in ((FRONT, all_maps[0]), (SIDE, all_maps[1]), (SIDE, maps)):
+        _, expected = chairs(sources, stack, view.encode(64, 64)[None], return_maps=True)
+        assert [level.stride for level in given] == [8, 4]
+        for ours, theirs in zip(given, expected, strict=True):
+            for name in ("flow", "residual", "attention", "occlusion"):
+                assert torch.equal(getattr(ours, name), getattr(theirs, name))
+
+
 def test_sources_are_encoded_once(chairs, monkeypatch):
     calls = []
     encode = chairs.encode

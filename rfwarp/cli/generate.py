@@ -20,7 +20,6 @@ from rfwarp.cli.arguments import (
 if TYPE_CHECKING:
     from PIL import Image
 
-    from rfwarp import Generator
     from rfwarp.poses import PoseLike
 
 TURNTABLE_COLUMNS = 6
@@ -76,7 +75,14 @@ class Generate:
 
     def run(self) -> None:
         from rfwarp import Generator
-        from rfwarp.viz import enlarge, picture_format, write_animation, write_picture
+        from rfwarp.images import load_image
+        from rfwarp.viz import (
+            draw_maps,
+            enlarge,
+            picture_format,
+            write_animation,
+            write_picture,
+        )
 
         for path in filter(None, (self.out, self.maps)):
             try:
@@ -85,17 +91,18 @@ class Generate:
                 raise UsageError(error) from error
         poses, targets = self._poses(), self._targets()
         generator = Generator.from_pretrained(self.weights, device=choose_device(self.device))
-        drawn = generator.generate(self.pictures, poses, targets)
-        drawn = [enlarge(picture, self.scale) for picture in drawn]
+        drawn, maps = generator.generate(self.pictures, poses, targets, return_maps=True)
+        results = [enlarge(picture, self.scale) for picture in drawn]
         if not self.turntable:
-            write_picture(self.out, drawn[0])
+            write_picture(self.out, results[0])
         elif picture_format(self.out) == "GIF":
-            write_animation(self.out, drawn)
+            write_animation(self.out, results)
         else:
-            write_picture(self.out, _turntable_sheet(drawn))
+            write_picture(self.out, _turntable_sheet(results))
         print(f"wrote {self.out}")
         if self.maps is not None:
-            write_picture(self.maps, _draw_maps(generator, self.pictures, poses, targets[0]))
+            sources = [load_image(str(path), path) for path in self.pictures]
+            write_picture(self.maps, draw_maps(sources, drawn[0], maps[0]))
             print(f"wrote {self.maps}")
 
     def _poses(self) -> list[PoseLike]:
@@ -116,21 +123,3 @@ def _turntable_sheet(pictures: list[Image.Image]) -> Image.Image:
 
     begins = range(0, len(pictures), TURNTABLE_COLUMNS)
     return draw_sheet([pictures[i : i + TURNTABLE_COLUMNS] for i in begins])
-
-
-def _draw_maps(
-    generator: Generator, pictures: list[Path], poses: list[PoseLike], target: PoseLike
-) -> Image.Image:
-    import torch
-
-    from rfwarp.images import to_pil
-    from rfwarp.nn.pictures import prepare
-    from rfwarp.viz import draw_maps
-
-    weights = next(generator.parameters())
-    sources, source_poses, targets = prepare(generator.config, pictures, poses, [target], None)
-    with torch.inference_mode():
-        image, levels = generator(
-            sources.to(weights), source_poses.to(weights), targets[0].to(weights), return_maps=True
-        )
-    return draw_maps([to_pil(source) for source in sources[0]], to_pil(image[0]), levels)

@@ -138,6 +138,10 @@ class Generator(nn.Module):
     ) -> Tensor: ...
     @overload
     def decode(
+        self, encoded: EncodedSources, target_pose: Tensor, return_maps: Literal[True]
+    ) -> tuple[Tensor, list[LevelMaps]]: ...
+    @overload
+    def decode(
         self, encoded: EncodedSources, target_pose: Tensor, return_maps: bool
     ) -> Tensor | tuple[Tensor, list[LevelMaps]]: ...
     def decode(
@@ -193,6 +197,7 @@ class Generator(nn.Module):
         target_pose: PoseLike,
         *,
         size: PictureSize = None,
+        return_maps: Literal[False] = False,
     ) -> Image.Image: ...
     @overload
     def generate(
@@ -202,7 +207,28 @@ class Generator(nn.Module):
         target_pose: list[PoseLike],
         *,
         size: PictureSize = None,
+        return_maps: Literal[False] = False,
     ) -> list[Image.Image]: ...
+    @overload
+    def generate(
+        self,
+        images: Sequence[ImageLike],
+        poses: Sequence[PoseLike],
+        target_pose: PoseLike,
+        *,
+        size: PictureSize = None,
+        return_maps: Literal[True],
+    ) -> tuple[Image.Image, list[LevelMaps]]: ...
+    @overload
+    def generate(
+        self,
+        images: Sequence[ImageLike],
+        poses: Sequence[PoseLike],
+        target_pose: list[PoseLike],
+        *,
+        size: PictureSize = None,
+        return_maps: Literal[True],
+    ) -> tuple[list[Image.Image], list[list[LevelMaps]]]: ...
     @torch.no_grad()
     def generate(
         self,
@@ -211,7 +237,13 @@ class Generator(nn.Module):
         target_pose: PoseLike | list[PoseLike],
         *,
         size: PictureSize = None,
-    ) -> Image.Image | list[Image.Image]:
+        return_maps: bool = False,
+    ) -> (
+        Image.Image
+        | list[Image.Image]
+        | tuple[Image.Image, list[LevelMaps]]
+        | tuple[list[Image.Image], list[list[LevelMaps]]]
+    ):
         """Pictures in, picture out.
 
         Args:
@@ -224,21 +256,32 @@ class Generator(nn.Module):
             size: side, or (height, width), that the sources are resized to (antialiased).
                 None: the size that the weights were trained at, if the config names one, else as
                 "native", which leaves all images as they are.
+            return_maps: also return what the network did, as :meth:`forward` does with N = 1.
 
         Returns:
-            A PIL image in RGB; a list of them if ``target_pose`` is a list.
+            A PIL image in RGB; with ``return_maps``, it and its maps. If ``target_pose`` is a list,
+            a list in the place of each.
 
         Raises:
             FileNotFoundError: if there is no file at a path.
             TypeError, ValueError: if an image cannot be read or used, if the images differ in size
                 or shape, or if a pose does not fit the network.
         """
+        many = isinstance(target_pose, list)
         targets = target_pose if isinstance(target_pose, list) else [target_pose]
         sources, source_poses, target_poses = prepare(self.config, images, poses, targets, size)
         weights = next(self.parameters())
         encoded = self.encode(sources.to(weights), source_poses.to(weights))
-        pictures = [to_pil(self.decode(encoded, pose.to(weights))[0]) for pose in target_poses]
-        return pictures if isinstance(target_pose, list) else pictures[0]
+        pictures: list[Image.Image] = []
+        maps: list[list[LevelMaps]] = []
+        for pose in target_poses:
+            image, levels = self.decode(encoded, pose.to(weights), return_maps=True)
+            pictures.append(to_pil(image[0]))
+            if return_maps:  # kept for nobody, they would fill the memory of a long list
+                maps.append(levels)
+        if return_maps:
+            return (pictures, maps) if many else (pictures[0], maps[0])
+        return pictures if many else pictures[0]
 
     @classmethod
     def from_pretrained(

@@ -72,11 +72,12 @@ def draw_maps(
     Flows and corrections of one level are coloured on one scale, see :func:`flow_to_rgb`.
 
     Args:
-        sources: K pictures of one size.
+        sources: K pictures.
         result: what the network made of them.
         levels: the maps of a batch of one.
     """
-    rows: list[list[Image.Image | None]] = [[source] for source in sources]
+    fitted = [source.resize(result.size, Image.Resampling.LANCZOS) for source in sources]
+    rows: list[list[Image.Image | None]] = [[source] for source in fitted]
     columns = ["source"]
     for level in levels:
         flows, residuals = level.flow[0], level.residual[0]
