@@ -35,9 +35,9 @@ Command: TypeAlias = (
 
 DESCRIPTION = """New pictures of something from several pictures of it.
 
-rfwarp generate -s CHAIR_000_10.png CHAIR_080_10.png --target 40:10 -o new.png
-rfwarp SUBCOMMAND --help
-rfwarp --version
+For example: rfwarp generate -s CHAIR_000_10.png CHAIR_080_10.png --target 40:10 -o new.png
+
+Options of a subcommand: rfwarp SUBCOMMAND --help. Version: rfwarp --version.
 
 The environment variable RFWARP_VERBOSITY (debug, info, warning, error) sets how much is logged; \
 debug also shows where an error comes from."""
