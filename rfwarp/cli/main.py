@@ -66,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _configure_logging()
         command = _parse(arguments)
         command.run()
+        sys.stdout.flush()  # here, where a reader that has left can still be dealt with
     except UsageError as error:
         return _complain(error, MISUSED)
     except BrokenPipeError:  # whoever read our output, such as head, has had enough

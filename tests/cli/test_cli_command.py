@@ -84,10 +84,12 @@ def test_unknown_verbosity(refused: Refused, monkeypatch: pytest.MonkeyPatch) ->
     assert "must be one of debug, info, warning, error, got 'loud'" in refused("info")
 
 
-def test_a_reader_that_leaves_is_no_error() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # the pipe breaks at the end, or at once
+def test_a_reader_that_leaves_is_no_error(unbuffered: str) -> None:
     program = [sys.executable, "-m", "rfwarp", "info"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with subprocess.Popen(
-        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as run:
         assert run.stdout is not None
         assert run.stderr is not None

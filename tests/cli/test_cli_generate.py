@@ -84,6 +84,7 @@ def test_generate_draws_maps(model: Path, sources: list[str], tmp_path: Path) ->
         (["-o", "view.tiff"], "can be written to .png"),
         (["--maps", "maps"], "can be written to .png"),
         (["--device", "abacus"], "device 'abacus' cannot be used"),
+        (["--device", "meta"], "device 'meta' cannot be used"),
     ],
 )
 def test_generate_refuses_bad_arguments(

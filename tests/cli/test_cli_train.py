@@ -39,8 +39,8 @@ def test_train_resumes_to_the_same_weights(tmp_path: Path, sources: list[str]) -
 
 
 def test_train_refuses_to_resume_another_run(tmp_path: Path, refused: Refused) -> None:
-    assert main(["train", *TINY, "--out", str(tmp_path), "--steps", "0"]) == 0
-    arguments = [*TINY, "--out", tmp_path, "--steps", "0", "--seed", "1"]
+    assert main(["train", *TINY, "--out", str(tmp_path), "--steps", "1"]) == 0
+    arguments = [*TINY, "--out", tmp_path, "--steps", "1", "--seed", "1"]
     assert "seed was 0, now 1" in refused("train", *arguments, status=1)
     (tmp_path / "checkpoint.pt").write_bytes(b"damaged")
     assert "damaged" in refused("train", *TINY, "--out", tmp_path, status=1)
@@ -51,7 +51,7 @@ def test_train_refuses_to_resume_another_run(tmp_path: Path, refused: Refused) -
     [
         (["--size", "33"], "size must be a multiple of 32"),
         (["--sources", "0"], "sources must be numbers in 1..53"),
-        (["--lr", "0"], "lr and clip must be positive"),
+        (["--lr", "0"], "lr must be positive and finite, got 0.0"),
     ],
 )
 def test_train_refuses_bad_arguments(
