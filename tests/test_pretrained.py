@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import rfwarp
 from rfwarp import Generator, pretrained
+from rfwarp.files import write_atomically
 
 CONFIG = {"pose_channels": 3, "width": 1 / 64, "image_size": 64}
 
@@ -135,7 +136,7 @@ def test_a_failing_write_leaves_the_old_file(tmp_path):
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        pretrained.write_atomically(path, fail)
+        write_atomically(path, fail)
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 

@@ -105,7 +105,7 @@ class Evaluate:
         import torchmetrics
 
         from rfwarp.data.chairs import RENDERER_VERSION
-        from rfwarp.pretrained import write_atomically
+        from rfwarp.files import write_atomically
 
         dataset: dict[str, Any] = {"name": self.dataset, "count": views.count, "size": views.size}
         versions: dict[str, Any] = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from rfwarp.pretrained import write_atomically
+from rfwarp.files import write_atomically
 
 REQUIRED = {"step", "config", "generator", "ema", "optimizer"}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from rfwarp.pretrained import write_atomically
+from rfwarp.files import write_atomically
 
 
 def plot_losses(log: Path, out: Path) -> None:

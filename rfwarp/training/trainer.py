@@ -17,9 +17,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from rfwarp.files import write_atomically
 from rfwarp.nn import Generator
 from rfwarp.poses import Viewpoint
-from rfwarp.pretrained import write_atomically
 from rfwarp.training.batches import Batch, ViewBatches, training_chairs
 from rfwarp.training.card import (
     chair_model_card,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from rfwarp.pretrained import write_atomically
+from rfwarp.files import write_atomically
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".gif": "GIF"}
 
