@@ -91,9 +91,12 @@ def load_image(name: str, image: ImageLike) -> Image.Image:
             :func:`array_to_pil`.
     """
     if isinstance(image, str | os.PathLike):
-        return to_rgb(open_image(image))
+        image = open_image(image)
     if isinstance(image, Image.Image):
-        return to_rgb(image)
+        try:
+            return to_rgb(image)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
     if isinstance(image, Tensor):
         if image.ndim != 3 or image.shape[0] != 3:
             raise ValueError(f"{name} must be an RGB tensor (3, H, W), got {tuple(image.shape)}")
@@ -121,10 +124,12 @@ def load_images(images: Sequence[ImageLike], size: int | tuple[int, int] | None)
             pixel.
     """
     wanted = None if size is None else _height_and_width(size)
-    pictures = [load_image(f"images[{k}]", image) for k, image in enumerate(images)]
-    if wanted is not None:
-        pictures = [_resize(f"images[{k}]", p, *wanted) for k, p in enumerate(pictures)]
-    elif len({picture.size for picture in pictures}) > 1:
+    pictures = []
+    for k, image in enumerate(images):
+        picture = load_image(f"images[{k}]", image)
+        # Resized at once: of many large pictures only one is held at its full size.
+        pictures.append(_resize(f"images[{k}]", picture, *wanted) if wanted else picture)
+    if len({picture.size for picture in pictures}) > 1:
         sizes = ", ".join(f"{p.height} x {p.width}" for p in pictures)
         raise ValueError(f"images must have one size, got {sizes}; pass size= to resize them")
     return torch.stack([to_tensor(picture) for picture in pictures])
@@ -158,7 +163,12 @@ def _resize(name: str, image: Image.Image, height: int, width: int) -> Image.Ima
 
 def to_tensor(image: Image.Image) -> Tensor:
     """An RGB picture as (3, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1
+    return from_uint8(torch.from_numpy(np.array(image)).permute(2, 0, 1))
+
+
+def from_uint8(pictures: Tensor) -> Tensor:
+    """uint8 images of any shape to float32 in [-1, 1]."""
+    return pictures.float() / 127.5 - 1
 
 
 def to_uint8(image: Tensor) -> Tensor:

@@ -369,6 +369,17 @@ def test_other_colour_modes_become_rgb(folder):
     assert (chairs.views(0, [0]) == 255).all()
 
 
+def test_pictures_that_would_be_clipped_or_executed_are_refused(folder):
+    chairs = ChairFolder(folder)
+    path = folder / "900007_000_00.png"
+    Image.fromarray(np.full((SIZE, SIZE), 30000, np.uint16)).save(path)
+    with pytest.raises(ValueError, match=r"900007_000_00\.png: images must have 8 bits"):
+        chairs.views(0, [0])
+    Image.new("RGB", (SIZE, SIZE)).save(path, format="EPS")  # Ghostscript would read it
+    with pytest.raises(ValueError, match=r"900007_000_00\.png cannot be read as an image"):
+        chairs.views(0, [0])
+
+
 def test_bad_folder_requests_are_refused(folder):
     chairs = ChairFolder(folder)
     with pytest.raises(IndexError, match=r"0\.\.1, got 2"):

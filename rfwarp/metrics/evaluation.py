@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rfwarp.data import ChairViews, ViewSets, sample_view_sets
+from rfwarp.images import from_uint8
 from rfwarp.metrics.baselines import mean_source, nearest_source
 from rfwarp.metrics.images import ImageScores, score_images
 from rfwarp.nn import Generator
@@ -104,7 +105,7 @@ def load_sets(views: ChairViews, sets: ViewSets) -> tuple[Tensor, Tensor]:
     """Sources (N, K, 3, S, S) and targets (N, 3, S, S), float32 in [-1, 1]."""
     wanted = torch.cat([sets.sources, sets.targets[:, None]], dim=1)
     loaded = [views.views(int(c), row) for c, row in zip(sets.chairs, wanted, strict=True)]
-    images = torch.stack(loaded).float() / 127.5 - 1
+    images = from_uint8(torch.stack(loaded))
     return images[:, :-1], images[:, -1]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from rfwarp.images import from_uint8
 from rfwarp.nn import Generator
 from rfwarp.training.batches import Batch
 from rfwarp.training.config import LossWeights
@@ -14,11 +15,6 @@ from rfwarp.training.features import OrientedPyramid
 from rfwarp.training.losses import affine_regularisation, perceptual, sampling_correctness
 
 LEVELS = ((8, 3), (4, 5))  # stride and window of the affine regularisation, coarse first
-
-
-def to_images(pictures: Tensor) -> Tensor:
-    """uint8 to float32 in [-1, 1]."""
-    return pictures.float() / 127.5 - 1
 
 
 def tile(codes: Tensor, size: int) -> Tensor:
@@ -78,7 +74,7 @@ class FlowStage(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The weighted losses of Eq. 7 by name."""
-        sources, target = to_images(batch["sources"]), to_images(batch["target"])
+        sources, target = from_uint8(batch["sources"]), from_uint8(batch["target"])
         n, k, size = *sources.shape[:2], sources.shape[-1]
         target_codes = batch["target_pose"][:, None].expand(n, k, -1).flatten(0, 1)
         predictions = self.flow(
@@ -109,7 +105,7 @@ class FullStage(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The weighted losses by name."""
-        sources, target = to_images(batch["sources"]), to_images(batch["target"])
+        sources, target = from_uint8(batch["sources"]), from_uint8(batch["target"])
         size = sources.shape[-1]
         image, maps = self.generator(
             sources,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +17,12 @@ from torch import Tensor
 
 from rfwarp.data.chairs.dataset import VIEW_COUNT, checked_indices
 from rfwarp.data.chairs.render import render_views
+from rfwarp.files import write_atomically
+from rfwarp.images import FORMATS, load_image
 from rfwarp.poses import Viewpoint
 
 POSES_FILE = "poses.csv"
 HEADER = ("file", "chair", "azimuth", "elevation")
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` that takes its place once it is written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_chair_folder(
@@ -76,18 +68,16 @@ def write_chair_folder(
         pictures = render_views(seed, chosen, size).permute(0, 2, 3, 1).contiguous().numpy()
         for view, picture in zip(chosen, pictures, strict=True):
             name = f"{seed:06d}_{view.azimuth:03d}_{view.elevation:02d}.png"
-            with _replacing(folder / name) as temporary:
-                Image.fromarray(picture).save(temporary, format="PNG")
+            image = Image.fromarray(picture)
+            write_atomically(folder / name, partial(image.save, format="PNG"))
             rows.append((name, f"{seed:06d}", view.azimuth, view.elevation))
         if progress is not None:
             progress(done, count)
-    with (
-        _replacing(folder / POSES_FILE) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(HEADER)
-        writer.writerows(rows)
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([HEADER, *rows])
+    # As bytes: Windows would turn the ends of lines into its own.
+    text = table.getvalue().encode("utf-8")
+    write_atomically(folder / POSES_FILE, lambda temporary: temporary.write_bytes(text))
 
 
 class ChairFolder:
@@ -155,21 +145,20 @@ class ChairFolder:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-                with Image.open(path) as image:
+                with Image.open(path, formats=FORMATS) as image:
                     side = self._size or image.width
                     if image.size != (side, side):
                         raise ValueError(
                             f"{path} has {image.width} x {image.height} pixels, "
                             f"expected {side} x {side}"
                         )
-                    rgba = image.convert("RGBA")
+                    image.load()
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise ValueError(f"{path} is too large to be decoded safely: {error}") from error
         except (OSError, SyntaxError) as error:  # PIL reports a broken PNG as a SyntaxError
             raise ValueError(f"{path} cannot be read as an image: {error}") from error
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        flat = np.array(Image.alpha_composite(white, rgba).convert("RGB"))
-        return torch.from_numpy(flat).permute(2, 0, 1).contiguous()
+        pixels = np.array(load_image(str(path), image))
+        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
 def _read_table(folder: Path) -> dict[str, dict[int, str]]:
