@@ -347,8 +347,10 @@ def test_out_may_not_be_a_file_or_below_one(tmp_path):
 
 
 def test_held_out_chairs_are_not_trained_on(tmp_path):
-    with pytest.raises(ValueError, match="mix training chairs with held-out"):
-        Trainer(config(tmp_path / "run", first_seed=899_999))
+    for first_seed in (899_998, 900_000):  # 3 chairs
+        with pytest.raises(ValueError, match=r"from seed 900000 are held out .* cannot be trained"):
+            Trainer(config(tmp_path / "run", first_seed=first_seed))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_device_that_is_not_there(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from rfwarp.data import ChairViews, ProceduralChairs, sample_view_sets
+from rfwarp.data import HELD_OUT_FIRST_SEED, ChairViews, ProceduralChairs, sample_view_sets
 from rfwarp.poses import Viewpoint
 from rfwarp.training.config import TrainConfig
 
@@ -81,7 +81,15 @@ def training_chairs(config: TrainConfig) -> ProceduralChairs:
     """The chairs of a run: without a cache folder all are kept in memory, or none if too many.
 
     Keeping some would not help: with thousands of chairs the wanted one is rarely among them.
+
+    Raises:
+        ValueError: if one of them is held out, or the cache folder is unfit.
     """
+    if config.first_seed + config.chairs > HELD_OUT_FIRST_SEED:
+        raise ValueError(
+            f"chairs from seed {HELD_OUT_FIRST_SEED} are held out for evaluation, so seeds "
+            f"{config.first_seed}..{config.first_seed + config.chairs - 1} cannot be trained on"
+        )
     views = sum(1 for _ in Viewpoint.grid())
     needed = views * 3 * config.size**2 * config.chairs * max(1, config.workers)
     return ProceduralChairs(

@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,10 @@ class TrainConfig:
                 raise ValueError(f"weight of {name} must not be negative or infinite, got {weight}")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must lie in [0, 1), got {self.ema}")
+        types = get_type_hints(type(self))
+        for name in ("decoder_norm", "features", "precision", "device"):
+            if getattr(self, name) not in (allowed := get_args(types[name])):
+                raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
 
     # What may change when a run is resumed: where and how long it runs, not what it computes.
     FREE = ("out", "cache", "workers", "checkpoint_every", "device", "steps", "cooldown")
