@@ -1,6 +1,7 @@
 """The parts of the trainer that need no training: settings, batches, schedule, card."""
 
 import math
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from rfwarp.poses import Viewpoint
 from rfwarp.training import LossWeights, TrainConfig
 from rfwarp.training.batches import ViewBatches, training_chairs
 from rfwarp.training.card import chair_model_card, describe_machine, describe_time, source_commit
+from rfwarp.training.interrupts import noted_interrupts
 from rfwarp.training.precision import resolve_precision
 from rfwarp.training.schedule import learning_rate
 from rfwarp.training.window import LossWindow
@@ -41,6 +43,10 @@ def config(**changes) -> TrainConfig:
         ({"lr": math.nan}, "lr must be positive and finite, got nan"),
         ({"clip": math.inf}, "clip must be positive and finite"),
         ({"ema": 1.0}, r"ema must lie in \[0, 1\)"),
+        ({"decoder_norm": "batch"}, r"decoder_norm must be one of \('instance', 'none'\), got"),
+        ({"features": "vgg19"}, "features must be one of"),
+        ({"precision": "fp8"}, "precision must be one of .* got 'fp8'"),
+        ({"device": "gpu"}, r"device must be one of \('auto', 'cpu', 'cuda'\), got 'gpu'"),
         ({"weights": LossWeights(l1=-1.0)}, "weight of l1 must not be negative or infinite"),
         ({"weights": LossWeights(affine=math.nan)}, "weight of affine must not be"),
     ],
@@ -129,8 +135,21 @@ def test_processes_draw_their_own_batches_with_one_k():
 def test_chairs_are_kept_in_memory_if_they_fit():
     assert training_chairs(config(chairs=100))._memory_chairs == 100
     assert training_chairs(config(chairs=10_000))._memory_chairs == 0
-    with pytest.raises(ValueError, match="held-out"):
+    with pytest.raises(ValueError, match="held out"):
         training_chairs(config(first_seed=HELD_OUT_FIRST_SEED - 1))
+
+
+def test_signals_that_were_ignored_stay_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a shell's background jobs
+    try:
+        with noted_interrupts() as interrupts:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+        assert interrupts == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_window_of_losses():
@@ -161,12 +180,16 @@ def test_card():
         ]
     }
     run = {"steps": 5, "time": describe_time(3725), "commit": source_commit()}
-    card = chair_model_card({"width": 0.5}, config(first_seed=10, chairs=20), run, results)
+    settings = config(first_seed=10, chairs=20, steps=70, cooldown=7, cache=Path("my-cache"))
+    card = chair_model_card({"width": 0.5}, settings, run, results)
     _, header, body = card.split("---\n", 2)
     assert yaml.safe_load(header)["library_name"] == "rfwarp"
     assert body.startswith("# rfwarp generator, procedural chairs at 64 x 64\n")
     assert "seeds 10 to 29." in body
     assert "| time | 1 h 2 min |" in body
+    assert '"steps": 70' in body
+    assert '"cooldown": 7' in body
+    assert "my-cache" not in body  # where it ran is nobody's business
     assert "| 4 | model | 24.12 | 0.9000 | 0.0300 |" in body
     assert "| 1 | nearest source | 12.00 | 0.5000 | 0.1000 |" in body
     assert "## Limits" in body

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+GRACE = 60  # seconds that a worker process lives on after SIGTERM
 
 
 @contextmanager
 def noted_interrupts() -> Iterator[list[signal.Signals]]:
     """While inside, SIGINT and SIGTERM are added to the list; a second one acts as usual.
 
-    Only the main thread may handle signals: in another the list stays empty.
+    Only the main thread may handle signals: in another the list stays empty. A signal that is
+    ignored (as SIGINT is in a shell's background jobs), or handled outside of Python, stays so.
     """
     noted: list[signal.Signals] = []
     if threading.current_thread() is not threading.main_thread():
         yield noted
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {n: handler for n, handler in found.items() if handler not in (None, signal.SIG_IGN)}
 
     def note(number: int, frame: FrameType | None) -> None:
         noted.append(signal.Signals(number))
@@ -34,6 +39,11 @@ def noted_interrupts() -> Iterator[list[signal.Signals]]:
             signal.signal(number, handler)
 
 
-def ignore_interrupts(worker: int = 0) -> None:
-    """For the start of a worker process: Ctrl-C reaches it too, but its parent decides."""
+def outlive_interrupts(worker: int = 0) -> None:
+    """For the start of a worker process: what is sent to the whole group (Ctrl-C, ``timeout``, a
+    batch system) reaches it too, but its parent decides, and still needs batches to end well.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform != "win32":
+        # Not ignored for ever: SIGTERM is also how multiprocessing ends a worker left behind.
+        signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(GRACE))

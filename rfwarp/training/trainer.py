@@ -6,7 +6,8 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections import abc
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,7 +32,7 @@ from rfwarp.training.checkpoint import load_checkpoint, save_checkpoint
 from rfwarp.training.config import TrainConfig
 from rfwarp.training.curve import plot_losses
 from rfwarp.training.features import FEATURE_SETS
-from rfwarp.training.interrupts import ignore_interrupts, noted_interrupts
+from rfwarp.training.interrupts import noted_interrupts, outlive_interrupts
 from rfwarp.training.precision import resolve_precision
 from rfwarp.training.schedule import learning_rate
 from rfwarp.training.stages import FlowStage, FullStage
@@ -56,7 +57,6 @@ class Trainer:
         self.precision = resolve_precision(config)
         if config.out.exists() and not config.out.is_dir():
             raise NotADirectoryError(f"{config.out} is a file, not the folder of a run")
-        config.out.mkdir(parents=True, exist_ok=True)
         self.views = training_chairs(config)
         self.accelerator = Accelerator(
             cpu=config.device == "cpu" or not torch.cuda.is_available(),
@@ -84,8 +84,10 @@ class Trainer:
         self.total = sum(steps for _, steps in self.stages)
         self.step = 0
         self.seconds = 0.0  # spent in training, over all sessions of the run
+        self.commit = source_commit()  # of the code that runs, which may differ from a later one
         self.window = LossWindow()
         self.pending: dict[str, Any] | None = None  # a checkpoint whose optimiser is to be restored
+        config.out.mkdir(parents=True, exist_ok=True)
         self.resume()
 
     # -------------------------------------------------------------- persistence
@@ -158,7 +160,7 @@ class Trainer:
             "machine": describe_machine(self.accelerator.device, self.accelerator.num_processes),
             "precision": self.precision,
             "torch": torch.__version__,
-            "commit": source_commit(),
+            "commit": self.commit,
         }
         card = chair_model_card(model.config.to_dict(), self.config, run)
         model.save_pretrained(self.config.out / MODEL, card)
@@ -179,8 +181,7 @@ class Trainer:
             return self.config.out / MODEL
         shown = progress and self.accelerator.is_main_process
         bar = tqdm(total=self.total, initial=self.step, disable=not shown, unit="step")
-        with bar, noted_interrupts() as interrupts:
-            batches = self._batches()
+        with bar, noted_interrupts() as interrupts, closing(self._batches()) as batches:
             begin = 0
             for stage, steps in self.stages:
                 if self.step < begin + steps:
@@ -188,7 +189,8 @@ class Trainer:
                 begin += steps
         return self.config.out / MODEL
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> abc.Generator[Batch, None, None]:
+        """From this step on; closing it ends the worker processes."""
         workers = self.config.workers
         process, processes = self.accelerator.process_index, self.accelerator.num_processes
         loader = DataLoader(
@@ -197,9 +199,9 @@ class Trainer:
             sampler=range(self.step, self.total),
             num_workers=workers,
             prefetch_factor=4 if workers else None,
-            worker_init_fn=ignore_interrupts,
+            worker_init_fn=outlive_interrupts,
         )
-        return iter(loader)
+        yield from loader
 
     def _prepare(self, stage: nn.Module, begin: int) -> tuple[nn.Module, Any, torch.optim.Adam]:
         """The stage and its optimiser as the launcher wraps them, and the bare optimiser."""
@@ -219,7 +221,7 @@ class Trainer:
         stage: nn.Module,
         begin: int,
         end: int,
-        batches: Iterator[Batch],
+        batches: abc.Iterator[Batch],
         bar: tqdm[Any],
         interrupts: list[Any],
     ) -> None:

@@ -1,5 +1,6 @@
 """``rfwarp train``: runs of a few steps, resumed, refused and interrupted."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -74,7 +75,10 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A long training run that has written its first checkpoint."""
     arguments = ["train", *TINY, "--workers", "1", "--steps", "100000", "--out", str(tmp_path)]
     with subprocess.Popen(
-        [sys.executable, "-m", "rfwarp", *arguments], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "rfwarp", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as run:
         while not (tmp_path / "checkpoint.pt").exists() and run.poll() is None:
             time.sleep(0.05)
@@ -82,10 +86,12 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         run.kill()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_that_it_resumes(
-    running: subprocess.Popen[str], tmp_path: Path
+    running: subprocess.Popen[str], tmp_path: Path, number: signal.Signals
 ) -> None:
-    running.send_signal(signal.SIGINT)
+    # To all of its processes, as a terminal, `timeout` and batch systems do.
+    os.killpg(running.pid, number)
     _, shown = running.communicate()
     assert running.returncode == 130
     message = "rfwarp: interrupted: the same command resumes at the last checkpoint in"
