@@ -39,6 +39,17 @@ def generator() -> Generator:
             ValueError,
             r"K tensors \(N, C, H, W\) of one shape, got \(2, 3, 64, 64\), \(2, 3, 32, 64\)",
         ),
+        (
+            {"sources": [SOURCES[:, 0], SOURCES[:, 1].double()]},
+            TypeError,
+            r"sources\[1\] must be torch.float32 like sources\[0\], got torch.float64",
+        ),
+        (
+            {"poses": [POSES[:, 0], POSES[:, 1].to("meta"), POSES[:, 2]]},
+            ValueError,
+            r"poses\[1\] must be on cpu like poses\[0\], got meta",
+        ),
+        ({"mask": MASK.to("meta")}, ValueError, "mask must be on cpu like sources, got meta"),
         ({"sources": list(SOURCES[0])}, ValueError, r"one shape, got \(3, 64, 64\)"),
         (
             {"poses": POSES[:, :2]},
@@ -47,8 +58,8 @@ def generator() -> Generator:
         ),
         ({"poses": POSES[:, :, :4]}, ValueError, r"got \(2, 3, 4, 64, 64\)"),
         ({"poses": POSES[..., :32]}, ValueError, r"got \(2, 3, 5, 64, 32\)"),
-        ({"poses": POSES.double()}, TypeError, "poses must be torch.float32 as sources are, got"),
-        ({"poses": POSES.to("meta")}, ValueError, "poses must be on cpu as sources are, got meta"),
+        ({"poses": POSES.double()}, TypeError, "poses must be torch.float32 like sources, got"),
+        ({"poses": POSES.to("meta")}, ValueError, "poses must be on cpu like sources, got meta"),
         ({"poses": POSES.long()}, TypeError, "poses must be floating point, got torch.int64"),
         ({"target_pose": TARGET[:, :4]}, ValueError, r"= \(N, 5, 64, 64\), got \(2, 4, 64, 64\)"),
         ({"target_pose": TARGET[..., :63]}, ValueError, r"got \(2, 5, 64, 63\)"),

@@ -26,6 +26,7 @@ def stack_sources(name: str, tensors: Tensor | Sequence[Tensor]) -> Tensor:
                     f"{name} must be K tensors (N, C, H, W) of one shape, got "
                     f"{', '.join(str(tuple(t.shape)) for t in tensors)}"
                 )
+            _check_alike(f"{name}[{k}]", tensor, f"{name}[0]", tensors[0])
         return torch.stack(list(tensors), dim=1)
     if not isinstance(tensors, Tensor):
         raise TypeError(
@@ -52,18 +53,20 @@ def check_sources(sources: Tensor, poses: Tensor, mask: Tensor | None, pose_chan
             f"poses must be (N, K, c_p, H, W) = {expected} for sources "
             f"{tuple(sources.shape)}, got {tuple(poses.shape)}"
         )
-    _check_alike("poses", poses, sources)
+    _check_alike("poses", poses, "sources", sources)
     if mask is not None:
-        _check_mask(mask, n, k)
+        _check_mask(mask, n, k, sources.device)
 
 
-def _check_mask(mask: Tensor, n: int, k: int) -> None:
+def _check_mask(mask: Tensor, n: int, k: int, device: torch.device) -> None:
     if not isinstance(mask, Tensor):
         raise TypeError(f"mask must be a torch.Tensor, got {type(mask).__name__}")
     if mask.dtype != torch.bool or tuple(mask.shape) != (n, k):
         raise ValueError(
             f"mask must be bool (N, K) = {(n, k)}, got {mask.dtype} {tuple(mask.shape)}"
         )
+    if mask.device != device:
+        raise ValueError(f"mask must be on {device} like sources, got {mask.device}")
     # Elsewhere, looking at the values would stall the device or break the compiled graph.
     if mask.device.type == "cpu" and not torch.compiler.is_compiling():
         empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
@@ -83,7 +86,7 @@ def check_target_pose(pose: Tensor, encoded: EncodedSources, pose_channels: int)
     n = encoded.sources.shape[0]
     if n not in (1, pose.shape[0]):
         raise ValueError(f"{n} sets of sources do not fit {pose.shape[0]} target poses")
-    _check_alike("target_pose", pose, encoded.sources)
+    _check_alike("target_pose", pose, "sources", encoded.sources)
 
 
 def _check_floating(name: str, tensor: Tensor) -> None:
@@ -93,11 +96,11 @@ def _check_floating(name: str, tensor: Tensor) -> None:
         raise TypeError(f"{name} must be floating point, got {tensor.dtype}")
 
 
-def _check_alike(name: str, tensor: Tensor, sources: Tensor) -> None:
-    if tensor.dtype != sources.dtype:
-        raise TypeError(f"{name} must be {sources.dtype} as sources are, got {tensor.dtype}")
-    if tensor.device != sources.device:
-        raise ValueError(f"{name} must be on {sources.device} as sources are, got {tensor.device}")
+def _check_alike(name: str, tensor: Tensor, other: str, like: Tensor) -> None:
+    if tensor.dtype != like.dtype:
+        raise TypeError(f"{name} must be {like.dtype} like {other}, got {tensor.dtype}")
+    if tensor.device != like.device:
+        raise ValueError(f"{name} must be on {like.device} like {other}, got {tensor.device}")
 
 
 def pad(x: Tensor) -> Tensor:
