@@ -2,11 +2,12 @@
 #   make demo   create the environment, install, and draw new views of held-out chairs
 #   make test   the same environment with the developer tools; lint, types and tests
 PYTHON ?= python3
-VENV   ?= .venv
+# Not from the environment, as `make clean` deletes these two; `make VENV=...` sets them.
+VENV    = .venv
+OUT     = out
 # The torch that the project is tested with. Any torch >= 2.11 works; to try another build:
 #   make demo TORCH="torch==2.12.0 --index-url https://..."
 TORCH  ?= torch==2.13.0
-OUT    ?= out
 JOBS   ?= 2
 
 BIN := $(VENV)/bin
