@@ -194,7 +194,7 @@ def test_another_seed_changes_all(straight, tmp_path):
 # ------------------------------------------------------------------ resuming
 
 
-@pytest.mark.parametrize("step", [1, 4, 5])  # before any, at, and after a checkpoint
+@pytest.mark.parametrize("step", [1, 2, 4, 5])  # before and after a log entry, a checkpoint
 def test_a_crashed_run_resumes_exactly(straight, tmp_path, monkeypatch, step):
     out = tmp_path / "run"
     with monkeypatch.context() as patch:

@@ -99,6 +99,8 @@ class Trainer:
     def resume(self) -> None:
         """Continue from the checkpoint in the output folder, if there is one."""
         if not self.checkpoint_path.is_file():
+            if self.accelerator.is_main_process:
+                self._drop_log_after(0)
             return
         state = load_checkpoint(self.checkpoint_path)
         ours = {**self.config.fixed(), "processes": self.accelerator.num_processes}
