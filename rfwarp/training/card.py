@@ -83,7 +83,7 @@ def chair_model_card(
         data=DATA.format(size=c.size, first=c.first_seed, last=c.first_seed + c.chairs - 1),
         limits=LIMITS,
         config=config,
-        training={k: v for k, v in c.to_dict().items() if k not in ("out", "cache")},
+        training={**c.fixed(), "steps": c.steps, "cooldown": c.cooldown},
         run=run,
         results=results,
     )
