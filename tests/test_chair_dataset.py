@@ -1,6 +1,8 @@
 """Chairs as data sets: procedural, cached, and as a folder of PNG files."""
 
+import errno
 import multiprocessing
+import os
 import pickle
 from concurrent.futures import ProcessPoolExecutor
 
@@ -48,6 +50,17 @@ def test_a_changed_picture_does_not_change_what_is_kept(tmp_path):
         chairs = ProceduralChairs(3, 1, SIZE, cache=cache)
         chairs.views(0, [0]).zero_()
         assert torch.equal(chairs.views(0, [0]), render_views(3, [0], SIZE))
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="space cannot be reserved here")
+def test_a_full_disk_is_noticed_before_any_rendering(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        ProceduralChairs(3, 2, SIZE, cache=tmp_path / "cache")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_memory_only_the_views_asked_for_are_rendered(monkeypatch):

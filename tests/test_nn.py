@@ -1,5 +1,8 @@
 """The sub-networks against Tables 5-7 of the paper."""
 
+import dataclasses
+import inspect
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -213,6 +216,12 @@ def test_full_precision_convolution(dtype):
 def test_bad_configuration(fields, message):
     with pytest.raises(ValueError, match=message):
         Generator(**fields)
+
+
+def test_signature_names_every_field():
+    parameters = inspect.signature(Generator).parameters
+    assert list(parameters) == [field.name for field in dataclasses.fields(GeneratorConfig)]
+    assert parameters["width"].default == 1.0
 
 
 def test_config_round_trip():

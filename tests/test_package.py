@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -14,6 +15,11 @@ import pytest
 import rfwarp
 
 ROOT = Path(__file__).parents[1]
+SOURCES = (
+    *("rfwarp", "rfwarp_cuda", "csrc", "examples", "benchmarks", "tests"),
+    *("pyproject.toml", "setup.py", "MANIFEST.in", "Makefile", "LICENSE"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -21,16 +27,14 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]
     """A source distribution of a clean copy, and the wheel built from it."""
     work = tmp_path_factory.mktemp("package")
     copy = work / "source"
-    files = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    ).stdout.decode()
-    for name in filter(None, files.split("\0")):
-        if (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            (copy / name).write_bytes((ROOT / name).read_bytes())
+    copy.mkdir()
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(
+                ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+            )
+        else:
+            shutil.copy(ROOT / name, copy)
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(work / "dist")]
     result = subprocess.run([*command, str(copy)], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr

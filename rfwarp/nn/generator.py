@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -340,6 +341,10 @@ class Generator(nn.Module):
             The folder.
         """
         return pretrained.save(folder, self.config.to_dict(), self.state_dict(), card)
+
+
+# What help() and editors show instead of **config: the fields, with their defaults.
+Generator.__signature__ = inspect.signature(GeneratorConfig)  # type: ignore[attr-defined]
 
 
 def _logits(predicted: Tensor | None, flow: Tensor, constant: float) -> Tensor:

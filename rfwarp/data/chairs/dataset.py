@@ -161,6 +161,19 @@ class ProceduralChairs:
         return {**self.__dict__, "_memory": OrderedDict()}
 
 
+def _reserve(path: Path) -> None:
+    """Take the disk space of a sparse file now.
+
+    Where a mapped file outgrows its disk later, the process is killed without a word.
+
+    Raises:
+        OSError: if the disk has not enough room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
 class _DiskCache:
     """Pictures of all chairs in one memory-mapped array, and one byte per chair that says "done".
 
@@ -198,11 +211,12 @@ class _DiskCache:
         """Builds the folder aside and renames it, so that others see all of it or nothing."""
         self._folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{self._folder.name}-", dir=self._folder.parent))
-        for name, of in ((self._PICTURES, shape), (self._DONE, shape[:1])):
-            np.lib.format.open_memmap(made / name, mode="w+", dtype=np.uint8, shape=of)
-        (made / self._KEY).write_text(json.dumps(key))
-        made.chmod(0o755)  # mkdtemp lets only the owner in
         try:
+            for name, of in ((self._PICTURES, shape), (self._DONE, shape[:1])):
+                np.lib.format.open_memmap(made / name, mode="w+", dtype=np.uint8, shape=of)
+                _reserve(made / name)
+            (made / self._KEY).write_text(json.dumps(key))
+            made.chmod(0o755)  # mkdtemp lets only the owner in
             made.rename(self._folder)
         except OSError:
             shutil.rmtree(made)
