@@ -27,5 +27,5 @@ def plot_losses(log: Path, out: Path) -> None:
     axes.set(xlabel="step", ylabel="weighted loss", yscale="log")
     axes.grid(alpha=0.3)
     if axes.lines:
-        axes.legend()
+        figure.legend(loc="outside right upper")
     write_atomically(out, lambda temporary: figure.savefig(temporary, dpi=120, format="png"))
