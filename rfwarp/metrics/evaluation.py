@@ -14,6 +14,7 @@ from rfwarp.metrics.baselines import mean_source, nearest_source
 from rfwarp.metrics.images import ImageScores, score_images
 from rfwarp.nn import Generator
 from rfwarp.poses import Viewpoint
+from rfwarp.poses.encoding import tile
 
 
 @dataclass(frozen=True)
@@ -113,11 +114,11 @@ def _generate(
     generator: Generator, sources: Tensor, source_views: Tensor, target_views: Tensor
 ) -> Tensor:
     parameter = next(generator.parameters())
-    codes = torch.stack([view.vector() for view in Viewpoint.grid()])
-    size = sources.shape[-2:]
+    codes = Viewpoint.codes()
+    height, width = sources.shape[-2:]
 
     def maps(indices: Tensor) -> Tensor:
-        return codes[indices].to(parameter)[..., None, None].expand(*indices.shape, -1, *size)
+        return tile(codes[indices].to(parameter), height, width)
 
     return generator(sources.to(parameter), maps(source_views), maps(target_views))
 

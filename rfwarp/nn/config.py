@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from rfwarp.nn.blocks import NORMS
-
-PADDING_MODES = ("zeros", "border")
+from rfwarp.ops.functional import PADDING_MODES
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from rfwarp.ops import schema  # noqa: F401  (defines torch.ops.rfwarp)
 from rfwarp.ops.reference import compute_dtype
 
 _FEATURE_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_PADDING_MODES = ("zeros", "border")
+PADDING_MODES = ("zeros", "border")
 
 
 def warp(features: Tensor, flow: Tensor, padding_mode: str = "zeros") -> Tensor:
@@ -153,7 +153,7 @@ def _refuse_forward_mode(*tensors: Tensor | None) -> None:
 
 
 def _check_padding(padding_mode: str) -> None:
-    if padding_mode not in _PADDING_MODES:
+    if padding_mode not in PADDING_MODES:
         raise ValueError(f"padding_mode must be 'zeros' or 'border', got {padding_mode!r}")
 
 

@@ -65,4 +65,9 @@ def encode_pose(name: str, pose: PoseLike, channels: int, height: int, width: in
         )
     if not bool(torch.isfinite(encoded).all()):
         raise ValueError(f"{name} has non-finite values")
-    return encoded if encoded.ndim == 3 else encoded[:, None, None].expand(-1, height, width)
+    return encoded if encoded.ndim == 3 else tile(encoded, height, width)
+
+
+def tile(vectors: Tensor, height: int, width: int) -> Tensor:
+    """(..., c_p) to (..., c_p, height, width), the same at every pixel; nothing is copied."""
+    return vectors[..., None, None].expand(*vectors.shape, height, width)

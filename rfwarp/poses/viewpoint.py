@@ -10,6 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from rfwarp.poses.encoding import tile
+
 
 @dataclass(frozen=True)
 class Viewpoint:
@@ -60,6 +62,11 @@ class Viewpoint:
             raise ValueError(f"viewpoint index must lie in 0..53, got {index}")
         return cls(cls.AZIMUTHS[index // count], cls.ELEVATIONS[index % count])
 
+    @classmethod
+    def codes(cls) -> Tensor:
+        """(54, 21) float32: :meth:`vector` of every viewpoint, in index order."""
+        return torch.stack([view.vector() for view in cls.grid()])
+
     @property
     def index(self) -> int:
         """Position in :meth:`grid`."""
@@ -75,4 +82,4 @@ class Viewpoint:
 
     def encode(self, height: int, width: int) -> Tensor:
         """(21, height, width) float32: :meth:`vector` tiled over the image, without copying."""
-        return self.vector()[:, None, None].expand(-1, height, width)
+        return tile(self.vector(), height, width)

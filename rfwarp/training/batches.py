@@ -49,7 +49,7 @@ class ViewBatches(Dataset[Batch]):
         self.config = config
         self.length = length
         self.process, self.processes = process, processes
-        self.codes = torch.stack([view.vector() for view in Viewpoint.grid()])
+        self.codes = Viewpoint.codes()
 
     def __len__(self) -> int:
         return self.length

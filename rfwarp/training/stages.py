@@ -9,17 +9,13 @@ from torch import Tensor, nn
 
 from rfwarp.images import from_uint8
 from rfwarp.nn import Generator
+from rfwarp.poses.encoding import tile
 from rfwarp.training.batches import Batch
 from rfwarp.training.config import LossWeights
 from rfwarp.training.features import OrientedPyramid
 from rfwarp.training.losses import affine_regularisation, perceptual, sampling_correctness
 
 LEVELS = ((8, 3), (4, 5))  # stride and window of the affine regularisation, coarse first
-
-
-def tile(codes: Tensor, size: int) -> Tensor:
-    """(..., c_p) to (..., c_p, size, size), without copying."""
-    return codes[..., None, None].expand(*codes.shape, size, size)
 
 
 class FlowObjective(nn.Module):
@@ -79,8 +75,8 @@ class FlowStage(nn.Module):
         target_codes = batch["target_pose"][:, None].expand(n, k, -1).flatten(0, 1)
         predictions = self.flow(
             sources.flatten(0, 1),
-            tile(batch["poses"].flatten(0, 1), size),
-            tile(target_codes, size),
+            tile(batch["poses"].flatten(0, 1), size, size),
+            tile(target_codes, size, size),
         )
         flows = [p.flow.unflatten(0, (n, k)) for p in predictions]
         terms: dict[str, Tensor] = self.objective(sources, target, flows)
@@ -109,8 +105,8 @@ class FullStage(nn.Module):
         size = sources.shape[-1]
         image, maps = self.generator(
             sources,
-            tile(batch["poses"], size),
-            tile(batch["target_pose"], size),
+            tile(batch["poses"], size, size),
+            tile(batch["target_pose"], size, size),
             return_maps=True,
         )
         terms: dict[str, Tensor] = self.objective(sources, target, [m.flow for m in maps])
