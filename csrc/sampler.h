@@ -1,0 +1,60 @@
+// The maths of the bilinear sampler, once for host and device.
+//
+// Compiled for several instruction sets side by side, so every function here has internal linkage:
+// the linker must not pick one copy for all.
+#pragma once
+
+#ifdef __CUDACC__
+#define RFWARP_HOST_DEVICE __host__ __device__ __forceinline__
+#else
+#define RFWARP_HOST_DEVICE inline __attribute__((always_inline))
+#endif
+
+namespace rfwarp {
+
+enum class Padding : int { zeros, border };
+
+namespace {
+
+// The two pixels around a coordinate along one axis: low and low + 1. The weight of the upper one is
+// `fraction`, that of the lower one 1 - fraction; the derivatives of these weights by the coordinate
+// are slope and -slope. A pixel that is not inside must not be read, whatever its weight.
+template <class Real>
+struct AxisTap {
+  int low;  // in [-2, size): -2 where neither pixel is inside
+  Real fraction;
+  Real slope;
+  bool low_inside, high_inside;
+};
+
+// The same truncation for every coordinate that is floored here (>= -2), without libm.
+template <class Real>
+RFWARP_HOST_DEVICE int floor_to_int(Real position) {
+  const int truncated = static_cast<int>(position);
+  return truncated - (static_cast<Real>(truncated) > position ? 1 : 0);
+}
+
+template <class Real>
+RFWARP_HOST_DEVICE AxisTap<Real> axis_tap(Real position, int size, Padding padding) {
+  const Real last = static_cast<Real>(size - 1);
+  Real slope = 1;
+  if (padding == Padding::border) {
+    slope = position > 0 && position < last ? Real(1) : Real(0);
+    // Comparisons let NaN pass, as torch.clamp does.
+    position = position < 0 ? Real(0) : position;
+    position = position > last ? last : position;
+  }
+  // Tested as floating point, before a conversion that NaN and huge values would not survive.
+  const bool reached = position >= -1 && position < static_cast<Real>(size);
+  position = reached ? position : Real(-2);
+  AxisTap<Real> tap;
+  tap.low = floor_to_int(position);
+  tap.fraction = position - static_cast<Real>(tap.low);
+  tap.slope = slope;
+  tap.low_inside = tap.low >= 0 && tap.low < size;
+  tap.high_inside = tap.low >= -1 && tap.low < size - 1;
+  return tap;
+}
+
+}  // namespace
+}  // namespace rfwarp
