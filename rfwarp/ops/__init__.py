@@ -6,9 +6,9 @@ Importing it defines ``torch.ops.rfwarp.*`` and loads the compiled kernels where
 from typing import NamedTuple
 
 import rfwarp_cuda
-from rfwarp.ops.functional import warp, warp_fuse
+from rfwarp.ops.functional import flow_from_grid, warp, warp_fuse
 
-__all__ = ["Backend", "backend", "warp", "warp_fuse"]
+__all__ = ["Backend", "backend", "flow_from_grid", "warp", "warp_fuse"]
 
 
 class Backend(NamedTuple):

@@ -144,6 +144,59 @@ def warp_fuse(
     return out
 
 
+def flow_from_grid(grid: Tensor, align_corners: bool) -> Tensor:
+    """The flow that makes :func:`warp` sample where ``F.grid_sample`` does with a grid.
+
+    ``warp(features, flow_from_grid(grid, align_corners), padding_mode)`` is
+    ``F.grid_sample(features, grid, "bilinear", padding_mode, align_corners)``, with its gradients,
+    wherever the grid is finite; ``"reflection"`` has no counterpart.
+
+    Args:
+        grid: (N, H, W, 2), or (N, K, H, W, 2) for the sources of :func:`warp_fuse`: x before y,
+            -1 and 1 the left (top) and right (bottom) end of the image. float16, bfloat16, float32
+            or float64. H and W must be those of the features that it samples, since they are the
+            unit of the flow; :func:`warp` and :func:`warp_fuse` refuse the flow of a grid of
+            another size, for which resize the features, or stay with ``F.grid_sample``.
+        align_corners: what -1 and 1 mean, as it is given to ``F.grid_sample``, whose default is
+            False. True: the centres of the outermost pixels. False: their outer edges.
+
+    Returns:
+        (N, 2, H, W), or (N, K, 2, H, W), float32, float64 for a float64 grid.
+
+    Raises:
+        TypeError: if grid is no tensor or of a type not listed, or align_corners no bool.
+        ValueError: if the shape of grid is neither of the two, or H or W is 0.
+
+    Convention: the flow is that of :func:`warp`, in pixels, relative to each pixel, x before y.
+    The residual of :func:`warp_fuse` stays in pixels. Differentiable any number of times.
+    """
+    if not isinstance(grid, Tensor):
+        raise TypeError(f"grid must be a tensor, got {type(grid).__name__}")
+    if grid.dtype not in _FEATURE_DTYPES:
+        raise TypeError(f"grid must be float16, bfloat16, float32 or float64, got {grid.dtype}")
+    if not isinstance(align_corners, bool):
+        raise TypeError(f"align_corners must be True or False, got {align_corners!r}")
+    if grid.ndim not in (4, 5) or grid.shape[-1] != 2 or 0 in grid.shape[1:]:
+        raise ValueError(
+            "grid must be (N, H, W, 2) or (N, K, H, W, 2) with K, H, W >= 1,"
+            f" got {tuple(grid.shape)}"
+        )
+    height, width = grid.shape[-3:-1]
+    x, y = grid.to(compute_dtype(grid.dtype)).unbind(-1)
+    columns = torch.arange(width, dtype=x.dtype, device=x.device)
+    rows = torch.arange(height, dtype=y.dtype, device=y.device)[:, None]
+    return torch.stack(
+        [_pixels(x, width, align_corners) - columns, _pixels(y, height, align_corners) - rows],
+        dim=-3,
+    )
+
+
+def _pixels(normalised: Tensor, size: int, align_corners: bool) -> Tensor:
+    if align_corners:
+        return (normalised + 1) / 2 * (size - 1)
+    return ((normalised + 1) * size - 1) / 2
+
+
 def _refuse_forward_mode(*tensors: Tensor | None) -> None:
     """PyTorch drops the tangents of registered operators silently; say so instead."""
     if torch.compiler.is_compiling():
