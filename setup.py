@@ -1,8 +1,11 @@
-"""Builds the compiled extension. Everything static about the package is in pyproject.toml.
+"""Builds the compiled extension (csrc/kernel_build). All else is in pyproject.toml."""
 
-There is no compiled extension yet: rfwarp runs on its PyTorch operators.
-"""
+import sys
+from pathlib import Path
 
 from setuptools import setup
 
-setup()
+sys.path.insert(0, str(Path(__file__).parent / "csrc"))
+from kernel_build import BuildKernels, kernels
+
+setup(ext_modules=kernels("rfwarp_cuda"), cmdclass={"build_ext": BuildKernels})

@@ -17,6 +17,11 @@
 
 #include "arguments.h"
 
+// The namespace of torch.ops; a project with its own copy of rfwarp gives it its own.
+#ifndef RFWARP_NAMESPACE
+#define RFWARP_NAMESPACE rfwarp
+#endif
+
 namespace rfwarp {
 
 using torch::headeronly::ScalarType;

@@ -1,17 +1,97 @@
 """The compiled kernels of ``torch.ops.rfwarp``: loads their binaries, and says what they are.
 
-rfwarp runs without them, on the PyTorch implementations in ``rfwarp.ops.reference``.
+rfwarp runs without them, on the PyTorch implementations in ``rfwarp.ops.reference``. Importing this
+package loads nothing yet, not even torch.
 """
 
 from __future__ import annotations
 
-__all__ = ["load"]
+from functools import cache
+from importlib import import_module
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any, NamedTuple
+
+__all__ = ["NAMESPACE", "OLDEST_TORCH", "Loaded", "build_info", "cpu_capability", "load"]
+
+NAMESPACE = "rfwarp"
+"""Of ``torch.ops``. A copy of this package in another project needs a namespace of its own."""
+
+OLDEST_TORCH = (2, 11)
+
+_HERE = Path(__file__).parent
 
 
-def load() -> str | None:
-    """Register the compiled kernels with PyTorch.
+class Loaded(NamedTuple):
+    """Which kernels are registered with PyTorch: None, or the reason why they are not."""
 
-    Returns:
-        None when they are loaded, otherwise the reason why they are not. This version has none.
+    cpu: str | None
+    cuda: str | None
+
+
+@cache
+def load() -> Loaded:
+    """Register the compiled kernels with PyTorch, once per process.
+
+    From then on they compute ``torch.ops.rfwarp.*`` for tensors on their device. What cannot be
+    loaded is no error; the result says why.
     """
-    return "this version has no compiled kernels"
+    import torch
+
+    if tuple(map(int, torch.__version__.split(".")[:2])) < OLDEST_TORCH:
+        oldest = ".".join(map(str, OLDEST_TORCH))
+        reason = f"torch {torch.__version__} is too old, compiled kernels need {oldest} or later"
+        return Loaded(reason, reason)
+    return Loaded(_load_cpu(), _load_cuda())
+
+
+def _load_cpu() -> str | None:
+    if not any((_HERE / f"_C{suffix}").is_file() for suffix in EXTENSION_SUFFIXES):
+        return _not_built("_C.*.so", "CPU")
+    try:
+        module = import_module("._C", __name__)
+    except ImportError as error:
+        return f"the compiled CPU kernels do not load: {error}"
+    built_for = module.build_info()["namespace"]
+    if built_for != NAMESPACE:
+        return f"the compiled kernels are for torch.ops.{built_for}, not torch.ops.{NAMESPACE}"
+    return None
+
+
+def _load_cuda() -> str | None:
+    import torch
+
+    if torch.version.cuda is None:
+        return f"torch {torch.__version__} is a build without CUDA"
+    binary = _HERE / "_cuda.so"
+    if not binary.is_file():
+        return _not_built(binary.name, "CUDA")
+    try:
+        torch.ops.load_library(binary)
+    except OSError as error:
+        return f"the compiled CUDA kernels do not load: {error}"
+    return None
+
+
+def _not_built(pattern: str, device: str) -> str:
+    others = sorted(file.name for file in _HERE.glob(pattern))
+    if others:
+        return f"the {device} kernels are compiled for another Python: {', '.join(others)}"
+    return f"rfwarp was installed without compiled {device} kernels"
+
+
+def build_info() -> dict[str, Any]:
+    """What the kernels were compiled from, with and for; empty where there are none."""
+    return {} if load().cpu else import_module("._C", __name__).build_info()
+
+
+def cpu_capability() -> str | None:
+    """The instruction set that the CPU kernels use: ``"baseline"``, ``"avx2"``, ``"avx512"``.
+
+    None where there are no compiled CPU kernels.
+
+    Raises:
+        RuntimeError: if the environment variable RFWARP_CPU_CAPABILITY names another, or one that
+            this processor does not have.
+    """
+    return None if load().cpu else import_module("._C", __name__).cpu_capability()

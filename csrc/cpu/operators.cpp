@@ -87,6 +87,6 @@ int thread_count() { return static_cast<int>(torch::stable::get_num_threads()); 
 
 }  // namespace rfwarp::cpu
 
-STABLE_TORCH_LIBRARY_IMPL(rfwarp, CPU, library) {
+STABLE_TORCH_LIBRARY_IMPL(RFWARP_NAMESPACE, CPU, library) {
   rfwarp::Operators<rfwarp::cpu::Backend>::register_in(library);
 }

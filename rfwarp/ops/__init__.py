@@ -23,7 +23,7 @@ class Backend(NamedTuple):
     reason: str
 
 
-_not_loaded = rfwarp_cuda.load()
+_not_loaded = rfwarp_cuda.load().cpu
 
 
 def backend() -> Backend:

@@ -1,0 +1,136 @@
+"""Writes the ``build.ninja`` that compiles every file with the flags of its instruction set."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kernel_build.toolchain import (
+    OLDEST_TORCH,
+    Toolchain,
+    cuda_architectures,
+    is_x86,
+    version_line,
+)
+
+CXX_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra"]
+CXX_FLAGS += ["-fno-math-errno", "-fno-trapping-math"]
+NVCC_FLAGS = ["-std=c++17", "-O3", "-DUSE_CUDA", "-Xcompiler=-fPIC,-fvisibility=hidden"]
+AVX2 = ["-mavx2", "-mfma", "-mf16c"]
+AVX512 = [*AVX2, *(f"-mavx512{part}" for part in ("f", "bw", "dq", "vl"))]
+INSTRUCTION_SETS = {"avx2": AVX2, "avx512": [*AVX512, "-mprefer-vector-width=512"]}
+
+
+def write_ninja_file(folder: Path, extensions: Sequence[Any], version: str, nvcc_jobs: int) -> None:
+    """Write build.ninja and build_info.h.
+
+    Args:
+        folder: where ninja is to run, and will leave ``<name>.so`` of every extension.
+        extensions: `KernelExtension`s of one package.
+        version: of the distribution, for the build information.
+        nvcc_jobs: how many nvcc may run at once.
+    """
+    from ninja.ninja_syntax import Writer
+
+    toolchain, namespace = extensions[0].toolchain, extensions[0].namespace
+    common = _common_flags(toolchain, namespace)
+    cxx_flags = [*CXX_FLAGS, *shlex.split(os.environ.get("CXXFLAGS", ""))]
+    architectures, nvcc_flags = _nvcc_flags(toolchain)
+    information = {
+        "version": version,
+        "namespace": namespace,
+        "torch": toolchain.version,
+        "compiler": version_line(toolchain.cxx),
+        "flags": shlex.join(cxx_flags),
+        "cuda": version_line(toolchain.nvcc, "release") if toolchain.nvcc else None,
+        "cuda_architectures": architectures,
+    }
+    _write_if_new(folder / "build_info.h", f'R"({json.dumps(information)})"\n')
+
+    ccache = shutil.which("ccache")
+    launcher = [ccache] if ccache else []
+    link = ["-shared", "$in", "-o", "$out", *shlex.split(os.environ.get("LDFLAGS", ""))]
+    link += [f"-L{toolchain.torch / 'lib'}", "-ltorch_cpu"]
+    compile_one = ["$flags", "-MD", "-MF", "$out.d", "-c", "$in", "-o", "$out"]
+    with open(folder / "build.ninja", "w") as file:
+        ninja = Writer(file, width=10_000)
+        ninja.pool("nvcc", nvcc_jobs)
+        depfile = {"deps": "gcc", "depfile": "$out.d", "description": "compile $in"}
+        command = _command(*launcher, toolchain.cxx, *common, *cxx_flags, *compile_one)
+        ninja.rule("cxx", command, **depfile)
+        ninja.rule("link", _command(toolchain.cxx, *link), description="link $out")
+        if toolchain.nvcc:
+            command = _command(*launcher, toolchain.nvcc, *common, *nvcc_flags, *compile_one)
+            ninja.rule("nvcc", command, pool="nvcc", **depfile)
+            # Its symbols are in CUDA builds of torch only. This empty library of that name makes
+            # the binary ask for the real one at run time.
+            stub = ["-shared", "-x", "c++", "/dev/null", "-Wl,-soname,libtorch_cuda.so"]
+            ninja.rule("stub", _command(toolchain.cxx, *stub, "-o", "$out"))
+            ninja.build("libtorch_cuda.so", "stub")
+            link = ["-ccbin", toolchain.cxx, *link, "-L.", "-Xlinker=--no-as-needed", "-ltorch_cuda"]
+            ninja.rule("link_cuda", _command(toolchain.nvcc, *link), description="link $out")
+        for extension in extensions:
+            objects = [_compile(ninja, folder, source) for source in extension.sources]
+            cuda = any(source.endswith(".cu") for source in extension.sources)
+            ninja.build(
+                f"{extension.name}.so",
+                "link_cuda" if cuda else "link",
+                objects,
+                implicit=["libtorch_cuda.so"] if cuda else None,
+            )
+
+
+def _compile(ninja: Any, folder: Path, source: str) -> str:
+    """One object; by a relative path, as the compiler puts the path into the binary."""
+    path = Path(source)
+    output = f"{path.parent.name}/{path.stem}.o"
+    rule = "nvcc" if path.suffix == ".cu" else "cxx"
+    flags = shlex.join(INSTRUCTION_SETS.get(path.stem, []))
+    ninja.build(output, rule, os.path.relpath(source, folder), variables={"flags": flags})
+    return output
+
+
+def _common_flags(toolchain: Toolchain, namespace: str) -> list[str]:
+    import pybind11
+
+    major, minor = OLDEST_TORCH
+    include = (toolchain.torch / "include", pybind11.get_include(), sysconfig.get_path("include"))
+    return [
+        "-I.",
+        *(flag for path in include for flag in ("-isystem", str(path))),
+        f"-DTORCH_TARGET_VERSION=0x{major:02x}{minor:02x}{0:012x}",
+        f"-DRFWARP_NAMESPACE={namespace}",
+        *(["-DRFWARP_X86"] if is_x86() else []),
+    ]
+
+
+def _nvcc_flags(toolchain: Toolchain) -> tuple[list[str], list[str]]:
+    """The architectures, such as ``["80", "90+PTX"]``, and nvcc's flags."""
+    if not toolchain.nvcc:
+        return [], []
+    architectures = cuda_architectures(toolchain.nvcc)
+    flags = [*NVCC_FLAGS, "-ccbin", toolchain.cxx]
+    for architecture in architectures:
+        number = architecture.removesuffix("+PTX")
+        codes = [f"sm_{number}", *([f"compute_{number}"] if number != architecture else [])]
+        flags += [f"-gencode=arch=compute_{number},code=[{','.join(codes)}]"]
+    return architectures, flags
+
+
+def _command(*words: str) -> str:
+    """A command for ninja: quoted for the shell, except ninja's own ``$in`` and the like."""
+    return " ".join(
+        word if word.startswith("$") else shlex.quote(word).replace("$", "$$") for word in words
+    )
+
+
+def _write_if_new(path: Path, text: str) -> None:
+    """Not touching what is the same, so that nothing is compiled for it."""
+    if not path.is_file() or path.read_text() != text:
+        path.write_text(text)

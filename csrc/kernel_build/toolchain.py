@@ -1,0 +1,186 @@
+"""What the kernels can be built with on this machine, and why not."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+CSRC = Path(__file__).resolve().parents[1]
+OLDEST_TORCH = (2, 11)
+OLDEST_CUDA_ARCHITECTURE = 75
+# What one compiler may need, so that a build does not take all memory.
+CXX_BYTES, NVCC_BYTES = 2 * 2**30, 4 * 2**30
+
+
+class Missing(Exception):
+    """Why something cannot be built here."""
+
+
+class Toolchain(NamedTuple):
+    """Attributes:
+    torch: its folder.
+    version: of that torch.
+    cxx: path of the C++ compiler.
+    nvcc: path, or None where no CUDA kernels are built.
+    without_cuda: why there is no nvcc.
+    """
+
+    torch: Path
+    version: str
+    cxx: str
+    nvcc: str | None
+    without_cuda: str
+
+
+def find_toolchain(asked: str) -> Toolchain:
+    """What to build with.
+
+    Args:
+        asked: ``"cuda"``, ``"cpu"``, ``"none"``, or ``"auto"`` for as much as is possible.
+
+    Raises:
+        Missing: if nothing can be built, or not what is asked for.
+    """
+    if asked not in ("auto", "cuda", "cpu", "none"):
+        sys.exit(f"RFWARP_BUILD must be cuda, cpu or none (unset: what is possible), got {asked!r}")
+    if asked == "none":
+        raise Missing("RFWARP_BUILD=none")
+    if sys.platform != "linux":
+        raise Missing(f"they build on Linux, and this is {sys.platform}")
+    for module in ("ninja", "pybind11"):
+        if importlib.util.find_spec(module) is None:
+            raise Missing(f"the Python package {module} is not installed")
+    torch, version = find_torch()
+    cxx = find_compiler()
+    if asked == "cpu":
+        return Toolchain(torch, version, cxx, None, "RFWARP_BUILD=cpu")
+    try:
+        return Toolchain(torch, version, cxx, find_nvcc(cxx), "")
+    except Missing as missing:
+        if asked == "cuda":
+            raise
+        return Toolchain(torch, version, cxx, None, str(missing))
+
+
+def find_torch() -> tuple[Path, str]:
+    """Folder and version of this Python's torch, without importing it.
+
+    pip's isolated builds hide the packages of the environment, but sysconfig still knows where
+    they are.
+
+    Raises:
+        Missing: if there is none, or it is too old.
+    """
+    spec = importlib.util.find_spec("torch")
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    folders += [f"{sysconfig.get_path(scheme)}/torch" for scheme in ("purelib", "platlib")]
+    for version_file in (Path(folder) / "version.py" for folder in folders):
+        if not version_file.is_file():
+            continue
+        version = re.search(r"__version__ = '((\d+)\.(\d+)[^']*)'", version_file.read_text())
+        if version is None:
+            raise Missing(f"{version_file} does not say which torch this is")
+        if (int(version[2]), int(version[3])) < OLDEST_TORCH:
+            oldest = ".".join(map(str, OLDEST_TORCH))
+            raise Missing(f"torch {version[1]} is installed, they need {oldest} or later")
+        return version_file.parent, version[1]
+    raise Missing("torch is not installed here; install it first, then use --no-build-isolation")
+
+
+def find_compiler() -> str:
+    """$CXX, or the first of c++, g++ and clang++, if it compiles Python extensions.
+
+    Raises:
+        Missing: if there is none.
+    """
+    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
+    compiler = next(filter(None, map(shutil.which, names)), None)
+    if compiler is None:
+        raise Missing(f"there is no C++ compiler ({', '.join(names)})")
+    command = [compiler, "-std=c++17", "-I", sysconfig.get_path("include")]
+    _try_to_compile(command, "probe.cpp", "#include <Python.h>\n#include <optional>\n")
+    return compiler
+
+
+def find_nvcc(cxx: str) -> str:
+    """nvcc of $CUDA_HOME, of PATH, or of /usr/local/cuda, if it works with the C++ compiler.
+
+    Raises:
+        Missing: if there is none.
+    """
+    if not any((CSRC / "cuda").glob("*.cu")):
+        raise Missing("this version has none")
+    home = os.environ.get("CUDA_HOME")
+    names = [f"{home}/bin/nvcc"] if home else ["nvcc", "/usr/local/cuda/bin/nvcc"]
+    nvcc = next(filter(None, map(shutil.which, names)), None)
+    if nvcc is None:
+        raise Missing(f"there is no nvcc ({', '.join(names)})")
+    _try_to_compile([nvcc, "-std=c++17", "-ccbin", cxx], "probe.cu", "#include <optional>\n")
+    return nvcc
+
+
+def _try_to_compile(compiler: list[str], name: str, code: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / name).write_text(code)
+        command = [*compiler, "-c", name, "-o", "probe.o"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        lines = [*done.stderr.splitlines(), "no message"]
+        error = next((line for line in lines if "error" in line), lines[0])
+        raise Missing(f"{compiler[0]} does not work: {error.strip()}")
+
+
+def cuda_architectures(nvcc: str) -> list[str]:
+    """Compute capabilities to compile for, such as ``["80", "90+PTX"]``.
+
+    $RFWARP_CUDA_ARCHS, separated by semicolons. Without it, the first capability of each generation
+    that nvcc knows (code for 8.0 runs on 8.6 and 8.9 too), and PTX for GPUs to come.
+    """
+    listed = subprocess.run([nvcc, "--list-gpu-code"], capture_output=True, text=True, check=True)
+    known = sorted(re.findall(r"^sm_(\d+)$", listed.stdout, re.MULTILINE), key=int)
+    asked = os.environ.get("RFWARP_CUDA_ARCHS")
+    if asked:
+        architectures = [word.strip().replace(".", "") for word in asked.split(";") if word.strip()]
+        unknown = [a for a in architectures if a.removesuffix("+PTX") not in known]
+        if unknown or not architectures:
+            sys.exit(f"RFWARP_CUDA_ARCHS={asked!r}: expected some of {';'.join(known)}, each with +PTX or not")
+        return architectures
+    generations: dict[int, str] = {}
+    for number in known:
+        if int(number) >= OLDEST_CUDA_ARCHITECTURE:
+            generations.setdefault(int(number) // 10, number)
+    *others, last = generations.values()
+    return [*others, f"{last}+PTX"]
+
+
+def job_counts() -> tuple[int, int]:
+    """How many compilers may run at once, and how many of them nvcc: $MAX_JOBS, cores, memory."""
+    asked = os.environ.get("MAX_JOBS") or ""
+    if asked and not (asked.isdecimal() and int(asked) > 0):
+        sys.exit(f"MAX_JOBS must be a positive whole number, got {asked!r}")
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    container = Path("/sys/fs/cgroup/memory.max")
+    if container.is_file() and container.read_text().strip().isdecimal():
+        memory = min(memory, int(container.read_text()))
+    cores = len(os.sched_getaffinity(0))
+    jobs = int(asked) if asked else max(1, min(cores, memory // CXX_BYTES))
+    return jobs, max(1, min(jobs, memory // NVCC_BYTES))
+
+
+def is_x86() -> bool:
+    return platform.machine() in ("x86_64", "AMD64")
+
+
+def version_line(program: str, containing: str = "") -> str:
+    """The line of ``program --version`` that contains a word."""
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    return next(line for line in done.stdout.splitlines() if containing in line)
