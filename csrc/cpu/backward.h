@@ -1,0 +1,245 @@
+// The backward kernel: one pass over the sources gives every gradient.
+//
+// The inner products of grad_out with the four pixels around a position are all that the gradients
+// of flow and logits need. The gradient of the features is added up by the one thread that owns a
+// group of channels of a sample, in the order of the pixels: repeats are bitwise equal.
+#pragma once
+
+#include <optional>
+#include <type_traits>
+
+#include "forward.h"
+#include "scatter.h"
+#include "small_gradients.h"
+
+namespace rfwarp::cpu {
+namespace {
+
+// How the tensors are worked on: where they lie, or packed block by block.
+struct Plan {
+  bool packs_features, packs_gradients;
+  int block;  // channels
+};
+
+// The scratch memory of a piece of work. F: the features as they are read, T in place or Real.
+template <class F, class Real>
+struct BackwardRoom {
+  BackwardRoom(const Arguments& args, const Reading& reading, const Plan& plan, bool dots,
+               bool scatters)
+      : around(args.K), grad(kTile * plan.block), target(kTile * plan.block), outside(plan.block),
+        unused(plan.block), touched(args.K * args.H) {
+    std::memset(static_cast<void*>(outside.get()), 0, plan.block * sizeof(F));
+    std::memset(unused.get(), 0, plan.block * sizeof(Real));
+    if (plan.packs_features && dots) features.emplace(args, reading, plan.block);
+    if (plan.packs_gradients && scatters) gradients.emplace(args, reading, plan.block);
+  }
+
+  Surroundings<F, Real> around;
+  std::optional<Windows<Real>> features, gradients;
+  Buffer<Real> grad, target;  // tiles
+  Buffer<F> outside;          // read in place of pixels outside
+  Buffer<Real> unused;        // takes what goes outside
+  Buffer<bool> touched;       // [source][row] of the features' gradient
+};
+
+// A block of channels of one sample.
+struct Block {
+  int64_t n, group, c;
+  int channels;
+};
+
+template <class T, class F>
+class Backward {
+  using Real = typename ComputeType<T>::type;
+  using Room = BackwardRoom<F, Real>;
+  static constexpr int L = kLanes<Real>;
+
+ public:
+  // dots: null where only gradients of features and target are asked for.
+  Backward(const Arguments& args, const Gradients& grads, const Taps<Real>& taps,
+           const Dots<Real>* dots, const Plan& plan)
+      : args_(args), grads_(grads), taps_(taps), dots_(dots), plan_(plan),
+        scatters_(grads.features.data),
+        needs_own_(dots && (grads.occlusion.data || grads.attention.data)) {}
+
+  // Channel blocks [b0, b1) of sample n.
+  void piece(int64_t n, int64_t group, int64_t b0, int64_t b1) const {
+    const Reading reading(args_, taps_, n, 0, args_.H);
+    const Room room(args_, reading, plan_, dots_, scatters_);
+    if (dots_) dots_->clear(group, n);
+    for (int64_t b = b0; b < b1; ++b) {
+      const int64_t c = b * plan_.block;
+      const int64_t rest = args_.C - c;
+      work({n, group, c, static_cast<int>(rest < plan_.block ? rest : plan_.block)}, reading, room);
+    }
+  }
+
+ private:
+  void work(const Block& block, const Reading& reading, const Room& room) const {
+    for (int64_t k = 0; k < args_.K; ++k) {
+      if (room.features) (*room.features)[k].clear();
+      if (room.gradients) (*room.gradients)[k].clear();
+    }
+    std::memset(room.touched.get(), 0, args_.K * args_.H);
+    for (int y = 0; y < args_.H; ++y) {
+      for (int64_t k = 0; k < args_.K; ++k) {
+        const Rows rows = reading.rows(k, y);
+        for (int source = rows.first; source <= rows.last; ++source) {
+          if (room.features) open_features(block, room, k, source);
+          if (scatters_) open_gradients(block, room, k, source);
+        }
+      }
+      for (int x = 0; x < args_.W; x += kTile) tile(block, room, y, x);
+    }
+    if (scatters_)
+      for (int64_t k = 0; k < args_.K; ++k) finish(block, room, k);
+  }
+
+  void open_features(const Block& b, const Room& room, int64_t k, int y) const {
+    Window<Real>& window = (*room.features)[k];
+    if (window.rows()[y]) return;
+    window.open(y);
+    pack<L>(run<const T>(args_.features, b.n, k, b.c, y, 0, b.channels, args_.W), window.pixels(y),
+            plan_.block);
+  }
+
+  // The row starts from zero when it is first needed: it is written while in the cache.
+  void open_gradients(const Block& b, const Room& room, int64_t k, int y) const {
+    bool& touched = room.touched[k * args_.H + y];
+    if (touched) return;
+    touched = true;
+    if (!room.gradients) return clear(b, k, y);
+    Window<Real>& window = (*room.gradients)[k];
+    const int slot = window.slot(y);
+    if (window.owner(slot) >= 0) flush(b, window, k, window.owner(slot));
+    window.open(y);
+    std::memset(window.pixels(y), 0, int64_t{args_.W} * plan_.block * sizeof(Real));
+  }
+
+  void finish(const Block& b, const Room& room, int64_t k) const {
+    for (int y = 0; y < args_.H; ++y)
+      if (!room.touched[k * args_.H + y]) clear(b, k, y);
+    if (!room.gradients) return;
+    const Window<Real>& window = (*room.gradients)[k];
+    for (int slot = 0; slot < window.kept(); ++slot)
+      if (window.owner(slot) >= 0) flush(b, window, k, window.owner(slot));
+  }
+
+  void flush(const Block& b, const Window<Real>& window, int64_t k, int y) const {
+    unpack<L>(window.pixels(y), plan_.block,
+              run<T>(grads_.features, b.n, k, b.c, y, 0, b.channels, args_.W));
+  }
+
+  void clear(const Block& b, int64_t k, int y) const {
+    const auto row = run<T>(grads_.features, b.n, k, b.c, y, 0, b.channels, args_.W);
+    if (row.c == 1) {
+      for (int x = 0; x < row.pixels; ++x)
+        std::memset(static_cast<void*>(row.data + x * row.x), 0, row.channels * sizeof(T));
+    } else {
+      for (int c = 0; c < row.channels; ++c)
+        for (int x = 0; x < row.pixels; ++x) row.data[c * row.c + x * row.x] = T{};
+    }
+  }
+
+  void tile(const Block& b, const Room& room, int y, int x) const {
+    const int count = args_.W - x < kTile ? args_.W - x : kTile;
+    const int pitch = plan_.block;
+    const auto row = taps_.row(b.n, y);
+    find(b, room, row, x, count);
+    Real* grad = room.grad.get();
+    pack<L>(run<const T>(grads_.out, b.n, 0, b.c, y, x, b.channels, count), grad, pitch);
+    if (needs_own_) {
+      pack<L>(run<const T>(args_.target, b.n, 0, b.c, y, x, b.channels, count), room.target.get(),
+              pitch);
+      add_dots(grad, room.target.get(), pitch, count, b.channels,
+               dots_->own(b.group, b.n, y, x));
+    }
+    if (grads_.target.data) {
+      const Real* matting = row.matting + x;
+      for (int p = 0; p < count; ++p)
+        for (int c = 0; c < b.channels; ++c)
+          room.target[p * pitch + c] = matting[p] * grad[p * pitch + c];
+      unpack<L>(room.target.get(), pitch,
+                run<T>(grads_.target, b.n, 0, b.c, y, x, b.channels, count));
+    }
+    Real* dots = dots_ ? dots_->corners(b.group, b.n, y, x) : nullptr;
+    if (dots_ && scatters_)
+      scatter<true, true>(room.around, args_.K, count, b.channels, grad, pitch, dots);
+    else if (dots_)
+      scatter<true, false>(room.around, args_.K, count, b.channels, grad, pitch, dots);
+    else if (scatters_)
+      scatter<false, true>(room.around, args_.K, count, b.channels, grad, pitch, dots);
+  }
+
+  void find(const Block& b, const Room& room, const TapRow<Real>& row, int x, int count) const {
+    for (int64_t k = 0; k < args_.K; ++k) {
+      weigh_corners(row, k, x, count, room.around.features.weight.get());
+      if (dots_) find_features(b, room, row, k, x, count);
+      Real** to = room.around.gradients.get();
+      if (scatters_ && room.gradients) {
+        find_corners(row, k, x, count, (*room.gradients)[k].rows(), plan_.block, to);
+      } else if (scatters_) {
+        if constexpr (std::is_same_v<T, Real>)
+          find_corners(row, k, x, count, at<Real>(grads_.features, b.n, k, b.c, 0, 0),
+                       grads_.features.y, grads_.features.x, args_.H, args_.W, room.unused.get(),
+                       to);
+      }
+    }
+  }
+
+  void find_features(const Block& b, const Room& room, const TapRow<Real>& row, int64_t k, int x,
+                     int count) const {
+    F** to = room.around.features.at.get();
+    if (room.features) {
+      if constexpr (std::is_same_v<F, Real>)
+        find_corners(row, k, x, count, (*room.features)[k].rows(), plan_.block, to);
+    } else {
+      if constexpr (std::is_same_v<F, T>)
+        find_corners(row, k, x, count, at<F>(args_.features, b.n, k, b.c, 0, 0), args_.features.y,
+                     args_.features.x, args_.H, args_.W, room.outside.get(), to);
+    }
+  }
+
+  const Arguments& args_;
+  const Gradients& grads_;
+  const Taps<Real>& taps_;
+  const Dots<Real>* dots_;
+  const Plan plan_;
+  const bool scatters_, needs_own_;
+};
+
+template <class T, class F>
+void backward(const Arguments& args, const Gradients& grads, const Plan& plan) {
+  using Real = typename ComputeType<T>::type;
+  const int64_t blocks = (args.C + plan.block - 1) / plan.block;
+  const int64_t groups = cut(args.N, 1, blocks).groups;
+  const Taps<Real> taps(args.N, args.K, args.H, args.W);
+  compute(args, taps);
+  std::optional<Dots<Real>> dots;
+  if (grads.flow.data || grads.occlusion.data || grads.attention.data) dots.emplace(args, groups);
+  const Backward<T, F> kernel(args, grads, taps, dots ? &*dots : nullptr, plan);
+  for_ranges(args.N * groups, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t n = i / groups, group = i % groups;
+      kernel.piece(n, group, group * blocks / groups, (group + 1) * blocks / groups);
+    }
+  });
+  if (dots) write_gradients(args, grads, taps, *dots);
+}
+
+template <class T>
+void backward(const Arguments& args, const Gradients& grads) {
+  using Real = typename ComputeType<T>::type;
+  Plan plan;
+  plan.packs_features = args.features.c != 1 || args.C == 1;
+  // Half precision is added up in float.
+  plan.packs_gradients = grads.features.c != 1 || args.C == 1 || !std::is_same_v<T, Real>;
+  plan.block = block_channels(args.C, kLanes<Real>);
+  if (plan.packs_features)
+    backward<T, Real>(args, grads, plan);
+  else
+    backward<T, T>(args, grads, plan);
+}
+
+}  // namespace
+}  // namespace rfwarp::cpu

@@ -1,0 +1,152 @@
+// The forward kernel: one pass over the sources, the target and the output.
+#pragma once
+
+#include "blend.h"
+
+namespace rfwarp::cpu {
+namespace {
+
+// Sources, target and output have their channels side by side: nothing is moved.
+template <class T>
+void forward_in_place(const Arguments& args, const View& out) {
+  using Real = typename ComputeType<T>::type;
+  for_ranges(args.N * args.H, [&](int64_t begin, int64_t end) {
+    const Taps<Real> taps(1, args.K, 1, args.W);
+    const TapRow<Real> row = taps.row(0, 0);
+    Buffer<Real> room(2 * int64_t{args.W});
+    Buffer<bool> present(args.K);
+    Buffer<T> outside(args.C);
+    std::memset(static_cast<void*>(outside.get()), 0, args.C * sizeof(T));
+    const Corners<T, Real> corners(args.K);
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t n = i / args.H;
+      const int y = static_cast<int>(i % args.H);
+      compute_row(args, n, y, row, present.get(), room.get());
+      for (int x = 0; x < args.W; x += kTile) {
+        const int count = args.W - x < kTile ? args.W - x : kTile;
+        for (int64_t k = 0; k < args.K; ++k) {
+          weigh_corners(row, k, x, count, corners.weight.get());
+          find_corners(row, k, x, count, at<T>(args.features, n, k, 0, 0, 0), args.features.y,
+                       args.features.x, args.H, args.W, outside.get(), corners.at.get());
+        }
+        const T* target = args.target.data ? at<const T>(args.target, n, 0, 0, y, x) : nullptr;
+        blend(corners, args.K, count, args.C, row.matting + x, target, args.target.x,
+              at<T>(out, n, 0, 0, y, x), out.x);
+      }
+    }
+  });
+}
+
+// How the work is cut: pieces of rows and of channel blocks, enough for the threads.
+struct Pieces {
+  int64_t bands, groups;
+};
+
+inline Pieces cut(int64_t N, int H, int64_t blocks) {
+  const int64_t threads = thread_count();
+  if (threads == 1) return {1, 1};
+  int64_t groups = 1, bands = 1;
+  while (N * groups < 4 * threads && groups * 2 <= blocks) groups *= 2;
+  while (N * groups * bands < threads && bands * 16 <= H) bands *= 2;
+  return {bands, groups};
+}
+
+// Channels worked on together: the packed rows of all sources should stay in the second cache.
+inline int block_channels(int64_t C, int lanes) {
+  const int most = 4 * lanes;
+  return C >= most ? most : static_cast<int>((C + lanes - 1) / lanes) * lanes;
+}
+
+// Any strides: rows of the sources, and tiles of target and output, are packed and unpacked.
+template <class T>
+class PackedForward {
+  using Real = typename ComputeType<T>::type;
+  static constexpr int L = kLanes<Real>;
+
+ public:
+  PackedForward(const Arguments& args, const View& out, const Taps<Real>& taps)
+      : args_(args), out_(out), taps_(taps), block_(block_channels(args.C, L)) {}
+
+  int64_t blocks() const { return (args_.C + block_ - 1) / block_; }
+
+  // Rows [y0, y1) of sample n, channel blocks [b0, b1).
+  void piece(int64_t n, int y0, int y1, int64_t b0, int64_t b1) const {
+    const int64_t K = args_.K;
+        const Reading reading(args_, taps_, n, y0, y1);
+    const Windows<Real> windows(args_, reading, block_);
+    const Corners<Real, Real> corners(K);
+    Buffer<Real> tile(kTile * block_);
+    for (int64_t b = b0; b < b1; ++b) {
+      const int64_t c = b * block_;
+      const int channels = static_cast<int>(args_.C - c < block_ ? args_.C - c : block_);
+      for (int64_t k = 0; k < K; ++k) windows[k].clear();
+      for (int y = y0; y < y1; ++y) {
+        const auto row = taps_.row(n, y);
+        for (int64_t k = 0; k < K; ++k)
+          open(windows[k], reading.rows(k, y), n, k, c, channels);
+        for (int x = 0; x < args_.W; x += kTile)
+          blend_tile(windows, row, n, c, channels, y, x, corners, tile.get());
+      }
+    }
+  }
+
+ private:
+  void open(Window<Real>& window, Rows rows, int64_t n, int64_t k, int64_t c, int channels) const {
+    for (int y = rows.first; y <= rows.last; ++y) {
+      if (window.rows()[y]) continue;
+      window.open(y);
+      pack<L>(run<const T>(args_.features, n, k, c, y, 0, channels, args_.W), window.pixels(y),
+              block_);
+    }
+  }
+
+  void blend_tile(const Windows<Real>& windows, const TapRow<Real>& row, int64_t n,
+                  int64_t c, int channels, int y, int x, const Corners<Real, Real>& corners,
+                  Real* tile) const {
+    const int count = args_.W - x < kTile ? args_.W - x : kTile;
+    for (int64_t k = 0; k < args_.K; ++k) {
+      weigh_corners(row, k, x, count, corners.weight.get());
+      find_corners(row, k, x, count, windows[k].rows(), block_, corners.at.get());
+    }
+    const bool fuses = args_.target.data;
+    if (fuses) pack<L>(run<const T>(args_.target, n, 0, c, y, x, channels, count), tile, block_);
+    blend<Real, Real, Real>(corners, args_.K, count, channels, row.matting + x,
+                            fuses ? tile : nullptr, block_, tile, block_);
+    unpack<L>(tile, block_, run<T>(out_, n, 0, c, y, x, channels, count));
+  }
+
+  const Arguments& args_;
+  const View& out_;
+  const Taps<Real>& taps_;
+  const int block_;
+};
+
+template <class T>
+void forward_packed(const Arguments& args, const View& out) {
+  using Real = typename ComputeType<T>::type;
+  const Taps<Real> taps(args.N, args.K, args.H, args.W);
+  compute(args, taps);
+  const PackedForward<T> kernel(args, out, taps);
+  const auto [bands, groups] = cut(args.N, args.H, kernel.blocks());
+  for_ranges(args.N * bands * groups, [&, bands = bands, groups = groups](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t n = i / (bands * groups), band = i / groups % bands, group = i % groups;
+      kernel.piece(n, static_cast<int>(band * args.H / bands),
+                   static_cast<int>((band + 1) * args.H / bands), group * kernel.blocks() / groups,
+                   (group + 1) * kernel.blocks() / groups);
+    }
+  });
+}
+
+template <class T>
+void forward(const Arguments& args, const View& out) {
+  const bool in_place = args.features.c == 1 && out.c == 1 &&
+                        (!args.target.data || args.target.c == 1);
+  if (in_place && args.C > 1)
+    forward_in_place<T>(args, out);
+  else
+    forward_packed<T>(args, out);
+}
+
+}  // namespace
+}  // namespace rfwarp::cpu
