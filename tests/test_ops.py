@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rfwarp.ops import backend, warp, warp_fuse
+from rfwarp.ops import warp, warp_fuse
 
 PADDINGS = ("zeros", "border")
 NAMES = ("features", "flow", "residual", "occlusion", "attention", "target")
@@ -388,9 +388,3 @@ def test_deterministic_algorithms_are_enough():
         torch.use_deterministic_algorithms(False)
     for name in NAMES:
         assert torch.equal(first[name], second[name])
-
-
-def test_backend_says_why():
-    name, reason = backend()
-    assert name in ("torch", "compiled")
-    assert reason

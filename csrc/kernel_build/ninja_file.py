@@ -73,7 +73,14 @@ def write_ninja_file(folder: Path, extensions: Sequence[Any], version: str, nvcc
             stub = ["-shared", "-x", "c++", "/dev/null", "-Wl,-soname,libtorch_cuda.so"]
             ninja.rule("stub", _command(toolchain.cxx, *stub, "-o", "$out"))
             ninja.build("libtorch_cuda.so", "stub")
-            link = ["-ccbin", toolchain.cxx, *link, "-L.", "-Xlinker=--no-as-needed", "-ltorch_cuda"]
+            link = [
+                "-ccbin",
+                toolchain.cxx,
+                *link,
+                "-L.",
+                "-Xlinker=--no-as-needed",
+                "-ltorch_cuda",
+            ]
             ninja.rule("link_cuda", _command(toolchain.nvcc, *link), description="link $out")
         for extension in extensions:
             objects = [_compile(ninja, folder, source) for source in extension.sources]

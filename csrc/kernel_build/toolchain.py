@@ -152,7 +152,9 @@ def cuda_architectures(nvcc: str) -> list[str]:
         architectures = [word.strip().replace(".", "") for word in asked.split(";") if word.strip()]
         unknown = [a for a in architectures if a.removesuffix("+PTX") not in known]
         if unknown or not architectures:
-            sys.exit(f"RFWARP_CUDA_ARCHS={asked!r}: expected some of {';'.join(known)}, each with +PTX or not")
+            sys.exit(
+                f"RFWARP_CUDA_ARCHS must be some of {';'.join(known)}, with +PTX or not, got {asked!r}"
+            )
         return architectures
     generations: dict[int, str] = {}
     for number in known:

@@ -29,17 +29,33 @@ class Info:
         print(f"torch     {facts['torch']}")
         for device in facts["devices"]:
             print(f"device    {device['name']}: {device['description']}")
-        print(f"operators {facts['operators']['backend']}: {facts['operators']['reason']}")
+        operators = facts["operators"]
+        print(f"operators backend {operators['backend']} (RFWARP_BACKEND)")
+        for device in ("cpu", "cuda"):
+            kernels = operators[device]
+            print(f"          {device} tensors: {kernels['kind']}, {kernels['reason']}")
+        if operators["build"]:
+            print(f"kernels   {_describe(operators['build'])}")
         for model in facts["models"]:
             print(f"model     {model['name']}: {model['parameters']:,} parameters, {model['path']}")
         if not facts["models"]:
             print("model     none are bundled")
 
 
+def _describe(build: dict[str, Any]) -> str:
+    cuda = (
+        f", {build['cuda']}, for {' '.join(build['cuda_architectures'])}" if build["cuda"] else ""
+    )
+    return (
+        f"rfwarp {build['version']} compiled with {build['compiler']}{cuda}, torch {build['torch']}"
+    )
+
+
 def collect() -> dict[str, Any]:
     """What ``rfwarp info`` says, as JSON-able values."""
     import torch
 
+    import rfwarp_cuda
     from rfwarp import ops, pretrained
 
     backend = ops.backend()
@@ -64,7 +80,12 @@ def collect() -> dict[str, Any]:
         "platform": platform.platform(),
         "torch": torch.__version__,
         "devices": devices,
-        "operators": {"backend": backend.name, "reason": backend.reason},
+        "operators": {
+            "backend": backend.name,
+            "cpu": backend.cpu._asdict(),
+            "cuda": backend.cuda._asdict(),
+            "build": {} if backend.name == "torch" else rfwarp_cuda.build_info(),
+        },
         "models": models,
     }
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from rfwarp.ops import schema  # noqa: F401  (defines torch.ops.rfwarp)
+from rfwarp.ops.backends import check_device
 from rfwarp.ops.reference import compute_dtype
+from rfwarp.ops.schema import operators
 
 _FEATURE_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 PADDING_MODES = ("zeros", "border")
@@ -31,6 +32,7 @@ def warp(features: Tensor, flow: Tensor, padding_mode: str = "zeros") -> Tensor:
     Raises:
         TypeError: if an argument is no tensor or of a type not listed.
         ValueError: if shapes or devices do not agree, or padding_mode is unknown.
+        RuntimeError: if the backend was asked for by name and is not for this device.
         NotImplementedError: on a derivative that is not supported, see below.
 
     Convention:
@@ -61,7 +63,7 @@ def warp(features: Tensor, flow: Tensor, padding_mode: str = "zeros") -> Tensor:
     _check("flow", flow, (n, 2, height, width), features.device)
     _refuse_forward_mode(features, flow)
     flow = flow.to(compute_dtype(features.dtype))
-    out: Tensor = torch.ops.rfwarp.warp(features, flow, padding_mode)
+    out: Tensor = operators.warp(features, flow, padding_mode)
     return out
 
 
@@ -106,6 +108,7 @@ def warp_fuse(
             and target differ.
         ValueError: if shapes or devices do not agree, there is no source, or padding_mode is
             unknown.
+        RuntimeError: if the backend was asked for by name and is not for this device.
         NotImplementedError: on a derivative that is not supported, as for :func:`warp`.
 
     Convention: as for :func:`warp`. Values follow IEEE arithmetic, so m = 1 does not hide an
@@ -131,7 +134,7 @@ def warp_fuse(
         _check_mask(mask, (n, k), device)
     _refuse_forward_mode(features, flow, residual, occlusion, attention, target)
     dtype = compute_dtype(features.dtype)
-    out: Tensor = torch.ops.rfwarp.warp_fuse(
+    out: Tensor = operators.warp_fuse(
         features,
         flow.to(dtype),
         None if residual is None else residual.to(dtype),
@@ -217,6 +220,7 @@ def _check_features(features: Tensor) -> None:
         raise TypeError(
             f"features must be float16, bfloat16, float32 or float64, got {features.dtype}"
         )
+    check_device(features.device)
 
 
 def _check(name: str, tensor: Tensor, shape: tuple[int, ...], device: torch.device) -> None:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from rfwarp.ops import reference
+from rfwarp_cuda import NAMESPACE
 
 _SCHEMAS = {
     "warp": "(Tensor features, Tensor flow, str padding_mode) -> Tensor",
@@ -40,6 +41,8 @@ _SCHEMAS = {
         " -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
     ),
 }
+OPERATORS = tuple(_SCHEMAS)
+operators = getattr(torch.ops, NAMESPACE)
 
 
 def _warp_fake(features: Tensor, flow: Tensor, padding_mode: str) -> Tensor:
@@ -100,16 +103,14 @@ def _asked_for(
 
 def _warp_gradients(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
     output_mask = ctx.needs_input_grad[:2]
-    gradients = torch.ops.rfwarp.warp_backward(
-        grad_out, *ctx.saved_tensors, ctx.padding_mode, output_mask
-    )
+    gradients = operators.warp_backward(grad_out, *ctx.saved_tensors, ctx.padding_mode, output_mask)
     return (*_asked_for(gradients, output_mask), None)
 
 
 def _warp_fuse_gradients(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
     features, flow, residual, occlusion, attention, target, _, _ = ctx.needs_input_grad
     output_mask = (features, flow or residual, occlusion, attention, target)
-    gradients = torch.ops.rfwarp.warp_fuse_backward(
+    gradients = operators.warp_fuse_backward(
         grad_out, *ctx.saved_tensors, ctx.padding_mode, output_mask
     )
     by_features, by_position, *others = _asked_for(gradients, output_mask)
@@ -123,19 +124,25 @@ def _no_second_derivative(ctx: Any, *grads: Tensor) -> NoReturn:
     )
 
 
+if hasattr(operators, OPERATORS[0]):
+    raise ImportError(
+        f"torch.ops.{NAMESPACE} is already defined, by another copy of rfwarp in this process; a"
+        " copy within another project needs a NAMESPACE of its own, see csrc/README.md"
+    )
+
 for _name, _schema in _SCHEMAS.items():
-    _op = f"rfwarp::{_name}"
+    _op = f"{NAMESPACE}::{_name}"
     torch.library.define(_op, _schema, tags=torch.Tag.pt2_compliant_tag)
     torch.library.impl(_op, "default", getattr(reference, _name))
 
-torch.library.register_fake("rfwarp::warp", _warp_fake)
-torch.library.register_fake("rfwarp::warp_backward", _warp_backward_fake)
-torch.library.register_fake("rfwarp::warp_fuse", _warp_fuse_fake)
-torch.library.register_fake("rfwarp::warp_fuse_backward", _warp_fuse_backward_fake)
+torch.library.register_fake(f"{NAMESPACE}::warp", _warp_fake)
+torch.library.register_fake(f"{NAMESPACE}::warp_backward", _warp_backward_fake)
+torch.library.register_fake(f"{NAMESPACE}::warp_fuse", _warp_fuse_fake)
+torch.library.register_fake(f"{NAMESPACE}::warp_fuse_backward", _warp_fuse_backward_fake)
 
-torch.library.register_autograd("rfwarp::warp", _warp_gradients, setup_context=_save_inputs)
+torch.library.register_autograd(f"{NAMESPACE}::warp", _warp_gradients, setup_context=_save_inputs)
 torch.library.register_autograd(
-    "rfwarp::warp_fuse", _warp_fuse_gradients, setup_context=_save_inputs
+    f"{NAMESPACE}::warp_fuse", _warp_fuse_gradients, setup_context=_save_inputs
 )
-torch.library.register_autograd("rfwarp::warp_backward", _no_second_derivative)
-torch.library.register_autograd("rfwarp::warp_fuse_backward", _no_second_derivative)
+torch.library.register_autograd(f"{NAMESPACE}::warp_backward", _no_second_derivative)
+torch.library.register_autograd(f"{NAMESPACE}::warp_fuse_backward", _no_second_derivative)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import rfwarp
+import rfwarp_cuda
 from rfwarp import Generator
 from rfwarp.cli import main
 
@@ -105,7 +106,10 @@ def test_info(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: object) -> N
     facts = json.loads(capsys.readouterr().out)
     backend = rfwarp.ops.backend()
     assert (facts["rfwarp"], facts["torch"]) == (rfwarp.__version__, torch.__version__)
-    assert facts["operators"] == {"backend": backend.name, "reason": backend.reason}
+    operators = facts["operators"]
+    assert (operators["backend"], operators["cpu"]) == (backend.name, backend.cpu._asdict())
+    assert operators["cuda"] == backend.cuda._asdict()
+    assert operators["build"] == rfwarp_cuda.build_info()
     assert facts["devices"][0]["name"] == "cpu"
     expected = sum(p.numel() for p in Generator.from_pretrained(model).parameters())
     (bundled,) = facts["models"]
@@ -113,4 +117,5 @@ def test_info(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: object) -> N
     assert main(["info"]) == 0
     shown = capsys.readouterr().out
     assert f"viewpoints: {expected:,} parameters" in shown
-    assert backend.reason in shown
+    assert f"cpu tensors: {backend.cpu.kind}, {backend.cpu.reason}" in shown
+    assert f"cuda tensors: {backend.cuda.kind}, {backend.cuda.reason}" in shown

@@ -1,0 +1,151 @@
+"""Which implementation computes the operators, and how to choose another.
+
+PyTorch's dispatcher makes the choice: a compiled kernel registered for CPU or CUDA goes before the
+PyTorch reference, which is registered for every device. The backend ``"torch"`` registers the
+reference once more, on top of the compiled kernels; taking it away uncovers them again.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+
+import rfwarp_cuda
+from rfwarp.ops import reference
+from rfwarp.ops.schema import OPERATORS
+
+BACKENDS = ("auto", "torch", "cpu", "cuda")
+
+_active = "torch"
+_loaded: rfwarp_cuda.Loaded | None = None  # None: not tried yet
+_reference_on_top: torch.library.Library | None = None
+
+
+class Kernels(NamedTuple):
+    """What computes the operators for the tensors of one device.
+
+    Attributes:
+        kind: ``"compiled"``, ``"torch"``, or ``"none"`` where calls raise an error.
+        reason: why, for people.
+    """
+
+    kind: str
+    reason: str
+
+
+class Backend(NamedTuple):
+    """What computes the operators.
+
+    Attributes:
+        name: what was asked for: ``"auto"``, ``"torch"``, ``"cpu"`` or ``"cuda"``.
+        cpu: what computes CPU tensors.
+        cuda: what computes CUDA tensors. Tensors of any other device: PyTorch.
+    """
+
+    name: str
+    cpu: Kernels
+    cuda: Kernels
+
+
+def backend() -> Backend:
+    """What computes the operators in this process, and why."""
+    return Backend(_active, _kernels("cpu"), _kernels("cuda"))
+
+
+def _kernels(device: str) -> Kernels:
+    if _active == "torch":
+        return Kernels("torch", "the backend torch was asked for")
+    if _active not in ("auto", device):
+        return Kernels("none", f"the backend {_active} was asked for")
+    assert _loaded is not None
+    reason = getattr(_loaded, device)
+    if reason is not None:
+        return Kernels("torch", reason)
+    detail = f"instruction set {rfwarp_cuda.cpu_capability()}" if device == "cpu" else "CUDA"
+    return Kernels("compiled", f"rfwarp_cuda is loaded, {detail}")
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Let a backend compute the operators within a ``with`` block, then the previous one again.
+
+    It holds for the whole process, other threads included: do not switch while another thread runs
+    the operators. A backward runs on what is chosen when it runs, not when its forward ran.
+    Compiled and exported programs follow too.
+
+    Args:
+        name: ``"auto"``: compiled kernels where there are some, else PyTorch. ``"torch"``: PyTorch
+            everywhere. ``"cpu"``, ``"cuda"``: the compiled kernels of this device, and no other:
+            `warp` and `warp_fuse` refuse tensors of other devices.
+
+    Raises:
+        ValueError: if the name is unknown.
+        RuntimeError: if there are no such kernels here; it says why.
+    """
+    previous = _active
+    _select(name)
+    try:
+        yield
+    finally:
+        _select(previous)
+
+
+def check_device(device: torch.device) -> None:
+    """Raise RuntimeError if the backend was asked for by name and does not compute this device."""
+    if _active in ("cpu", "cuda") and device.type not in (_active, "meta"):
+        raise RuntimeError(
+            f"the backend {_active!r} computes {_active} tensors only, got one on {device}; the"
+            " backend 'auto' (RFWARP_BACKEND or rfwarp.ops.use_backend) computes all"
+        )
+
+
+def _select(name: str) -> None:
+    global _active, _loaded
+    if name not in BACKENDS:
+        raise ValueError(f"a backend is one of {', '.join(BACKENDS)}, got {name!r}")
+    if name != "torch":
+        _loaded = rfwarp_cuda.load()
+    if name in ("cpu", "cuda"):
+        assert _loaded is not None
+        reason = getattr(_loaded, name)
+        if reason is None and name == "cuda" and not torch.cuda.is_available():
+            reason = "PyTorch finds no CUDA device"
+        if reason is not None:
+            raise RuntimeError(f"the backend {name!r} is not available: {reason}")
+    _cover(name == "torch")
+    _active = name
+
+
+def _cover(covered: bool) -> None:
+    """Put the reference on top of the compiled kernels that are loaded, or take it away."""
+    global _reference_on_top
+    if covered and _loaded is not None and _reference_on_top is None:
+        library = torch.library.Library(rfwarp_cuda.NAMESPACE, "IMPL")
+        with warnings.catch_warnings():
+            # Overriding a kernel is what is meant here.
+            warnings.filterwarnings("ignore", "Warning only once for all operators")
+            for device, missing in zip(("CPU", "CUDA"), _loaded, strict=True):
+                for operator in OPERATORS if missing is None else ():
+                    library.impl(operator, getattr(reference, operator), device)
+        _reference_on_top = library
+    elif not covered and _reference_on_top is not None:
+        _reference_on_top._destroy()
+        _reference_on_top = None
+
+
+def select_from_environment() -> None:
+    """Choose what RFWARP_BACKEND names, ``"auto"`` where it is not set.
+
+    Raises:
+        ImportError: if it is unknown or not available; it says why.
+    """
+    name = os.environ.get("RFWARP_BACKEND") or "auto"
+    try:
+        _select(name)
+    except (ValueError, RuntimeError) as error:
+        raise ImportError(f"RFWARP_BACKEND={name}: {error}") from error
