@@ -3,23 +3,25 @@
 import pytest
 import torch
 
-from rfwarp.ops import backend, reference
+from rfwarp.ops import backend, use_backend
 
 
 @pytest.fixture(params=["torch", "baseline", "avx2", "avx512"])
 def kernels(request: pytest.FixtureRequest):
-    """The operators, by their names in the schema, of PyTorch or of an instruction set."""
+    """torch.ops.rfwarp, computed by PyTorch, or by the compiled kernels of an instruction set."""
     if request.param == "torch":
-        yield reference
+        with use_backend("torch"):
+            yield torch.ops.rfwarp
         return
-    if backend().name == "torch":
-        pytest.skip(backend().reason)
+    if backend().cpu.kind != "compiled":
+        pytest.skip(backend().cpu.reason)
     from rfwarp_cuda import _C
 
     before = _C.cpu_capability()
     try:
         _C.set_cpu_capability(request.param)
-    except RuntimeError as cannot:
-        pytest.skip(str(cannot))
-    yield torch.ops.rfwarp
+    except RuntimeError as cannot_run_here:
+        pytest.skip(str(cannot_run_here))
+    with use_backend("cpu"):
+        yield torch.ops.rfwarp
     _C.set_cpu_capability(before)
