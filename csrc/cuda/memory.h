@@ -1,0 +1,138 @@
+// Loads, stores and atomic additions of several channels at a time.
+#pragma once
+
+#include <cuda_runtime.h>
+#include <torch/headeronly/util/BFloat16.h>
+#include <torch/headeronly/util/Half.h>
+
+#include <cstring>
+
+#include "../arguments.h"
+
+namespace rfwarp::cuda {
+
+// The type of coordinates, weights and sums.
+template <class T>
+struct RealOf {
+  using type = float;
+};
+template <>
+struct RealOf<double> {
+  using type = double;
+};
+
+// How a thread sees the channels of a pixel: `width` of them at a time.
+//
+// Packed: in memory side by side and aligned, so that they come in one 16-byte load; neighbouring
+// lanes of a warp have neighbouring channels. Strided: any other layout, NCHW above all;
+// neighbouring lanes have neighbouring pixels.
+template <class T_>
+struct Packed {
+  using T = T_;
+  using Real = typename RealOf<T>::type;
+  static constexpr bool packed = true;
+  static constexpr int width = 16 / sizeof(T);
+};
+template <class T_>
+struct Strided {
+  using T = T_;
+  using Real = typename RealOf<T>::type;
+  static constexpr bool packed = false;
+  static constexpr int width = sizeof(T) == 8 ? 4 : 8;
+};
+
+// The block's shared memory, as much as the launch asked for.
+__device__ __forceinline__ void* dynamic_shared() {
+  extern __shared__ __align__(16) unsigned char dynamic_shared_memory[];
+  return dynamic_shared_memory;
+}
+
+// A tensor of features' type; `packed` where it can be accessed 16 bytes at a time, which Packed
+// demands of the features alone.
+struct Port {
+  View view;
+  bool packed;
+};
+
+template <class T>
+__device__ __forceinline__ T* pointer(const View& view, int64_t offset) {
+  return static_cast<T*>(view.data) + offset;
+}
+
+// The channels as they are in memory: what is not yet converted can still be in flight.
+template <class Layout>
+struct Channels {
+  using T = typename Layout::T;
+  static constexpr int width = Layout::width;
+
+  alignas(16) T value[width];
+
+  __device__ __forceinline__ typename Layout::Real operator[](int i) const {
+    return static_cast<typename Layout::Real>(value[i]);
+  }
+
+  // `count` of the channels exist. Where not `inside`, nothing is read, and they are zero.
+  __device__ __forceinline__ void load(const T* from, int64_t stride, int count, bool inside) {
+    if constexpr (Layout::packed) {
+      const uint4 bits =
+          inside ? __ldg(reinterpret_cast<const uint4*>(from)) : make_uint4(0, 0, 0, 0);
+      std::memcpy(value, &bits, sizeof bits);
+    } else {
+      load_each(from, stride, inside ? count : 0);
+    }
+  }
+
+  __device__ __forceinline__ void load(const Port& port, int64_t offset, int count) {
+    const T* from = pointer<const T>(port.view, offset);
+    if (Layout::packed && port.packed)
+      load(from, 1, width, true);
+    else
+      load_each(from, port.view.c, count);
+  }
+
+  __device__ __forceinline__ void store(const Port& port, int64_t offset, int count) const {
+    T* to = pointer<T>(port.view, offset);
+    if (Layout::packed && port.packed) {
+      uint4 bits;
+      std::memcpy(&bits, value, sizeof bits);
+      *reinterpret_cast<uint4*>(to) = bits;
+      return;
+    }
+#pragma unroll
+    for (int i = 0; i < width; ++i)
+      if (i < count) to[i * port.view.c] = value[i];
+  }
+
+ private:
+  __device__ __forceinline__ void load_each(const T* from, int64_t stride, int count) {
+#pragma unroll
+    for (int i = 0; i < width; ++i) value[i] = i < count ? from[i * stride] : T(0.0f);
+  }
+};
+
+// Adds, without returning what was there: a reduction, not a read. Zeros are not sent: they change
+// nothing, and at whole coordinates three of four weights are zero.
+template <class Real>
+__device__ __forceinline__ void add(Real* to, Real value) {
+  if (value != Real(0)) atomicAdd(to, value);
+}
+
+// `size` side by side, at a multiple of 16 bytes.
+template <class Real, int size>
+__device__ __forceinline__ void add_packed(Real* to, const Real (&value)[size]) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  if constexpr (sizeof(Real) == 4) {
+#pragma unroll
+    for (int i = 0; i < size; i += 4)
+      if (value[i] != 0 || value[i + 1] != 0 || value[i + 2] != 0 || value[i + 3] != 0)
+        asm volatile("red.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to + i), "f"(value[i]),
+                     "f"(value[i + 1]), "f"(value[i + 2]), "f"(value[i + 3])
+                     : "memory");
+    return;
+  }
+#endif
+#pragma unroll
+  for (int i = 0; i < size; ++i) add(to + i, value[i]);
+}
+
+}  // namespace rfwarp::cuda

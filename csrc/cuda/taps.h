@@ -1,0 +1,143 @@
+// What a pixel takes from each source: worked out once, and shared by the threads of a block
+// through shared memory.
+#pragma once
+
+#include "memory.h"
+#include "tiles.h"
+
+namespace rfwarp::cuda {
+
+// One source as one pixel of the output sees it. An absent one is outside, with m = a = 0.
+template <class Real>
+struct Source {
+  AxisTap<Real> x, y;
+  Real m, a;
+
+  // In the order of Quad: of the rows low and high, the columns low and high.
+  __device__ __forceinline__ bool inside(int corner) const {
+    return (corner & 1 ? x.high_inside : x.low_inside) &&
+           (corner & 2 ? y.high_inside : y.low_inside);
+  }
+  __device__ __forceinline__ Real weight_x(int corner) const {
+    return corner & 1 ? x.fraction : 1 - x.fraction;
+  }
+  __device__ __forceinline__ Real weight_y(int corner) const {
+    return corner & 2 ? y.fraction : 1 - y.fraction;
+  }
+  __device__ __forceinline__ Real slope_x(int corner) const {
+    return corner & 1 ? x.slope : -x.slope;
+  }
+  __device__ __forceinline__ Real slope_y(int corner) const {
+    return corner & 2 ? y.slope : -y.slope;
+  }
+};
+
+__device__ __forceinline__ bool present(const Arguments& args, int64_t n, int64_t k) {
+  return !args.mask.data || *pointer<const bool>(args.mask, n * args.mask.n + k * args.mask.k);
+}
+
+template <class Real>
+__device__ __forceinline__ Real sigmoid(Real x) {
+  return 1 / (1 + exp(-x));
+}
+
+// softmax_k of the attention. All K logits are read for each of the K sources, which costs less
+// than a barrier would: they are few, and in the L1 cache.
+template <class Real>
+__device__ __forceinline__ Real attention(const Arguments& args, const Pixel& pixel, int64_t k) {
+  if (!args.attention.data) return 1;
+  const Real* logits = pointer<const Real>(args.attention, offset(args.attention, pixel));
+  const int64_t stride = args.attention.k;
+  Real largest = -INFINITY, sum = 0;
+#pragma unroll 4
+  for (int64_t i = 0; i < args.K; ++i)
+    if (present(args, pixel.n, i)) largest = fmax(largest, __ldg(logits + i * stride));
+#pragma unroll 4
+  for (int64_t i = 0; i < args.K; ++i)
+    if (present(args, pixel.n, i)) sum += exp(__ldg(logits + i * stride) - largest);
+  return exp(__ldg(logits + k * stride) - largest) / sum;
+}
+
+template <class Real>
+__device__ __forceinline__ Real occlusion(const Arguments& args, const Pixel& pixel, int64_t k) {
+  if (!args.occlusion.data) return 0;
+  const int64_t at = offset(args.occlusion, pixel) + k * args.occlusion.k;
+  return sigmoid(__ldg(pointer<const Real>(args.occlusion, at)));
+}
+
+template <class Real>
+__device__ __forceinline__ Source<Real> source_of(const Arguments& args, const Pixel& pixel,
+                                                  int64_t k) {
+  Source<Real> source{};
+  Real dx = -INFINITY, dy = -INFINITY;
+  const bool counts = pixel.inside && present(args, pixel.n, k);
+  if (counts) {
+    const int64_t at = offset(args.flow, pixel) + k * args.flow.k;
+    dx = __ldg(pointer<const Real>(args.flow, at));
+    dy = __ldg(pointer<const Real>(args.flow, at + args.flow.c));
+    if (args.residual.data) {
+      const int64_t by = offset(args.residual, pixel) + k * args.residual.k;
+      dx += __ldg(pointer<const Real>(args.residual, by));
+      dy += __ldg(pointer<const Real>(args.residual, by + args.residual.c));
+    }
+    source.m = occlusion<Real>(args, pixel, k);
+    source.a = attention<Real>(args, pixel, k);
+  }
+  const Padding padding = counts ? args.padding : Padding::zeros;
+  source.x = axis_tap(dx + static_cast<Real>(pixel.x), args.W, padding);
+  source.y = axis_tap(dy + static_cast<Real>(pixel.y), args.H, padding);
+  return source;
+}
+
+// Where the four corners are, and what the target contributes.
+template <class Real>
+struct alignas(16) Place {
+  int x, y;    // the low corner of each axis
+  int inside;  // bit per corner
+  Real blend;  // a m
+
+  __device__ __forceinline__ bool is_inside(int corner) const { return inside >> corner & 1; }
+  __device__ __forceinline__ int64_t offset(const View& view, int corner) const {
+    return (int64_t{x} + (corner & 1)) * view.x + (int64_t{y} + (corner >> 1)) * view.y;
+  }
+};
+
+template <class Real>
+struct alignas(16) Quad {
+  Real corner[4];
+};
+
+// One entry for each source of a chunk and pixel of a tile, pixels side by side.
+template <class Real>
+struct Taps {
+  Place<Real>* place;
+  Quad<Real>* weight;  // of the corners, times a (1 - m)
+
+  static constexpr size_t bytes = sizeof(Place<Real>) + sizeof(Quad<Real>);
+
+  __device__ explicit Taps(void* memory, int entries)
+      : place(static_cast<Place<Real>*>(memory)),
+        weight(reinterpret_cast<Quad<Real>*>(place + entries)) {}
+
+  __device__ void prepare(const Arguments& args, const Tiles& tiles, const Tile& tile,
+                          int64_t first_source, int sources) const {
+    const int entries = sources << tiles.pixels_log2();
+    for (int e = threadIdx.x; e < entries; e += blockDim.x) {
+      const Pixel pixel = tiles.pixel(args, tile, e & (tiles.pixels() - 1));
+      const Source<Real> source =
+          source_of<Real>(args, pixel, first_source + (e >> tiles.pixels_log2()));
+      Place<Real> at{source.x.low, source.y.low, 0, source.a * source.m};
+      Quad<Real> quad;
+      const Real visible = source.a * (1 - source.m);
+#pragma unroll
+      for (int corner = 0; corner < 4; ++corner) {
+        at.inside |= source.inside(corner) << corner;
+        quad.corner[corner] = source.weight_y(corner) * source.weight_x(corner) * visible;
+      }
+      place[e] = at;
+      weight[e] = quad;
+    }
+  }
+};
+
+}  // namespace rfwarp::cuda
