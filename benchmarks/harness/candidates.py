@@ -1,0 +1,104 @@
+"""What is compared: the baselines, PyTorch's compiler on them, and rfwarp."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from harness.baselines import Baselines
+from harness.cases import Case
+from rfwarp.ops import use_backend, warp_fuse
+
+Fuse: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+Kind = Literal["eager", "algebra", "compile", "reference", "ours"]
+Capability = Literal["baseline", "avx2", "avx512"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something that computes warp_fuse.
+
+    Attributes:
+        name: for tables.
+        kind: what it stands for: eager PyTorch as written or rewritten, torch.compile of both,
+            rfwarp in PyTorch, or its kernels.
+        fuse: (features, flow, residual, occlusion, attention, target) to output.
+        active: the context it runs in, forward and backward; entering it is not timed.
+    """
+
+    name: str
+    kind: Kind
+    fuse: Fuse
+    active: Callable[[], AbstractContextManager[object]] = nullcontext
+
+
+def baselines(case: Case, *, compiled: bool, max_autotune: bool) -> Iterator[Candidate]:
+    """What people would use instead.
+
+    Args:
+        case: what they are for.
+        compiled: torch.compile of them too. It forgets what was compiled for other cases, lest
+            its limit on recompilations makes it give up.
+        max_autotune: torch.compile in this mode too, without CUDA graphs, which the clock adds for
+            all alike.
+    """
+    forms = Baselines(case)
+    eager: dict[str, Fuse] = {
+        "eager": forms.eager,
+        "eager per source": forms.eager_per_source,
+        "algebra": forms.algebra,
+        "algebra per source": forms.algebra_per_source,
+    }
+    for name, fuse in eager.items():
+        kind: Kind = "eager" if name.startswith("eager") else "algebra"
+        yield Candidate(name, kind, fuse)
+        if case.device != "cpu":
+            yield Candidate(f"{name}, no cuDNN", kind, fuse, _without_cudnn)
+    if not compiled:
+        return
+    torch.compiler.reset()
+    modes = ["default", "max-autotune-no-cudagraphs"] if max_autotune else ["default"]
+    for mode in modes:
+        suffix = "" if mode == "default" else ", max-autotune"
+        for name in ("eager", "algebra", "algebra per source"):
+            fuse = torch.compile(eager[name], dynamic=False, fullgraph=True, mode=mode)
+            yield Candidate(f"compile({name}){suffix}", "compile", fuse)
+
+
+def ours(case: Case, capabilities: Sequence[Capability] = ()) -> Iterator[Candidate]:
+    """rfwarp: its PyTorch backend and its kernels, the latter with each instruction set asked for.
+
+    Raises:
+        RuntimeError: if the kernels are not built, or cannot run here.
+    """
+    yield Candidate("rfwarp, torch", "reference", warp_fuse, partial(use_backend, "torch"))
+    backend = torch.device(case.device).type
+    yield Candidate("rfwarp", "ours", warp_fuse, partial(use_backend, backend))
+    for capability in capabilities if backend == "cpu" else ():
+        active = partial(_instructions, capability)
+        yield Candidate(f"rfwarp, {capability}", "ours", warp_fuse, active)
+
+
+@contextmanager
+def _without_cudnn() -> Iterator[None]:
+    with torch.backends.cudnn.flags(enabled=False):
+        yield
+
+
+@contextmanager
+def _instructions(capability: Capability) -> Iterator[None]:
+    with use_backend("cpu"):
+        compiled = import_module("rfwarp_cuda._C")
+        previous = compiled.cpu_capability()
+        compiled.set_cpu_capability(capability)
+        try:
+            yield
+        finally:
+            compiled.set_cpu_capability(previous)

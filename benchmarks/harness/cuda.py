@@ -1,0 +1,96 @@
+"""The clocks of a GPU."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+
+import torch
+
+from harness.timing import Call, Timing
+
+
+def interleave_cuda(
+    calls: Mapping[str, Call], *, slots: int, seconds: float, seed: int
+) -> dict[str, dict[str, Timing]]:
+    """Times the calls in turn, in a new order every round, with four clocks.
+
+    * graph: a CUDA graph of one call per slot, by events, per call: no launch overhead.
+    * kernel: the sum of the kernels' durations, by the profiler.
+    * event: one call launched from Python, between two events: what an idle GPU waits for the
+      host counts.
+    * wall: from before the call until the GPU is done.
+
+    Args:
+        calls: by name.
+        slots: how many sets of inputs there are to rotate through.
+        seconds: how long to go on; there are 5 rounds at least and 500 at most.
+        seed: of the orders.
+
+    Returns:
+        The timings, by call and clock.
+    """
+    graphs = {name: _capture(calls[name], slots) for name in calls}
+    samples: dict[str, dict[str, list[float]]] = {
+        name: {"graph": [], "event": [], "wall": []} for name in calls
+    }
+    held: list[object] = [None] * slots
+    order, shuffle = list(calls), random.Random(seed)
+    slot, rounds, begin = 0, 0, time.perf_counter()
+    while rounds < 5 or (rounds < 500 and time.perf_counter() - begin < seconds):
+        shuffle.shuffle(order)
+        for name in order:
+            slot = (slot + 1) % slots
+            call, active = calls[name]
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            with active():
+                torch.cuda.synchronize()
+                before = time.perf_counter()
+                start.record()
+                held[slot] = call(slot)
+                end.record()
+                torch.cuda.synchronize()
+                after = time.perf_counter()
+            samples[name]["wall"].append(after - before)
+            samples[name]["event"].append(start.elapsed_time(end) / 1e3)
+            start.record()
+            graphs[name].replay()
+            end.record()
+            torch.cuda.synchronize()
+            samples[name]["graph"].append(start.elapsed_time(end) / 1e3 / slots)
+        rounds += 1
+    timings = {n: {c: Timing.of(s) for c, s in by.items()} for n, by in samples.items()}
+    for name in calls:
+        timings[name]["kernel"] = _kernel_time(calls[name], slots)
+    return timings
+
+
+def _capture(call: Call, slots: int) -> torch.cuda.CUDAGraph:
+    """A graph that calls every slot once. Its outputs live as long as it does."""
+    with call.active():
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                call.run(0)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            held = [call.run(slot) for slot in range(slots)]
+        del held
+    return graph
+
+
+def _kernel_time(call: Call, slots: int, calls: int = 20) -> Timing:
+    activities = [torch.profiler.ProfilerActivity.CUDA]
+    seconds = []
+    with call.active():
+        for first in range(5):
+            with torch.profiler.profile(activities=activities) as profile:
+                for i in range(calls):
+                    call.run((first * calls + i) % slots)
+                torch.cuda.synchronize()
+            device_us = sum(event.self_device_time_total for event in profile.key_averages())
+            seconds.append(device_us / 1e6 / calls)
+    return Timing.of(seconds)

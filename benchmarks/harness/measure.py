@@ -1,0 +1,148 @@
+"""One case: inputs, the check against float64, then the clock."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from harness import light, machine
+from harness.candidates import Candidate
+from harness.cases import Case, Inputs, make_inputs
+from harness.checking import Reference
+from harness.cuda import interleave_cuda
+from harness.timing import Call, Clock, LoadMeter, Timing, interleave
+
+Results: TypeAlias = tuple[Tensor, ...]
+Caches = Literal["cold", "hot"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a case is measured."""
+
+    threads: int = 1
+    seconds: float = 3.0
+    """Per case and state of the caches, beside 5 rounds at least."""
+    seed: int = 0
+    cache_bytes: int = 0
+    """Of the last-level cache, thrice which cold numbers rotate through. 0: ask the system."""
+
+    def last_level_cache(self, device: str) -> int:
+        return self.cache_bytes or machine.last_level_cache(device)
+
+
+def measure(
+    case: Case, candidates: Iterable[Candidate], settings: Settings
+) -> Iterator[dict[str, Any]]:
+    """Check all candidates of a case, then time them beside the speed of light.
+
+    Yields:
+        One JSON-able measurement with cold caches, and one with hot caches if a call's inputs and
+        results fit the last-level cache.
+
+    Raises:
+        Mismatch: if a candidate's output or a gradient is wrong; nothing has been timed then.
+    """
+    if case.device == "cpu":
+        torch.set_num_threads(settings.threads)
+    cache = settings.last_level_cache(case.device)
+    first = make_inputs(case, settings.seed)
+    slots = max(1, math.ceil(3 * cache / first.bytes))
+    sets = [first, *(make_inputs(case, settings.seed + i) for i in range(1, slots))]
+    reference = Reference(case, first)
+    calls: dict[str, Call] = {}
+    kinds: dict[str, str] = {}
+    errors: dict[str, dict[str, dict[str, float]]] = {}
+    for candidate in candidates:
+        run = _runner(case, candidate, sets)
+        with candidate.active():
+            results = run(0)
+        found = reference.check(candidate.name, results)
+        errors[candidate.name] = {what: error._asdict() for what, error in found.items()}
+        calls[candidate.name] = Call(run, candidate.active)
+        kinds[candidate.name] = candidate.kind
+    del reference, results
+    calls |= _speed_of_light(case, sets)
+    kinds |= {"stream": "light", "copy": "light"}
+    states: Sequence[Caches] = ("cold", "hot") if 2 * case.minimal_bytes <= cache else ("cold",)
+    for caches in states:
+        yield {
+            "case": case.to_json(),
+            "threads": settings.threads,
+            "caches": caches,
+            "minimal_bytes": case.minimal_bytes,
+            "kinds": kinds,
+            "errors": errors,
+            **_time(case, calls, slots, caches, settings),
+        }
+
+
+def _runner(case: Case, candidate: Candidate, sets: Sequence[Inputs]) -> Callable[[int], Results]:
+    """The candidate on a slot: its output and, if the case has a backward, six gradients."""
+    fuse, n = candidate.fuse, case.shape.n
+
+    def forward(inputs: Inputs) -> Tensor:
+        features = inputs.features
+        if case.shape.shared:
+            features = features.expand(n, -1, -1, -1, -1)
+        return fuse(features, *inputs[1:6])
+
+    def run(slot: int) -> Results:
+        inputs = sets[slot]
+        if not case.backward:
+            with torch.no_grad():
+                return (forward(inputs),)
+        out = forward(inputs)
+        return (out, *torch.autograd.grad(out, inputs.differentiable, inputs.grad_out))
+
+    return run
+
+
+def _speed_of_light(case: Case, sets: Sequence[Inputs]) -> dict[str, Call]:
+    stream = light.stream(case, sets)
+    light.check(stream(0), sets[0])
+    return {
+        "stream": Call(stream, nullcontext),
+        "copy": Call(light.copy(case, len(sets)), nullcontext),
+    }
+
+
+def _time(
+    case: Case, calls: dict[str, Call], slots: int, caches: Caches, settings: Settings
+) -> dict[str, Any]:
+    slots = slots if caches == "cold" else 1
+    if case.device != "cpu":
+        timings = interleave_cuda(calls, slots=slots, seconds=settings.seconds, seed=settings.seed)
+        alone = {"clock": "graph", "load": None, "invalid": None}
+        return {"slots": slots, "timings": _json(timings), **alone}
+    clocks: dict[str, Clock] = {"wall": time.perf_counter}
+    if settings.threads == 1:
+        clocks["cpu"] = time.thread_time
+    meter = LoadMeter()
+    timings = interleave(
+        calls,
+        clocks,
+        slots=slots,
+        warm=2 if caches == "hot" else 0,
+        seconds=settings.seconds,
+        seed=settings.seed,
+    )
+    load = meter.read()
+    return {
+        "slots": slots,
+        "timings": _json(timings),
+        "clock": "cpu" if settings.threads == 1 else "wall",
+        "load": load._asdict(),
+        "invalid": load.invalidates,
+    }
+
+
+def _json(timings: dict[str, dict[str, Timing]]) -> dict[str, dict[str, dict[str, float]]]:
+    return {n: {clock: asdict(t) for clock, t in by.items()} for n, by in timings.items()}

@@ -1,0 +1,43 @@
+"""The picture of a run: ratios to what one would use instead, and shares of the speed of light."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from harness.report import BASELINES, heading, rows
+from rfwarp.files import write_atomically
+
+_MARKERS = dict(zip(BASELINES, "os^D", strict=True))
+
+
+def plot(results: Mapping[str, Any], out: Path) -> None:
+    """Draw the valid rows: those in float32 with a smooth flow if there are any, else all."""
+    valid = [row for row in rows(results) if not row.invalid]
+    cases = [row.measurement["case"] for row in valid]
+    main = [c["dtype"] == "float32" and c["flow"] == "smooth" for c in cases]
+    drawn = [row for row, is_main in zip(valid, main, strict=True) if is_main or not any(main)]
+    figure = Figure(figsize=(12, 1.6 + 0.24 * len(drawn)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    y = range(len(drawn))
+    left.barh(y, [row.ratios["fastest"] for row in drawn], color="0.85", label="fastest of all")
+    for kind in BASELINES:
+        points = [(row.ratios[kind], i) for i, row in enumerate(drawn) if kind in row.ratios]
+        if points:
+            label = "rfwarp, torch" if kind == "reference" else kind
+            left.scatter(*zip(*points, strict=True), s=18, marker=_MARKERS[kind], label=label)
+    left.set(xscale="log", xlabel="times as long as rfwarp takes")
+    left.set_yticks(y, [row.label for row in drawn], fontsize=7)
+    left.axvline(1, color="black", linewidth=0.8)
+    left.invert_yaxis()
+    right.barh(y, [100 / row.over_stream for row in drawn], color="tab:blue", alpha=0.6)
+    right.set(xlabel="% of the speed of a stream of the minimal bytes")
+    right.axvline(100, color="black", linewidth=0.8)
+    for axes in (left, right):
+        axes.grid(axis="x", alpha=0.3)
+    figure.suptitle(heading(results), fontsize=9)
+    figure.legend(loc="outside lower center", ncols=5, fontsize=8)
+    write_atomically(out, lambda path: figure.savefig(path, dpi=110, format="png"))

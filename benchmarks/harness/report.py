@@ -1,0 +1,178 @@
+"""From measurements to ratios, tables, and files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rfwarp.files import write_atomically
+
+SCHEMA = 1
+BASELINES = ("eager", "algebra", "compile", "reference")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One of our candidates in one measurement. Times are medians in milliseconds."""
+
+    measurement: Mapping[str, Any]
+    name: str
+    time: float
+    fastest: str
+    """Name of the fastest baseline."""
+    ratios: Mapping[str, float]
+    """How many times as long baselines take: the fastest of each kind, and of all."""
+    over_stream: float
+    """How many times as long as the stream of the minimal bytes."""
+    share_of_copy: float
+    """Minimal bytes per second, by those of a copy."""
+    efficiency: float | None
+    """t_1 / (threads t_threads), in wall time; None with one thread, or where either is invalid."""
+
+    @property
+    def invalid(self) -> str | None:
+        """Why these numbers must not be used."""
+        if self.measurement["clock"] != "wall":
+            return None
+        return self.measurement["invalid"]
+
+    @property
+    def label(self) -> str:
+        case, m = self.measurement["case"], self.measurement
+        words = [case["shape"], case["layout"], case["passes"]]
+        words += [case["dtype"]] * (case["dtype"] != "float32")
+        words += [case["flow"]] * (case["flow"] != "smooth")
+        words += [m["caches"]] * (m["caches"] != "cold")
+        words += [f"{m['threads']} threads"] * (m["threads"] != 1)
+        words += [self.name.removeprefix("rfwarp, ")] * (self.name != "rfwarp")
+        return " ".join(words)
+
+
+def rows(results: Mapping[str, Any]) -> list[Row]:
+    """What the measurements say about each of our candidates."""
+    measurements = results["measurements"]
+    return [
+        _row(m, name, measurements)
+        for m in measurements
+        for name, kind in m["kinds"].items()
+        if kind == "ours"
+    ]
+
+
+def _row(m: Mapping[str, Any], name: str, measurements: Sequence[Mapping[str, Any]]) -> Row:
+    times = {n: by[m["clock"]]["median"] for n, by in m["timings"].items()}
+    ours = times[name]
+    best: dict[str, str] = {}
+    for other, kind in m["kinds"].items():
+        if kind in BASELINES and times[other] < times.get(best.get(kind, ""), float("inf")):
+            best[kind] = other
+    fastest = min(best.values(), key=times.__getitem__)
+    ratios = {kind: times[other] / ours for kind, other in best.items()}
+    return Row(
+        measurement=m,
+        name=name,
+        time=ours,
+        fastest=fastest,
+        ratios={**ratios, "fastest": times[fastest] / ours},
+        over_stream=ours / times["stream"],
+        share_of_copy=times["copy"] / ours,
+        efficiency=_efficiency(m, name, measurements),
+    )
+
+
+def _efficiency(
+    m: Mapping[str, Any], name: str, measurements: Sequence[Mapping[str, Any]]
+) -> float | None:
+    same = ("case", "caches")
+    for other in measurements:
+        if other["threads"] == 1 < m["threads"] and all(other[key] == m[key] for key in same):
+            if m["invalid"] or other["invalid"]:
+                return None
+            wall = [x["timings"][name]["wall"]["median"] for x in (other, m)]
+            return wall[0] / (m["threads"] * wall[1])
+    return None
+
+
+_COLUMNS = (
+    *("N,K,C,H,W", "layout", "dtype", "flow", "pass", "caches", "threads", "which", "ms"),
+    *("x fastest", "the fastest", "x eager", "x algebra", "x compile", "x rfwarp torch"),
+    *("of stream", "of copy", "efficiency"),
+)
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """Our candidates beside the baselines, as Markdown.
+
+    ``x``: how many times as long the baseline takes. ``of stream``, ``of copy``: our share of the
+    measured speed of light. A star: other processes ran meanwhile.
+    """
+    lines = [_cells(row) for row in rows(results)]
+    used = [i for i, c in enumerate(_COLUMNS) if any(line[i] for line in lines) or c == "ms"]
+    columns = [[_COLUMNS[i], *(line[i] for line in lines)] for i in used]
+    widths = [max(map(len, column)) for column in columns]
+    body = [[column[j] for column in columns] for j in range(len(lines) + 1)]
+    body.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |"
+        for line in body
+    )
+
+
+def _cells(row: Row) -> list[str]:
+    m, case = row.measurement, row.measurement["case"]
+    what = [case[key] for key in ("shape", "layout", "dtype", "flow", "passes")]
+    what += [m["caches"], str(m["threads"]), "" if row.name == "rfwarp" else row.name]
+    if row.invalid:
+        return [*what, "INVALID", *[""] * (len(_COLUMNS) - len(what) - 1)]
+    star = "*" if m["invalid"] else ""
+    ratios = [f"{row.ratios[kind]:.1f}" if kind in row.ratios else "" for kind in BASELINES]
+    return [
+        *(*what, f"{row.time:.3f}{star}", f"{row.ratios['fastest']:.1f}", row.fastest, *ratios),
+        *(f"{1 / row.over_stream:.0%}", f"{row.share_of_copy:.0%}"),
+        "" if row.efficiency is None else f"{row.efficiency:.2f}",
+    ]
+
+
+def heading(results: Mapping[str, Any]) -> str:
+    """What a table or a plot is about, in one line."""
+    machine = results["machine"]
+    capability = machine["cpu"]["rfwarp_capability"]
+    parts = [machine["device"], f"torch {machine['versions']['torch']}"]
+    parts += [f"kernels {capability}"] * (capability is not None)
+    parts += [f"commit {(machine['commit'] or 'unknown')[:10]}", machine["date"][:10]]
+    return ", ".join(parts)
+
+
+def write_results(results: Mapping[str, Any], folder: Path) -> None:
+    """``results.json`` in folder, completely or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(results, indent=1) + "\n"
+    write_atomically(folder / "results.json", lambda path: path.write_text(text))
+
+
+def read_results(file: Path) -> dict[str, Any]:
+    """What `write_results` wrote.
+
+    Raises:
+        ValueError: if the file is no such thing, or of another version.
+    """
+    try:
+        results = json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file} is no JSON: {error}") from error
+    version = results.get("schema") if isinstance(results, dict) else None
+    if version != SCHEMA:
+        raise ValueError(f"{file} must have schema {SCHEMA}, got {version}")
+    return results
+
+
+def render(results: Mapping[str, Any], folder: Path) -> None:
+    """``table.md`` and ``plot.png`` in folder."""
+    from harness.plot import plot
+
+    text = f"{heading(results)}\n\n{table(results)}\n"
+    write_atomically(folder / "table.md", lambda path: path.write_text(text))
+    plot(results, folder / "plot.png")

@@ -1,0 +1,135 @@
+"""The clocks of a CPU, calls in turn, and what else ran meanwhile."""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+Clock = Callable[[], float]
+
+
+class Call(NamedTuple):
+    """One thing to time: it computes a slot, within a context that is not timed."""
+
+    run: Callable[[int], object]
+    active: Callable[[], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds per call."""
+
+    median: float
+    p20: float
+    p80: float
+    calls: int
+
+    @classmethod
+    def of(cls, seconds: list[float]) -> Timing:
+        ordered = sorted(seconds)
+
+        def quantile(share: float) -> float:
+            return 1e3 * ordered[round(share * (len(ordered) - 1))]
+
+        return cls(1e3 * statistics.median(ordered), quantile(0.2), quantile(0.8), len(ordered))
+
+
+class Load(NamedTuple):
+    """What else used the machine's cores meanwhile, as shares of their time."""
+
+    others: float | None
+    """Other processes; None where the system does not say."""
+    stolen: float | None
+    """Other virtual machines, by the hypervisor's account."""
+
+    @property
+    def invalidates(self) -> str | None:
+        """Why a wall time measured meanwhile is not valid; None if it is."""
+        if self.others is None or self.stolen is None:
+            return "the system does not say what else ran"
+        if self.stolen > 0.02:
+            return f"the hypervisor took {self.stolen:.0%} of the cores' time"
+        if self.others > 0.05:
+            return f"other processes took {self.others:.0%} of the cores' time"
+        return None
+
+
+class LoadMeter:
+    """Measures what others did with the cores between its creation and `read`."""
+
+    def __init__(self) -> None:
+        self._start = self._now()
+
+    def read(self) -> Load:
+        """The load since the start."""
+        now = self._now()
+        if self._start is None or now is None:
+            return Load(None, None)
+        busy, stolen, own, capacity = (b - a for a, b in zip(self._start, now, strict=True))
+        return Load(max(0.0, busy - own) / capacity, stolen / capacity)
+
+    @staticmethod
+    def _now() -> tuple[float, float, float, float] | None:
+        """Seconds that the cores were busy, stolen, ours, and in all; of Linux only."""
+        stat = Path("/proc/stat")
+        if not stat.is_file():
+            return None
+        with stat.open() as lines:
+            user, nice, system, _, _, irq, softirq, steal, *_ = map(int, next(lines).split()[1:])
+        ticks = os.sysconf("SC_CLK_TCK")
+        cores = os.cpu_count() or 1
+        busy = (user + nice + system + irq + softirq) / ticks
+        return busy, steal / ticks, time.process_time(), cores * time.perf_counter()
+
+
+def interleave(
+    calls: Mapping[str, Call],
+    clocks: Mapping[str, Clock],
+    *,
+    slots: int,
+    warm: int,
+    seconds: float,
+    seed: int,
+) -> dict[str, dict[str, Timing]]:
+    """Times the calls in turn, in a new order every round, each on the next slot.
+
+    What a call returns lives until its slot's next turn, so outputs rotate with the inputs; to
+    allocate it and to free the previous one is timed.
+
+    Args:
+        calls: by name.
+        clocks: by name, in seconds; read around every call.
+        slots: how many sets of inputs there are to rotate through.
+        warm: calls before each one that is timed, for numbers with warm caches.
+        seconds: how long to go on; there are 5 rounds at least and 500 at most.
+        seed: of the orders.
+
+    Returns:
+        The timings, by call and clock.
+    """
+    samples: dict[str, dict[str, list[float]]] = {n: {c: [] for c in clocks} for n in calls}
+    held: list[object] = [None] * slots
+    order, shuffle = list(calls), random.Random(seed)
+    slot, rounds, start = 0, 0, time.perf_counter()
+    while rounds < 5 or (rounds < 500 and time.perf_counter() - start < seconds):
+        shuffle.shuffle(order)
+        for name in order:
+            slot = (slot + 1) % slots
+            call, active = calls[name]
+            with active():
+                for _ in range(warm):
+                    held[slot] = call(slot)
+                before = [clock() for clock in clocks.values()]
+                held[slot] = call(slot)
+                after = [clock() for clock in clocks.values()]
+            for clock, a, b in zip(clocks, before, after, strict=True):
+                samples[name][clock].append(b - a)
+        rounds += 1
+    return {n: {c: Timing.of(s) for c, s in by.items()} for n, by in samples.items()}

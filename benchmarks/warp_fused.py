@@ -1,0 +1,134 @@
+"""rfwarp.warp_fuse against everything one would use instead, and against the speed of light.
+
+    python benchmarks/warp_fused.py --quick
+    python benchmarks/warp_fused.py --out benchmarks/results/<name>
+
+Every output and gradient is checked against float64 first; a mismatch ends the run. With --out it
+writes results.json, table.md and plot.png; `benchmarks/report.py` draws them again from the JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, get_args
+
+import tyro
+from harness import machine
+from harness.candidates import Candidate, Capability, baselines, ours
+from harness.cases import SHAPES, Case, DType, Flow, Layout, Pass, Shape
+from harness.measure import Settings, measure
+from harness.report import SCHEMA, heading, render, table, write_results
+from tqdm import tqdm
+
+QUICK = ("1,2,256,32,32", "1,4,128,64,64")
+# Of these all types and flows are measured unless the options say otherwise.
+REPRESENTATIVE = tuple(map(Shape.parse, (*QUICK, "8,4,128,64,64")))
+
+
+@dataclass(frozen=True)
+class WarpFused:
+    """Time rfwarp.warp_fuse, forward and backward, against what one would use instead.
+
+    Without a selection: all shapes and layouts in float32 with a smooth flow, and all types and
+    flows on a few shapes. With one: the product of what is selected, other axes as said there.
+    """
+
+    shape: tuple[str, ...] = ()
+    """N,K,C,H,W, with +shared behind it for one set of sources. Default: all."""
+    layout: tuple[Layout, ...] = get_args(Layout)
+    """Memory formats of features and target."""
+    dtype: tuple[DType, ...] = ()
+    """Types of features and target. Default: float32."""
+    flow: tuple[Flow, ...] = ()
+    """Where the flow points. Default: smooth."""
+    passes: tuple[Pass, ...] = get_args(Pass)
+    """With or without a backward."""
+    threads: tuple[int, ...] = (1,)
+    """CPU threads. One: thread CPU time. More: wall time, INVALID where the machine is loaded."""
+    device: str = "cpu"
+    """cpu, cuda, cuda:1."""
+    capability: tuple[Capability, ...] = ()
+    """Time the CPU kernels with these instruction sets too."""
+    quick: bool = False
+    """Two small shapes, no torch.compile: under a minute on two CPU cores."""
+    full: bool = False
+    """The whole product of shapes, layouts, types, passes and flows."""
+    compile: bool = True
+    """Time torch.compile too. It takes most of the time of a run."""
+    max_autotune: bool | None = None
+    """torch.compile(mode="max-autotune") too. Default: on a GPU only."""
+    seconds: float | None = None
+    """For each case and state of the caches, beside 5 rounds at least. Default: 3, quick: 0.5."""
+    max_gib: float = 1.0
+    """Leaves out shapes whose features are larger in float32, unless --shape names them."""
+    llc_mib: int = 0
+    """Size of the last-level cache; 0 asks the system."""
+    seed: int = 0
+    """Of inputs and orders."""
+    out: Path | None = None
+    """Folder for results.json, table.md and plot.png."""
+
+    def cases(self) -> list[Case]:
+        """What is selected, without repetitions."""
+        names = self.shape or (QUICK if self.quick else ())
+        shapes = [Shape.parse(name) for name in names]
+        if not shapes:
+            shapes = [s for s in SHAPES if 4 * s.elements <= self.max_gib * 2**30]
+        flows, dtypes = self.flow or ("smooth",), self.dtype or ("float32",)
+        if self.full:
+            flows, dtypes = self.flow or get_args(Flow), self.dtype or get_args(DType)
+        chosen = list(product(shapes, dtypes, flows))
+        if not (self.shape or self.dtype or self.flow or self.quick or self.full):
+            chosen += product(REPRESENTATIVE, get_args(DType), flows)
+            chosen += product(REPRESENTATIVE, dtypes, get_args(Flow))
+        return [
+            Case(shape, layout, dtype, passes, flow, self.device)
+            for shape, dtype, flow in dict.fromkeys(chosen)
+            for layout, passes in product(self.layout, self.passes)
+        ]
+
+    def candidates(self, case: Case) -> Iterator[Candidate]:
+        """All that a case is timed with."""
+        max_autotune = case.device != "cpu" if self.max_autotune is None else self.max_autotune
+        yield from baselines(
+            case, compiled=self.compile and not self.quick, max_autotune=max_autotune
+        )
+        yield from ours(case, self.capability)
+
+    def run(self) -> dict[str, Any]:
+        """Measure, and write the results as they come.
+
+        Raises:
+            Mismatch: if a candidate is wrong.
+        """
+        facts = machine.facts(self.device)
+        settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
+        results: dict[str, Any] = {
+            "schema": SCHEMA,
+            "machine": facts,
+            "settings": settings,
+            "measurements": [],
+        }
+        for case, threads in tqdm(list(product(self.cases(), self.threads)), unit="case"):
+            seconds = self.seconds or (0.5 if self.quick else 3.0)
+            how = Settings(threads, seconds, self.seed, self.llc_mib * 2**20)
+            for measurement in measure(case, self.candidates(case), how):
+                results["measurements"].append(measurement)
+                if self.out is not None:
+                    write_results(results, self.out)
+        return results
+
+
+def main() -> None:
+    config = tyro.cli(WarpFused)
+    results = config.run()
+    if config.out is not None:
+        render(results, config.out)
+    print(heading(results), table(results), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()
