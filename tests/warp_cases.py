@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 import warp_oracle
 from torch import Tensor
 from warp_oracle import OUTPUTS, Answer
+
+from rfwarp.ops import reference
 
 NAMES = ("features", "flow", "residual", "occlusion", "attention", "target")
 PADDINGS = ("zeros", "border")
@@ -152,6 +154,57 @@ def case(
     }[present]
     answer = warp_oracle.warp_fuse(*values, mask, padding_mode, grad_out)
     return Case(tuple(values), mask, padding_mode, grad_out, answer)
+
+
+def answer_of_reference(
+    inputs: Sequence[Tensor | None], mask: Tensor | None, padding_mode: str, grad_out: Tensor
+) -> Answer:
+    """The oracle's answer, computed by the PyTorch reference in float64: for what is too large for
+    loops. The sizes are bounds of those that the oracle sums up.
+    """
+    inputs = [None if x is None else x.double() for x in inputs]
+    features, flow, residual, occlusion, _, target = inputs
+    call = (*inputs, mask, padding_mode)
+    grad_out = grad_out.double()
+    gradients = reference.warp_fuse_backward(grad_out, *call, [True] * 5)
+    value = by_name(reference.warp_fuse(*call), gradients)
+
+    visible = torch.full_like(occlusion, -torch.inf)  # 1 - m is 1
+    ours = (features.abs(), flow, residual, visible, *inputs[4:], mask, padding_mode)
+    theirs = (torch.zeros_like(features), *inputs[1:5], target.abs(), mask, padding_mode)
+    _, _, _, _, by_target = reference.warp_fuse_backward(grad_out.abs(), *theirs, [True] * 5)
+    by_features, *_ = reference.warp_fuse_backward(grad_out.abs(), *ours, [True] * 5)
+    largest = max(features.abs().amax(), target.abs().amax()) if features.numel() else 0
+    by_pixel = 2 * largest * grad_out.abs().sum(1)[:, None, None]
+    size = {
+        "out": reference.warp_fuse(*ours) + reference.warp_fuse(*theirs),
+        "features": by_features,
+        "flow": by_pixel.expand_as(flow),
+        "occlusion": by_pixel.expand_as(occlusion),
+        "attention": 2 * by_pixel.expand_as(occlusion),
+        "target": by_target,
+    }
+    k, c = features.shape[1:3]
+    terms = {"out": 5 * k, "target": k, "features": _most_hits(flow, residual)}
+    terms.update(flow=c + 4, occlusion=c + 4, attention=c + k + 4)
+    return Answer(value, size, terms)
+
+
+def _most_hits(flow: Tensor, residual: Tensor | None) -> int:
+    """At most as many positions have one pixel among their four neighbours."""
+    n, k, _, height, width = flow.shape
+    if flow.numel() == 0:
+        return 0
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    moved = flow if residual is None else flow + residual
+    x, y = moved[:, :, 0] + x, moved[:, :, 1] + y
+    cell = [
+        torch.nan_to_num(t).clamp(-2, size).floor().long() + 2
+        for t, size in ((x, width), (y, height))
+    ]
+    image = torch.arange(n * k).view(n, k, 1, 1)
+    cells = ((image * (height + 3)) + cell[1]) * (width + 3) + cell[0]
+    return 4 * int(cells.flatten().bincount().max())
 
 
 def assert_correct(results: dict[str, Tensor], answer: Answer, note: object = "") -> None:
