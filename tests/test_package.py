@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from email.parser import HeaderParser
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import rfwarp
+import rfwarp_cuda
 
 ROOT = Path(__file__).parents[1]
 SOURCES = (
@@ -22,42 +25,92 @@ SOURCES = (
 )
 
 
+# What this installation was built with, for the tests to build the same from the same objects.
+INFO = rfwarp_cuda.build_info()
+OBJECTS = Path("build") / f"rfwarp_cuda-{sys.implementation.cache_tag}"
+compiled = pytest.mark.skipif(not INFO, reason=f"not compiled: {rfwarp_cuda.load().cpu}")
+
+
 @pytest.fixture(scope="module")
-def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A source distribution of a clean copy, and the wheel built from it."""
-    work = tmp_path_factory.mktemp("package")
-    copy = work / "source"
-    copy.mkdir()
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution of a clean copy."""
+    copy = tmp_path_factory.mktemp("source")
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.so")
     for name in SOURCES:
         if (ROOT / name).is_dir():
-            shutil.copytree(
-                ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
-            )
+            shutil.copytree(ROOT / name, copy / name, ignore=ignored)
         else:
-            shutil.copy(ROOT / name, copy)
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(work / "dist")]
-    result = subprocess.run([*command, str(copy)], capture_output=True, text=True, check=False)
+            shutil.copy2(ROOT / name, copy)
+    return build(copy, "sdist")
+
+
+def build(source: Path, kind: str, **environment: str) -> Path:
+    command = [sys.executable, "-m", "build", "--no-isolation", f"--{kind}", str(source)]
+    result = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **environment}, check=False
+    )
     assert result.returncode == 0, result.stdout + result.stderr
-    (sdist,) = (work / "dist").glob("*.tar.gz")
-    (wheel,) = (work / "dist").glob("*.whl")
-    return sdist, wheel
+    (distribution,) = (source / "dist").iterdir()
+    return distribution
 
 
-def test_wheel_holds_the_packages_and_the_weights(distributions: tuple[Path, Path]) -> None:
-    with zipfile.ZipFile(distributions[1]) as wheel:
-        names = set(wheel.namelist())
+def build_wheel(sdist: Path, folder: Path, **environment: str) -> Path:
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    (source,) = folder.iterdir()
+    if environment["RFWARP_BUILD"] != "none" and (ROOT / OBJECTS).is_dir():
+        shutil.copytree(ROOT / OBJECTS, source / OBJECTS)
+    return build(source, "wheel", **environment)
+
+
+@pytest.fixture(scope="module")
+def pure_wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel without compiled kernels."""
+    return build_wheel(sdist, tmp_path_factory.mktemp("pure"), RFWARP_BUILD="none")
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel with the compiled kernels that this installation has."""
+    archs = ";".join(INFO["cuda_architectures"])
+    asked = "cuda" if archs else "cpu"
+    folder = tmp_path_factory.mktemp("compiled")
+    return build_wheel(sdist, folder, RFWARP_BUILD=asked, RFWARP_CUDA_ARCHS=archs)
+
+
+def names_in(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def imported_from(wheel: Path, folder: Path) -> list[str]:
+    """What a process with the unpacked wheel has: the file of rfwarp_cuda, kind and reason."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    code = (
+        "import rfwarp_cuda; from rfwarp.ops import backend;"
+        "print(rfwarp_cuda.__file__, *backend().cpu, sep='\\n')"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(folder), "RFWARP_BACKEND": "auto"}
+    return subprocess.check_output(
+        [sys.executable, "-c", code], text=True, env=environment, cwd=folder
+    ).splitlines()
+
+
+def test_wheel_holds_the_packages_and_the_weights(pure_wheel: Path) -> None:
+    names = names_in(pure_wheel)
     for model in rfwarp.list_models():
         for file in ("config.json", "model.safetensors", "README.md"):
             assert f"rfwarp/weights/{model}/{file}" in names
-    assert {"rfwarp/py.typed", "rfwarp/ops/schema.py", "rfwarp_cuda/__init__.py"} <= names
+    assert {"rfwarp/py.typed", "rfwarp/ops/schema.py"} <= names
+    assert {"rfwarp_cuda/__init__.py", "rfwarp_cuda/_C.pyi", "rfwarp_cuda/py.typed"} <= names
     tops = {name.split("/")[0] for name in names}
     assert tops == {"rfwarp", "rfwarp_cuda", f"rfwarp-{rfwarp.__version__}.dist-info"}
 
 
-def test_wheel_is_pure_and_asks_for_no_torchvision(distributions: tuple[Path, Path]) -> None:
+def test_wheel_asks_for_no_torchvision(pure_wheel: Path) -> None:
     """Beside a CPU build of torch, torchvision would bring a CUDA build of it."""
-    assert distributions[1].name == f"rfwarp-{rfwarp.__version__}-py3-none-any.whl"
-    with zipfile.ZipFile(distributions[1]) as wheel:
+    with zipfile.ZipFile(pure_wheel) as wheel:
         (name,) = (n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))
         metadata = HeaderParser().parsestr(wheel.read(name).decode())
     requirements = metadata.get_all("Requires-Dist") or []
@@ -65,12 +118,35 @@ def test_wheel_is_pure_and_asks_for_no_torchvision(distributions: tuple[Path, Pa
     assert not any("torchvision" in r for r in requirements)
 
 
-def test_source_distribution_holds_what_its_tests_need(distributions: tuple[Path, Path]) -> None:
-    with tarfile.open(distributions[0]) as sdist:
-        names = {name.partition("/")[2] for name in sdist.getnames()}
+def test_wheel_without_kernels_is_for_every_platform(pure_wheel: Path, tmp_path: Path) -> None:
+    assert pure_wheel.name == f"rfwarp-{rfwarp.__version__}-py3-none-any.whl"
+    assert not any(name.endswith(".so") for name in names_in(pure_wheel))
+    file, kind, reason = imported_from(pure_wheel, tmp_path)
+    assert Path(file).is_relative_to(tmp_path)
+    assert (kind, reason) == ("torch", "rfwarp was installed without compiled CPU kernels")
+
+
+@compiled
+def test_wheel_with_kernels_is_for_this_platform(wheel: Path, tmp_path: Path) -> None:
+    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    assert wheel.name == f"rfwarp-{rfwarp.__version__}-{python}-{python}-{platform}.whl"
+    binaries = {f"rfwarp_cuda/_C{sysconfig.get_config_var('EXT_SUFFIX')}"}
+    if INFO["cuda"]:
+        binaries.add("rfwarp_cuda/_cuda.so")
+    assert {name for name in names_in(wheel) if name.endswith(".so")} == binaries
+    file, kind, _ = imported_from(wheel, tmp_path)
+    assert Path(file).is_relative_to(tmp_path)
+    assert kind == "compiled"
+
+
+def test_source_distribution_holds_what_its_tests_need(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"LICENSE", "Makefile", "setup.py", "pyproject.toml", "tests/test_package.py"} <= names
     assert "examples/novel_view.py" in names
-    assert "csrc/README.md" in names
+    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "csrc").rglob("*.*")}
+    assert {name for name in sources if "__pycache__" not in name} <= names
 
 
 def test_importing_the_package_does_not_import_torch() -> None:

@@ -80,17 +80,26 @@ class BuildKernels(build_ext):
         return super().get_ext_filename(fullname)
 
     def build_extensions(self) -> None:
+        own = [e for e in self.extensions if isinstance(e, KernelExtension)]
+        if own:
+            self._build_kernels(own)
+        everything = self.extensions
+        self.extensions = [e for e in everything if e not in own]
+        super().build_extensions()
+        self.extensions = everything
+
+    def _build_kernels(self, extensions: list[KernelExtension]) -> None:
         import ninja
 
-        package = self.extensions[0].name.rpartition(".")[0]
+        package = extensions[0].name.rpartition(".")[0]
         folder = Path("build") / f"{package}-{sys.implementation.cache_tag}"
         folder.mkdir(parents=True, exist_ok=True)
         jobs, nvcc_jobs = job_counts()
-        write_ninja_file(folder, self.extensions, self.distribution.get_version(), nvcc_jobs)
+        write_ninja_file(folder, extensions, self.distribution.get_version(), nvcc_jobs)
         command = [os.path.join(ninja.BIN_DIR, "ninja"), "-C", str(folder), "-j", str(jobs)]
         if subprocess.run(command, check=False).returncode != 0:
             sys.exit("rfwarp: the kernels do not compile, see above; RFWARP_BUILD=none omits them")
-        for extension in self.extensions:
+        for extension in extensions:
             binary = Path(self.get_ext_fullpath(extension.name))
             binary.parent.mkdir(parents=True, exist_ok=True)
             # A new file, as a process may be running the old one.

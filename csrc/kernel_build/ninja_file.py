@@ -20,6 +20,8 @@ from kernel_build.toolchain import (
 )
 
 CXX_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra"]
+# gcc 12 suspects its own intrinsics of being uninitialised; psabi: no vector is passed between files.
+CXX_FLAGS += ["-Wno-maybe-uninitialized", "-Wno-psabi"]
 CXX_FLAGS += ["-fno-math-errno", "-fno-trapping-math"]
 NVCC_FLAGS = ["-std=c++17", "-O3", "-DUSE_CUDA", "-Xcompiler=-fPIC,-fvisibility=hidden"]
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
@@ -51,7 +53,7 @@ def write_ninja_file(folder: Path, extensions: Sequence[Any], version: str, nvcc
         "cuda": version_line(toolchain.nvcc, "release") if toolchain.nvcc else None,
         "cuda_architectures": architectures,
     }
-    _write_if_new(folder / "build_info.h", f'R"({json.dumps(information)})"\n')
+    _write_if_new(folder / "build_info.h", f'R"json({json.dumps(information)})json"\n')
 
     ccache = shutil.which("ccache")
     launcher = [ccache] if ccache else []

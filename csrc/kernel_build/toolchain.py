@@ -17,8 +17,9 @@ from typing import NamedTuple
 CSRC = Path(__file__).resolve().parents[1]
 OLDEST_TORCH = (2, 11)
 OLDEST_CUDA_ARCHITECTURE = 75
-# What one compiler may need, so that a build does not take all memory.
-CXX_BYTES, NVCC_BYTES = 2 * 2**30, 4 * 2**30
+# What is set aside for one compiler, more than twice what was seen, so that a build does not take
+# all memory.
+CXX_BYTES, NVCC_BYTES = 1 * 2**30, 2 * 2**30
 
 
 class Missing(Exception):
@@ -153,7 +154,7 @@ def cuda_architectures(nvcc: str) -> list[str]:
         unknown = [a for a in architectures if a.removesuffix("+PTX") not in known]
         if unknown or not architectures:
             sys.exit(
-                f"RFWARP_CUDA_ARCHS must be some of {';'.join(known)}, with +PTX or not, got {asked!r}"
+                f"RFWARP_CUDA_ARCHS: expected some of {';'.join(known)}, +PTX or not, got {asked!r}"
             )
         return architectures
     generations: dict[int, str] = {}
