@@ -1,10 +1,15 @@
-"""rfwarp.ops under opcheck, torch.compile, torch.export and torch.func."""
+"""rfwarp.ops under opcheck, torch.compile, torch.export, AOTInductor and torch.func."""
 
 import pytest
 import torch
 from torch.autograd import forward_ad
 
 from rfwarp.ops import warp, warp_fuse
+
+pytestmark = [
+    pytest.mark.usefixtures("kernels"),
+    pytest.mark.parametrize("kernels", ["torch", "compiled"], indirect=True),
+]
 
 
 def make_inputs(n=2, k=2, c=3, h=4, w=5, dtype=torch.float32):
@@ -76,20 +81,46 @@ def test_compile_forward_and_backward(dynamic):
             torch.testing.assert_close(mine, theirs)
 
 
-def test_export_keeps_the_operators_whole():
-    class Network(torch.nn.Module):
-        def forward(self, *inputs):
-            return network(*inputs)
+class Network(torch.nn.Module):
+    def forward(self, *inputs):
+        return network(*inputs)
 
+
+@pytest.fixture(scope="module")
+def exported():
+    """network for any batch size."""
     inputs = tuple(x.detach() for x in make_inputs())
     batch = torch.export.Dim("batch", min=2)
-    program = torch.export.export(
+    return torch.export.export(
         Network(), (*inputs, MASK), dynamic_shapes={"inputs": ({0: batch},) * 7}
     )
-    called = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
+
+
+def larger_batch():
+    return (*(torch.cat([x, x]).detach() for x in make_inputs()), torch.cat([MASK, MASK]))
+
+
+def test_export_keeps_the_operators_whole(exported):
+    called = {str(node.target) for node in exported.graph.nodes if node.op == "call_function"}
     assert {"rfwarp.warp.default", "rfwarp.warp_fuse.default"} <= called
-    larger = (*(torch.cat([x, x]) for x in inputs), torch.cat([MASK, MASK]))
-    torch.testing.assert_close(program.module()(*larger), network(*larger))
+    larger = larger_batch()
+    torch.testing.assert_close(exported.module()(*larger), network(*larger))
+
+
+@pytest.fixture(scope="module")
+def package(exported, tmp_path_factory):
+    path = tmp_path_factory.mktemp("aoti") / "network.pt2"
+    quickly = {"aot_inductor.compile_wrapper_opt_level": "O0"}
+    return torch._inductor.aoti_compile_and_package(
+        exported, package_path=str(path), inductor_configs=quickly
+    )
+
+
+def test_aotinductor_packages_them(package):
+    larger = larger_batch()
+    torch.testing.assert_close(
+        torch._inductor.aoti_load_package(package)(*larger), network(*larger)
+    )
 
 
 def test_meta_tensors_give_shapes():
