@@ -19,8 +19,7 @@ int choose_shape(BackwardParams& params, const Device& device) {
     return std::min(256, params.tiles.pixels() * params.lanes);
   } else {
     params.tiles = fit(args, Tiles(args, 5, 0));
-    const int most = params.tiles.count < enough ? 16 : 8;
-    while (params.slots < most && params.slots < args.C) params.slots *= 2;
+    while (params.slots < 8 && params.slots < groups) params.slots *= 2;
     return 32 * params.slots;
   }
 }

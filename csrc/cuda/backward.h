@@ -35,10 +35,11 @@ struct Workspace {
   Real* weighted_value;  // [chunk][pixels]: a (s (1 - m) + <f_t, g> m), s the sample's <f, g>
   Real* mean;            // [pixels]: its sum over k
   Real* blend;           // [pixels]: sum over k of a m
+  Low* low;              // [chunk][pixels]
 
   static size_t bytes(int pixels, int chunk, int slots) {
     const size_t entries = size_t{1} * pixels * chunk;
-    return entries * (Taps<Real>::bytes + slots * sizeof(Quad<Real>) + sizeof(Real)) +
+    return entries * (Taps<Real>::bytes + slots * sizeof(Quad<Real>) + sizeof(Real) + sizeof(Low)) +
            pixels * (slots + 2) * sizeof(Real);
   }
 
@@ -48,7 +49,8 @@ struct Workspace {
         own(reinterpret_cast<Real*>(dots + slots * pixels * chunk)),
         weighted_value(own + slots * pixels),
         mean(weighted_value + pixels * chunk),
-        blend(mean + pixels) {}
+        blend(mean + pixels),
+        low(reinterpret_cast<Low*>(blend + pixels)) {}
 };
 
 template <class Real>
@@ -133,7 +135,7 @@ __device__ void finish_attention(const BackwardParams& params, const Tile& tile,
 
 // Walk: the layout's way through the channels; see backward_packed.h and backward_strided.h.
 template <class Layout, template <class> class Walk>
-__global__ void __launch_bounds__(512)
+__global__ void __launch_bounds__(256, Layout::blocks - 1)
     backward_kernel(const __grid_constant__ BackwardParams params) {
   using Real = typename Layout::Real;
   const Arguments& args = params.args;
@@ -146,7 +148,7 @@ __global__ void __launch_bounds__(512)
     for (int64_t k = 0; k < args.K; k += params.chunk) {
       const int sources = static_cast<int>(min(int64_t{params.chunk}, args.K - k));
       __syncthreads();  // the chunk before has been used
-      work.taps.prepare(args, params.tiles, tile, k, sources);
+      work.taps.prepare(args, params.tiles, tile, k, sources, work.low);
       __syncthreads();
       const Walk<Layout> walk{params, tile, work};
       if (k == 0 && args.target.data) walk.target();

@@ -18,22 +18,26 @@ __device__ __forceinline__ void sum_over_lanes(Real (&value)[4], int lanes) {
 template <class Layout>
 struct Pending {
   using Real = typename Layout::Real;
-  Place<Real> place;
+  const View& view;
+  int64_t base;
+  Low low;
+  int inside;  // bit per corner; initially none
   Real value[4][Layout::width];
 
-  __device__ __forceinline__ void send(const View& view, int64_t base, int corner) {
-    if (place.is_inside(corner))
-      add_packed(pointer<Real>(view, base + place.offset(view, corner)), value[corner]);
+  __device__ __forceinline__ void send(int corner) {
+    if (inside >> corner & 1)
+      add_packed(
+          pointer<Real>(view, base + low.y * view.y + low.x * view.x + corner_offset(view, corner)),
+          value[corner]);
 #pragma unroll
     for (int i = 0; i < Layout::width; ++i) value[corner][i] = 0;
   }
 
-  __device__ __forceinline__ void move_to(const Place<Real>& next, const View& view, int64_t base) {
-    const bool same_row = next.y == place.y;
-    if (!same_row || next.x != place.x) {
-      send(view, base, 0);
-      send(view, base, 2);
-      if (same_row && next.x == place.x + 1) {
+  __device__ __forceinline__ void move_to(Low next, int next_inside) {
+    if (next.y != low.y || next.x != low.x) {
+      send(0);
+      send(2);
+      if (next.y == low.y && next.x == low.x + 1) {
 #pragma unroll
         for (int i = 0; i < Layout::width; ++i) {
           value[0][i] = value[1][i];
@@ -41,11 +45,12 @@ struct Pending {
           value[1][i] = value[3][i] = 0;
         }
       } else {
-        send(view, base, 1);
-        send(view, base, 3);
+        send(1);
+        send(3);
       }
     }
-    place = next;
+    low = next;
+    inside = next_inside;
   }
 };
 
@@ -110,9 +115,8 @@ struct PackedWalk {
     const int group = first_group + lane();
     const bool works = group < params.groups;
     const int64_t channel = int64_t{group} * width;
-    const int64_t from = tile.n * args.features.n + k * args.features.k + channel;
     const int64_t to = tile.n * params.scatter.n + k * params.scatter.k + channel;
-    Pending<Layout> pending{};  // inside nowhere
+    Pending<Layout> pending{params.scatter, to, {}, 0, {}};
     for (int i = 0; i < run_length(); ++i) {
       const int e = first_entry + i;
       const Pixel pixel = params.tiles.pixel(args, tile, run_start() + i);
@@ -122,7 +126,7 @@ struct PackedWalk {
       if (reads) g.load(params.grad_out, port_offset(params.grad_out, pixel, group), width);
       if (params.wants_dots()) {
         Real dot[4];
-        dots(from, place, reads, g, dot);
+        dots(channel, place, reads, g, dot);
         sum_over_lanes(dot, params.lanes);
         if (lane() == 0)
 #pragma unroll
@@ -130,7 +134,7 @@ struct PackedWalk {
             work.dots[e].corner[c] = dot[c] + (first_group == 0 ? 0 : work.dots[e].corner[c]);
       }
       if (params.scatter.data && reads) {
-        pending.move_to(place, params.scatter, to);
+        pending.move_to(work.low[e], place.inside);
         const Quad<Real> weight = work.taps.weight[e];
 #pragma unroll
         for (int corner = 0; corner < 4; ++corner)
@@ -140,17 +144,17 @@ struct PackedWalk {
     }
     if (params.scatter.data)
 #pragma unroll
-      for (int corner = 0; corner < 4; ++corner) pending.send(params.scatter, to, corner);
+      for (int corner = 0; corner < 4; ++corner) pending.send(corner);
   }
 
-  __device__ __forceinline__ void dots(int64_t from, const Place<Real>& place, bool reads,
+  __device__ __forceinline__ void dots(int64_t channel, const Place<Real>& place, bool reads,
                                        const Channels<Layout>& g, Real (&dot)[4]) const {
+    const View& features = params.args.features;
+    const T* const first = pointer<const T>(features, place.offset + channel);
     Channels<Layout> f[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i)
-      f[i].load(
-          pointer<const T>(params.args.features, from + place.offset(params.args.features, i)), 1,
-          width, reads && place.is_inside(i));
+      f[i].load(first + corner_offset(features, i), 1, width, reads && place.is_inside(i));
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       dot[i] = 0;

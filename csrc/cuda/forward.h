@@ -47,31 +47,45 @@ struct Sum {
   }
 };
 
-// Adds the sources of a chunk. Their four loads do not depend on each other.
-template <class Layout>
-__device__ __forceinline__ void accumulate(const View& features,
-                                           const Taps<typename Layout::Real>& taps, int pixels_log2,
-                                           int sources, int64_t base, const Item<Layout>& item,
+// Adds one source: four loads that do not depend on each other, then the arithmetic. `whole`: all
+// corners are inside, and all channels exist.
+template <bool whole, class Layout>
+__device__ __forceinline__ void accumulate(const View& features, const typename Layout::T* first,
+                                           const Place<typename Layout::Real>& place,
+                                           const Quad<typename Layout::Real>& weight, int count,
                                            Sum<Layout>& sum) {
-#pragma unroll 2
+  Channels<Layout> corners[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+    corners[i].load(first + corner_offset(features, i), features.c, whole ? Layout::width : count,
+                    whole || place.is_inside(i));
+#pragma unroll
+  for (int i = 0; i < 4; ++i) sum.add(corners[i], weight.corner[i]);
+  sum.blend += place.blend;
+}
+
+template <class Layout>
+__device__ __forceinline__ void add_sources(const View& features,
+                                            const Taps<typename Layout::Real>& taps,
+                                            int pixels_log2, int sources, const Item<Layout>& item,
+                                            Sum<Layout>& sum) {
+  using T = typename Layout::T;
+  const T* const channel =
+      pointer<const T>(features, Layout::packed ? item.c : item.c * features.c);
   for (int k = 0; k < sources; ++k) {
     const int e = (k << pixels_log2) + item.p;
     const auto place = taps.place[e];
     const auto weight = taps.weight[e];
-    Channels<Layout> corners[4];
-#pragma unroll
-    for (int i = 0; i < 4; ++i)
-      corners[i].load(pointer<const typename Layout::T>(
-                          features, base + k * features.k + place.offset(features, i)),
-                      features.c, item.count, place.is_inside(i));
-#pragma unroll
-    for (int i = 0; i < 4; ++i) sum.add(corners[i], weight.corner[i]);
-    sum.blend += place.blend;
+    const T* const first = channel + place.offset;
+    if (place.inside == kAllInside && item.count == Layout::width)
+      accumulate<true>(features, first, place, weight, item.count, sum);
+    else
+      accumulate<false>(features, first, place, weight, item.count, sum);
   }
 }
 
 template <class Layout>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, Layout::blocks)
     forward_kernel(const __grid_constant__ ForwardParams params) {
   using Real = typename Layout::Real;
   const Arguments& args = params.args;
@@ -89,22 +103,20 @@ __global__ void __launch_bounds__(256)
       const Item<Layout> item(params, works ? first + threadIdx.x : 0, groups, first_group);
       const Pixel pixel = tiles.pixel(args, tile, item.p);
       const bool writes = works && pixel.inside;
-      Channels<Layout> target;
-      if (writes && params.target.view.data)
-        target.load(params.target,
-                    offset(params.target.view, pixel) + item.c * params.target.view.c, item.count);
+      Channels<Layout> target{};
       Sum<Layout> sum;
       for (int64_t k = 0; k < args.K; k += params.chunk) {
         const int sources = static_cast<int>(min(int64_t{params.chunk}, args.K - k));
         if (first == 0 || params.chunk < args.K) {
           __syncthreads();  // the taps of before have been used
-          taps.prepare(args, tiles, tile, k, sources);
+          taps.prepare(args, tiles, tile, k, sources, nullptr);
           __syncthreads();
         }
-        if (writes)
-          accumulate(args.features, taps, tiles.pixels_log2(), sources,
-                     pixel.n * args.features.n + k * args.features.k + item.c * args.features.c,
-                     item, sum);
+        if (k == 0 && writes && params.target.view.data)
+          target.load(params.target,
+                      offset(params.target.view, pixel) + item.c * params.target.view.c,
+                      item.count);
+        if (writes) add_sources(args.features, taps, tiles.pixels_log2(), sources, item, sum);
       }
       if (!writes) continue;
       if (params.target.view.data) sum.add(target, sum.blend);

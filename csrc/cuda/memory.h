@@ -6,6 +6,7 @@
 #include <torch/headeronly/util/Half.h>
 
 #include <cstring>
+#include <type_traits>
 
 #include "../arguments.h"
 
@@ -21,7 +22,8 @@ struct RealOf<double> {
   using type = double;
 };
 
-// How a thread sees the channels of a pixel: `width` of them at a time.
+// How a thread sees the channels of a pixel: `width` of them at a time. `blocks` of 256 threads are
+// to fit a multiprocessor, the most for which the kernels' inner loops keep to registers.
 //
 // Packed: in memory side by side and aligned, so that they come in one 16-byte load; neighbouring
 // lanes of a warp have neighbouring channels. Strided: any other layout, NCHW above all;
@@ -32,13 +34,15 @@ struct Packed {
   using Real = typename RealOf<T>::type;
   static constexpr bool packed = true;
   static constexpr int width = 16 / sizeof(T);
+  static constexpr int blocks = sizeof(T) == 8 ? 2 : 4;
 };
 template <class T_>
 struct Strided {
   using T = T_;
   using Real = typename RealOf<T>::type;
   static constexpr bool packed = false;
-  static constexpr int width = sizeof(T) == 8 ? 4 : 8;
+  static constexpr int width = sizeof(T) == 2 ? 8 : 4;
+  static constexpr int blocks = sizeof(T) == 8 ? 2 : 3;
 };
 
 // The block's shared memory, as much as the launch asked for.
@@ -68,7 +72,17 @@ struct Channels {
   alignas(16) T value[width];
 
   __device__ __forceinline__ typename Layout::Real operator[](int i) const {
-    return static_cast<typename Layout::Real>(value[i]);
+    if constexpr (Layout::packed && std::is_same_v<T, c10::BFloat16>) {
+      // A bfloat16 is the upper half of a float: one instruction where the conversion takes two.
+      uint32_t pair;
+      std::memcpy(&pair, value + (i & ~1), sizeof pair);
+      const uint32_t bits = i & 1 ? pair & 0xffff0000u : pair << 16;
+      float wide;
+      std::memcpy(&wide, &bits, sizeof wide);
+      return wide;
+    } else {
+      return static_cast<typename Layout::Real>(value[i]);
+    }
   }
 
   // `count` of the channels exist. Where not `inside`, nothing is read, and they are zero.
@@ -95,7 +109,7 @@ struct Channels {
     if (Layout::packed && port.packed) {
       uint4 bits;
       std::memcpy(&bits, value, sizeof bits);
-      *reinterpret_cast<uint4*>(to) = bits;
+      __stwb(reinterpret_cast<uint4*>(to), bits);  // a plain assignment becomes four stores
       return;
     }
 #pragma unroll
@@ -121,18 +135,20 @@ __device__ __forceinline__ void add(Real* to, Real value) {
 template <class Real, int size>
 __device__ __forceinline__ void add_packed(Real* to, const Real (&value)[size]) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  if constexpr (sizeof(Real) == 4) {
-#pragma unroll
-    for (int i = 0; i < size; i += 4)
-      if (value[i] != 0 || value[i + 1] != 0 || value[i + 2] != 0 || value[i + 3] != 0)
-        asm volatile("red.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to + i), "f"(value[i]),
-                     "f"(value[i + 1]), "f"(value[i + 2]), "f"(value[i + 3])
-                     : "memory");
-    return;
-  }
+  constexpr bool vectors = sizeof(Real) == 4;
+#else
+  constexpr bool vectors = false;
 #endif
 #pragma unroll
-  for (int i = 0; i < size; ++i) add(to + i, value[i]);
+  for (int i = 0; i < size; i += vectors ? 4 : 1) {
+    if constexpr (!vectors) {
+      add(to + i, value[i]);
+    } else if (value[i] != 0 || value[i + 1] != 0 || value[i + 2] != 0 || value[i + 3] != 0) {
+      asm volatile("red.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to + i), "f"(value[i]),
+                   "f"(value[i + 1]), "f"(value[i + 2]), "f"(value[i + 3])
+                   : "memory");
+    }
+  }
 }
 
 }  // namespace rfwarp::cuda

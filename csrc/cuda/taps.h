@@ -47,15 +47,16 @@ template <class Real>
 __device__ __forceinline__ Real attention(const Arguments& args, const Pixel& pixel, int64_t k) {
   if (!args.attention.data) return 1;
   const Real* logits = pointer<const Real>(args.attention, offset(args.attention, pixel));
-  const int64_t stride = args.attention.k;
+  // An absent source has the logit -inf, without a branch that would keep loads from overlapping.
+  const auto logit = [&](int64_t i) {
+    return present(args, pixel.n, i) ? __ldg(logits + i * args.attention.k) : -Real(INFINITY);
+  };
   Real largest = -INFINITY, sum = 0;
 #pragma unroll 4
-  for (int64_t i = 0; i < args.K; ++i)
-    if (present(args, pixel.n, i)) largest = fmax(largest, __ldg(logits + i * stride));
+  for (int64_t i = 0; i < args.K; ++i) largest = fmax(largest, logit(i));
 #pragma unroll 4
-  for (int64_t i = 0; i < args.K; ++i)
-    if (present(args, pixel.n, i)) sum += exp(__ldg(logits + i * stride) - largest);
-  return exp(__ldg(logits + k * stride) - largest) / sum;
+  for (int64_t i = 0; i < args.K; ++i) sum += exp(logit(i) - largest);
+  return exp(logit(k) - largest) / sum;
 }
 
 template <class Real>
@@ -89,22 +90,31 @@ __device__ __forceinline__ Source<Real> source_of(const Arguments& args, const P
   return source;
 }
 
-// Where the four corners are, and what the target contributes.
+constexpr int kAllInside = 15;
+
+// Where the features of the four corners are, and what the target contributes.
 template <class Real>
 struct alignas(16) Place {
-  int x, y;    // the low corner of each axis
-  int inside;  // bit per corner
-  Real blend;  // a m
+  int64_t offset;  // of the first corner, which may be outside, without the channel's
+  int inside;      // bit per corner
+  Real blend;      // a m
 
   __device__ __forceinline__ bool is_inside(int corner) const { return inside >> corner & 1; }
-  __device__ __forceinline__ int64_t offset(const View& view, int corner) const {
-    return (int64_t{x} + (corner & 1)) * view.x + (int64_t{y} + (corner >> 1)) * view.y;
-  }
 };
+
+// The columns low and high of the row low, then of the row high.
+__device__ __forceinline__ int64_t corner_offset(const View& view, int corner) {
+  return (corner & 1 ? view.x : 0) + (corner & 2 ? view.y : 0);
+}
 
 template <class Real>
 struct alignas(16) Quad {
   Real corner[4];
+};
+
+// The pixel of the first corner.
+struct Low {
+  int y, x;
 };
 
 // One entry for each source of a chunk and pixel of a tile, pixels side by side.
@@ -119,15 +129,21 @@ struct Taps {
       : place(static_cast<Place<Real>*>(memory)),
         weight(reinterpret_cast<Quad<Real>*>(place + entries)) {}
 
+  // `low` may be null.
   __device__ void prepare(const Arguments& args, const Tiles& tiles, const Tile& tile,
-                          int64_t first_source, int sources) const {
+                          int64_t first_source, int sources, Low* low) const {
     const int entries = sources << tiles.pixels_log2();
     for (int e = threadIdx.x; e < entries; e += blockDim.x) {
       const Pixel pixel = tiles.pixel(args, tile, e & (tiles.pixels() - 1));
-      const Source<Real> source =
-          source_of<Real>(args, pixel, first_source + (e >> tiles.pixels_log2()));
-      Place<Real> at{source.x.low, source.y.low, 0, source.a * source.m};
+      const int64_t k = first_source + (e >> tiles.pixels_log2());
+      const Source<Real> source = source_of<Real>(args, pixel, k);
+      Place<Real> at;
       Quad<Real> quad;
+      const View& features = args.features;
+      at.offset = pixel.n * features.n + k * features.k + source.y.low * features.y +
+                  source.x.low * features.x;
+      at.inside = 0;
+      at.blend = source.a * source.m;
       const Real visible = source.a * (1 - source.m);
 #pragma unroll
       for (int corner = 0; corner < 4; ++corner) {
@@ -136,6 +152,7 @@ struct Taps {
       }
       place[e] = at;
       weight[e] = quad;
+      if (low) low[e] = {source.y.low, source.x.low};
     }
   }
 };

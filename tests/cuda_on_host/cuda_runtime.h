@@ -37,6 +37,10 @@ T __ldg(const T* from) {
   return *from;
 }
 template <class T>
+void __stwb(T* to, T value) {
+  *to = value;
+}
+template <class T>
 T atomicAdd(T* to, T value) {
   const T before = *to;
   *to = before + value;
