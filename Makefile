@@ -10,7 +10,13 @@ OUT     = out
 TORCH  ?= torch==2.13.0
 JOBS   ?= 2
 
+# CUDA kernels, where there is an nvcc, are compiled for the GPU of this machine alone, or for 9.0.
+RFWARP_CUDA_ARCHS ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader \
+    2>/dev/null | grep -m 1 -x '[0-9.]*'),90)
+export RFWARP_CUDA_ARCHS
+
 BIN := $(VENV)/bin
+CXX_FILES := $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
 .PHONY: demo test lint format clean
 
@@ -23,24 +29,31 @@ test: lint
 lint: $(VENV)/.developer
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
 	$(BIN)/mypy
 
 format: $(VENV)/.developer
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CXX_FILES)
 
 # torch comes first and the build is not isolated: an isolated build, or a free choice of version,
 # could bring in a second torch of several gigabytes.
-$(VENV)/.installed: pyproject.toml setup.py
+$(VENV)/.torch:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet $(TORCH)
-	$(BIN)/pip install --quiet "setuptools>=77"
+	$(BIN)/pip install --quiet "setuptools>=77" "ninja>=1.11" "pybind11>=2.13"
+	touch $@
+
+# Later runs compile only what has changed.
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml setup.py $(CXX_FILES)
 	$(BIN)/pip install --quiet --no-build-isolation --editable .
 	touch $@
 
-$(VENV)/.developer: $(VENV)/.installed
+$(VENV)/.developer: pyproject.toml setup.py | $(VENV)/.installed
 	$(BIN)/pip install --quiet --no-build-isolation --editable ".[dev]"
 	touch $@
 
 clean:
 	rm -rf $(VENV) $(OUT) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -f rfwarp_cuda/*.so

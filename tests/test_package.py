@@ -20,7 +20,7 @@ import rfwarp_cuda
 ROOT = Path(__file__).parents[1]
 SOURCES = (
     *("rfwarp", "rfwarp_cuda", "csrc", "examples", "benchmarks", "tests"),
-    *("pyproject.toml", "setup.py", "MANIFEST.in", "Makefile", "LICENSE"),
+    *("pyproject.toml", "setup.py", "MANIFEST.in", "Makefile", "LICENSE", ".clang-format"),
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md"),
 )
 

@@ -20,7 +20,7 @@ from kernel_build.toolchain import (
 )
 
 CXX_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra"]
-# gcc 12 suspects its own intrinsics of being uninitialised; psabi: no vector is passed between files.
+# gcc 12 suspects its intrinsics of being uninitialised; psabi: vectors stay within their file.
 CXX_FLAGS += ["-Wno-maybe-uninitialized", "-Wno-psabi"]
 CXX_FLAGS += ["-fno-math-errno", "-fno-trapping-math"]
 NVCC_FLAGS = ["-std=c++17", "-O3", "-DUSE_CUDA", "-Xcompiler=-fPIC,-fvisibility=hidden"]
