@@ -23,19 +23,19 @@ struct Arguments {
   int H, W;  // of output and sources alike
   Padding padding;
   FeatureType type;
-  View features;    // (N, K, C, H, W)
-  View flow;        // (N, K, 2, H, W)
-  View residual;    // (N, K, 2, H, W), absent: zero
-  View occlusion;   // (N, K, 1, H, W), absent: m = 0, and no target
-  View attention;   // (N, K, 1, H, W), absent: K = 1 and a = 1
-  View target;      // (N, C, H, W), absent with occlusion
-  View mask;        // (N, K) bool, absent: every source is present
+  View features;   // (N, K, C, H, W)
+  View flow;       // (N, K, 2, H, W)
+  View residual;   // (N, K, 2, H, W), absent: zero
+  View occlusion;  // (N, K, 1, H, W), absent: m = 0, and no target
+  View attention;  // (N, K, 1, H, W), absent: K = 1 and a = 1
+  View target;     // (N, C, H, W), absent with occlusion
+  View mask;       // (N, K) bool, absent: every source is present
 };
 
 struct Gradients {
-  View out;        // (N, C, H, W), given
-  View features;   // the others are to be written, each shaped as its input, where data is set
-  View flow;       // that of the residual too
+  View out;       // (N, C, H, W), given
+  View features;  // the others are to be written, each shaped as its input, where data is set
+  View flow;      // that of the residual too
   View occlusion;
   View attention;
   View target;

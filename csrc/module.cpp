@@ -16,8 +16,9 @@ pybind11::dict build_info() {
 
 PYBIND11_MODULE(_C, module) {
   module.def("build_info", &build_info, "What this was compiled from, with and for.");
-  module.def("cpu_capability", [] { return rfwarp::cpu::selected().capability; },
-             "The instruction set of the CPU kernels: 'baseline', 'avx2' or 'avx512'.");
+  module.def(
+      "cpu_capability", [] { return rfwarp::cpu::selected().capability; },
+      "The instruction set of the CPU kernels: 'baseline', 'avx2' or 'avx512'.");
   module.def("set_cpu_capability", &rfwarp::cpu::select, pybind11::arg("capability"),
              "Use another instruction set in this process; RuntimeError if it cannot run here.");
 }

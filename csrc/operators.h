@@ -44,9 +44,7 @@ inline View input(const Tensor& tensor) {
   return view(tensor, const_cast<void*>(tensor.const_data_ptr()));
 }
 
-inline View input(const std::optional<Tensor>& tensor) {
-  return tensor ? input(*tensor) : View{};
-}
+inline View input(const std::optional<Tensor>& tensor) { return tensor ? input(*tensor) : View{}; }
 
 // The gradient of an input, or, not asked for, the empty tensor that the schema promises.
 inline Tensor gradient(const Tensor& input, bool wanted) {
@@ -82,8 +80,8 @@ inline Padding padding_of(const std::string& mode) {
 inline void check(const char* name, const Tensor& tensor, const std::vector<int64_t>& shape,
                   ScalarType type, const Tensor& features) {
   const auto sizes = tensor.sizes();
-  const bool same = sizes.size() == shape.size() &&
-                    std::equal(shape.begin(), shape.end(), sizes.begin());
+  const bool same =
+      sizes.size() == shape.size() && std::equal(shape.begin(), shape.end(), sizes.begin());
   STD_TORCH_CHECK(same, "rfwarp: the shape of ", name, " does not go with that of features");
   STD_TORCH_CHECK(tensor.scalar_type() == type, "rfwarp: the dtype of ", name,
                   " does not go with that of features");
@@ -173,8 +171,8 @@ struct Operators {
                           const std::optional<Tensor>& residual, const Tensor& occlusion,
                           const Tensor& attention, const Tensor& target,
                           const std::optional<Tensor>& mask, const std::string& padding_mode) {
-    const Arguments args = fuse_arguments(features, flow, residual, occlusion, attention, target,
-                                          mask, padding_mode);
+    const Arguments args =
+        fuse_arguments(features, flow, residual, occlusion, attention, target, mask, padding_mode);
     Tensor out = torch::stable::empty_like(target);
     if (args.N > 0) Backend::forward(args, gradient_view(out, true), features);
     return out;
@@ -185,8 +183,8 @@ struct Operators {
       const std::optional<Tensor>& residual, const Tensor& occlusion, const Tensor& attention,
       const Tensor& target, const std::optional<Tensor>& mask, const std::string& padding_mode,
       const std::vector<bool>& output_mask) {
-    const Arguments args = fuse_arguments(features, flow, residual, occlusion, attention, target,
-                                          mask, padding_mode);
+    const Arguments args =
+        fuse_arguments(features, flow, residual, occlusion, attention, target, mask, padding_mode);
     check("grad_out", grad_out, {args.N, args.C, args.H, args.W}, features.scalar_type(), features);
     STD_TORCH_CHECK(output_mask.size() == 5, "rfwarp: output_mask must have 5 entries");
     Tensor by_features = gradient(features, output_mask[0]);

@@ -16,9 +16,10 @@ enum class Padding : int { zeros, border };
 
 namespace {
 
-// The two pixels around a coordinate along one axis: low and low + 1. The weight of the upper one is
-// `fraction`, that of the lower one 1 - fraction; the derivatives of these weights by the coordinate
-// are slope and -slope. A pixel that is not inside must not be read, whatever its weight.
+// The two pixels around a coordinate along one axis: low and low + 1. The weight of the upper one
+// is `fraction`, that of the lower one 1 - fraction; the derivatives of these weights by the
+// coordinate are slope and -slope. A pixel that is not inside must not be read, whatever its
+// weight.
 template <class Real>
 struct AxisTap {
   int low;  // in [-2, size): -2 where neither pixel is inside

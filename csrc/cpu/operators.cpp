@@ -48,8 +48,8 @@ const Kernels& named(const std::string& name) {
                                fastest().capability);
     return *kernels;
   }
-  throw std::runtime_error("rfwarp: a CPU capability is one of baseline, avx2, avx512 (of x86), got '" +
-                           name + "'");
+  throw std::runtime_error(
+      "rfwarp: a CPU capability is one of baseline, avx2, avx512 (of x86), got '" + name + "'");
 }
 
 const Kernels& from_environment() {
@@ -78,9 +78,8 @@ const Kernels& selected() { return *current(); }
 void select(const char* capability) { current() = &named(capability); }
 
 void parallel_for(int64_t count, void (*body)(int64_t, int64_t, void*), void* context) {
-  torch::stable::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
-    body(begin, end, context);
-  });
+  torch::stable::parallel_for(0, count, 1,
+                              [&](int64_t begin, int64_t end) { body(begin, end, context); });
 }
 
 int thread_count() { return static_cast<int>(torch::stable::get_num_threads()); }
