@@ -18,13 +18,17 @@ export RFWARP_CUDA_ARCHS
 BIN := $(VENV)/bin
 CXX_FILES := $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: demo test lint format clean
+.PHONY: demo test sanitize lint format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/novel_view.py --out $(OUT)
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+# The operators' tests on CPU kernels built with AddressSanitizer and UndefinedBehaviorSanitizer.
+sanitize: $(VENV)/.developer
+	OMP_NUM_THREADS=1 $(BIN)/python tests/sanitize.py
 
 lint: $(VENV)/.developer
 	$(BIN)/ruff check .

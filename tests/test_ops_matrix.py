@@ -1,6 +1,8 @@
 """Every implementation x type x layout x padding x mask x K x odd shape, against the oracle."""
 
+import importlib
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +10,9 @@ import torch.nn.functional as F
 import warp_oracle
 from warp_cases import DTYPES, LAYOUTS, OUTPUTS, PADDINGS, assert_correct, by_name, case
 
+from rfwarp.ops import backend
+
+CSRC = Path(__file__).parents[1] / "csrc"
 SHAPES = [  # N, K, C, H, W
     (2, 1, 1, 1, 1),
     (1, 2, 3, 1, 7),
@@ -38,6 +43,20 @@ def run(kernels, given, dtype, layout="contiguous", output_mask=(True,) * 5):
     rest = (given.mask, given.padding_mode)
     out = kernels.warp_fuse(*inputs, *rest)
     return inputs, out, kernels.warp_fuse_backward(grad_out, *inputs, *rest, output_mask)
+
+
+def test_compiled_kernels_are_not_left_out(monkeypatch):
+    """Without them the tests here skip; where they can be built, that is not to pass unnoticed."""
+    if backend().name == "torch":
+        pytest.skip(backend().cpu.reason)
+    monkeypatch.syspath_prepend(CSRC)
+    toolchain = importlib.import_module("kernel_build.toolchain")
+    try:
+        toolchain.find_toolchain("cpu")
+    except toolchain.Missing as missing:
+        pytest.skip(f"they cannot be built here: {missing}")
+    hint = "install rfwarp again, or test with RFWARP_BACKEND=torch"
+    assert backend().cpu.kind == "compiled", f"{backend().cpu.reason}; {hint}"
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
