@@ -6,7 +6,7 @@ python benchmarks/report.py benchmarks/results/<name>/results.json
 from pathlib import Path
 
 import tyro
-from harness.report import read_results, render, table
+from harness.report import read_results, render, rows, table
 
 
 def main(results: tyro.conf.Positional[Path]) -> None:
@@ -17,7 +17,7 @@ def main(results: tyro.conf.Positional[Path]) -> None:
     """
     read = read_results(results)
     render(read, results.parent)
-    print(table(read))
+    print(table(rows(read)))
 
 
 if __name__ == "__main__":

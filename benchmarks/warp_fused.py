@@ -9,6 +9,7 @@ writes results.json, table.md and plot.png; `benchmarks/report.py` draws them ag
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -17,10 +18,18 @@ from typing import Any, get_args
 
 import tyro
 from harness import machine
-from harness.candidates import Candidate, Capability, baselines, ours
+from harness.candidates import (
+    Candidate,
+    Capability,
+    Unavailable,
+    baselines,
+    ours,
+    require_kernels,
+)
 from harness.cases import SHAPES, Case, DType, Flow, Layout, Pass, Shape
+from harness.checking import Mismatch
 from harness.measure import Settings, measure
-from harness.report import SCHEMA, heading, render, table, write_results
+from harness.report import SCHEMA, heading, render, rows, table, write_results
 from tqdm import tqdm
 
 QUICK = ("1,2,256,32,32", "1,4,128,64,64")
@@ -103,7 +112,9 @@ class WarpFused:
 
         Raises:
             Mismatch: if a candidate is wrong.
+            Unavailable: if there are no kernels for the device.
         """
+        require_kernels(self.device)
         facts = machine.facts(self.device)
         settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
         results: dict[str, Any] = {
@@ -118,16 +129,19 @@ class WarpFused:
             for measurement in measure(case, self.candidates(case), how):
                 results["measurements"].append(measurement)
                 if self.out is not None:
-                    write_results(results, self.out)
+                    write_results(results, self.out / "results.json")
         return results
 
 
 def main() -> None:
     config = tyro.cli(WarpFused)
-    results = config.run()
+    try:
+        results = config.run()
+    except (Mismatch, Unavailable, ValueError) as error:
+        sys.exit(f"warp_fused.py: error: {error}")
     if config.out is not None:
         render(results, config.out)
-    print(heading(results), table(results), sep="\n\n")
+    print(heading(results), table(rows(results)), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -22,13 +22,11 @@ class Baselines:
 
     def __init__(self, case: Case) -> None:
         h, w = case.shape.h, case.shape.w
-        x = torch.linspace(-1, 1, w) if w > 1 else torch.zeros(1)
-        y = torch.linspace(-1, 1, h) if h > 1 else torch.zeros(1)
+        x, y = torch.linspace(-1, 1, w), torch.linspace(-1, 1, h)
         own = torch.stack(torch.meshgrid(x, y, indexing="xy"))
-        step = torch.tensor([2 / max(w - 1, 1), 2 / max(h - 1, 1)]).view(2, 1, 1)
+        step = torch.tensor([2 / (w - 1), 2 / (h - 1)]).view(2, 1, 1)
         self.own, self.step = own.to(case.device), step.to(case.device)
-        channels_last = case.layout == "channels_last"
-        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.memory_format = case.memory_format
 
     def _grid(self, flow: Tensor, residual: Tensor) -> Tensor:
         return torch.addcmul(self.own, flow + residual, self.step).movedim(-3, -1)
@@ -37,7 +35,7 @@ class Baselines:
         return F.grid_sample(features.float(), grid, align_corners=True)
 
     def _as_target(self, out: Tensor, target: Tensor) -> Tensor:
-        return out.to(target.dtype).contiguous(memory_format=self.layout)
+        return out.to(target.dtype).contiguous(memory_format=self.memory_format)
 
     def eager(
         self,

@@ -72,12 +72,21 @@ def baselines(case: Case, *, compiled: bool, max_autotune: bool) -> Iterator[Can
             yield Candidate(f"compile({name}){suffix}", "compile", fuse)
 
 
-def ours(case: Case, capabilities: Sequence[Capability] = ()) -> Iterator[Candidate]:
-    """rfwarp: its PyTorch backend and its kernels, the latter with each instruction set asked for.
+class Unavailable(RuntimeError):
+    """There are no kernels to measure."""
 
-    Raises:
-        RuntimeError: if the kernels are not built, or cannot run here.
-    """
+
+def require_kernels(device: str) -> None:
+    """Raise Unavailable if rfwarp has no compiled kernels for a device."""
+    try:
+        with use_backend(torch.device(device).type):
+            pass
+    except RuntimeError as error:
+        raise Unavailable(str(error)) from error
+
+
+def ours(case: Case, capabilities: Sequence[Capability] = ()) -> Iterator[Candidate]:
+    """rfwarp: its PyTorch backend, and its kernels, also with each instruction set asked for."""
     yield Candidate("rfwarp, torch", "reference", warp_fuse, partial(use_backend, "torch"))
     backend = torch.device(case.device).type
     yield Candidate("rfwarp", "ours", warp_fuse, partial(use_backend, backend))

@@ -46,6 +46,8 @@ class Shape(NamedTuple):
         if match is None:
             raise ValueError(f'a shape is "N,K,C,H,W" or "N,K,C,H,W+shared", got {text!r}')
         n, k, c, h, w = map(int, match[1].split(","))
+        if h == 1 or w == 1:
+            raise ValueError(f"F.grid_sample cannot move along an axis of one pixel, got {text!r}")
         return cls(n, k, c, h, w, shared=match[2] is not None)
 
     def __str__(self) -> str:
@@ -91,6 +93,12 @@ class Case:
     def torch_dtype(self) -> torch.dtype:
         """Of features, target and output; the others are float32."""
         return _TORCH_DTYPES[self.dtype]
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Of target and output."""
+        last = self.layout == "channels_last"
+        return torch.channels_last if last else torch.contiguous_format
 
     @property
     def backward(self) -> bool:

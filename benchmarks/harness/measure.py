@@ -61,7 +61,7 @@ def measure(
     kinds: dict[str, str] = {}
     errors: dict[str, dict[str, dict[str, float]]] = {}
     for candidate in candidates:
-        run = _runner(case, candidate, sets)
+        run = runner(case, candidate, sets)
         with candidate.active():
             results = run(0)
         found = reference.check(candidate.name, results)
@@ -84,7 +84,7 @@ def measure(
         }
 
 
-def _runner(case: Case, candidate: Candidate, sets: Sequence[Inputs]) -> Callable[[int], Results]:
+def runner(case: Case, candidate: Candidate, sets: Sequence[Inputs]) -> Callable[[int], Results]:
     """The candidate on a slot: its output and, if the case has a backward, six gradients."""
     fuse, n = candidate.fuse, case.shape.n
 

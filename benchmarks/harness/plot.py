@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
-from harness.report import BASELINES, heading, rows
+from harness.report import BASELINES, Row
 from rfwarp.files import write_atomically
 
 _MARKERS = dict(zip(BASELINES, "os^D", strict=True))
 
 
-def plot(results: Mapping[str, Any], out: Path) -> None:
-    """Draw the valid rows: those in float32 with a smooth flow if there are any, else all."""
-    valid = [row for row in rows(results) if not row.invalid]
-    cases = [row.measurement["case"] for row in valid]
-    main = [c["dtype"] == "float32" and c["flow"] == "smooth" for c in cases]
-    drawn = [row for row, is_main in zip(valid, main, strict=True) if is_main or not any(main)]
+def plot(rows: Sequence[Row], title: str, out: Path) -> None:
+    """Draw the rows that are valid, as a PNG."""
+    drawn = [row for row in rows if not row.invalid]
     figure = Figure(figsize=(12, 1.6 + 0.24 * len(drawn)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     y = range(len(drawn))
@@ -38,6 +34,6 @@ def plot(results: Mapping[str, Any], out: Path) -> None:
     right.axvline(100, color="black", linewidth=0.8)
     for axes in (left, right):
         axes.grid(axis="x", alpha=0.3)
-    figure.suptitle(heading(results), fontsize=9)
+    figure.suptitle(title, fontsize=9)
     figure.legend(loc="outside lower center", ncols=5, fontsize=8)
     write_atomically(out, lambda path: figure.savefig(path, dpi=110, format="png"))

@@ -10,7 +10,8 @@ from typing import Any
 
 from rfwarp.files import write_atomically
 
-SCHEMA = 1
+SCHEMA = "warp_fused 1"
+MAIN = "float32, smooth flow, cold caches; one thread on a CPU"
 BASELINES = ("eager", "algebra", "compile", "reference")
 
 
@@ -62,6 +63,19 @@ def rows(results: Mapping[str, Any]) -> list[Row]:
     ]
 
 
+def main_rows(every: Sequence[Row]) -> list[Row]:
+    """The rows that the README shows."""
+    wanted = {"dtype": "float32", "flow": "smooth"}
+    return [
+        row
+        for row in every
+        if row.measurement["caches"] == "cold"
+        and row.measurement["threads"] == 1
+        and row.name == "rfwarp"
+        and wanted.items() <= row.measurement["case"].items()
+    ]
+
+
 def _row(m: Mapping[str, Any], name: str, measurements: Sequence[Mapping[str, Any]]) -> Row:
     times = {n: by[m["clock"]]["median"] for n, by in m["timings"].items()}
     ours = times[name]
@@ -103,21 +117,26 @@ _COLUMNS = (
 )
 
 
-def table(results: Mapping[str, Any]) -> str:
-    """Our candidates beside the baselines, as Markdown.
+def table(chosen: Sequence[Row]) -> str:
+    """Rows as Markdown, without columns that are empty or say the same in all of them.
 
     ``x``: how many times as long the baseline takes. ``of stream``, ``of copy``: our share of the
     measured speed of light. A star: other processes ran meanwhile.
     """
-    lines = [_cells(row) for row in rows(results)]
-    used = [i for i, c in enumerate(_COLUMNS) if any(line[i] for line in lines) or c == "ms"]
-    columns = [[_COLUMNS[i], *(line[i] for line in lines)] for i in used]
-    widths = [max(map(len, column)) for column in columns]
-    body = [[column[j] for column in columns] for j in range(len(lines) + 1)]
-    body.insert(1, ["-" * width for width in widths])
+    lines = [_cells(row) for row in chosen]
+    different = [{line[i] for line in lines} for i in range(len(_COLUMNS))]
+    used = [i for i, cells in enumerate(different) if len(cells) > 1 or i >= _COLUMNS.index("ms")]
+    used = [i for i in used if different[i] != {""}]
+    return markdown([[line[i] for i in used] for line in (_COLUMNS, *lines)])
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A table, its first line the names of the columns."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rule = ["-" * width for width in widths]
     return "\n".join(
         "| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |"
-        for line in body
+        for line in (lines[0], rule, *lines[1:])
     )
 
 
@@ -146,11 +165,11 @@ def heading(results: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def write_results(results: Mapping[str, Any], folder: Path) -> None:
-    """``results.json`` in folder, completely or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write_results(results: Mapping[str, Any], file: Path) -> None:
+    """As JSON, completely or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(results, indent=1) + "\n"
-    write_atomically(folder / "results.json", lambda path: path.write_text(text))
+    write_atomically(file, lambda path: path.write_text(text))
 
 
 def read_results(file: Path) -> dict[str, Any]:
@@ -165,7 +184,7 @@ def read_results(file: Path) -> dict[str, Any]:
         raise ValueError(f"{file} is no JSON: {error}") from error
     version = results.get("schema") if isinstance(results, dict) else None
     if version != SCHEMA:
-        raise ValueError(f"{file} must have schema {SCHEMA}, got {version}")
+        raise ValueError(f"{file} must have the schema {SCHEMA!r}, got {version!r}")
     return results
 
 
@@ -173,6 +192,8 @@ def render(results: Mapping[str, Any], folder: Path) -> None:
     """``table.md`` and ``plot.png`` in folder."""
     from harness.plot import plot
 
-    text = f"{heading(results)}\n\n{table(results)}\n"
+    every = rows(results)
+    parts = [heading(results), MAIN, table(main_rows(every)), "Everything:", table(every)]
+    text = "\n\n".join(parts) + "\n"
     write_atomically(folder / "table.md", lambda path: path.write_text(text))
-    plot(results, folder / "plot.png")
+    plot(main_rows(every), f"{heading(results)}\n{MAIN}", folder / "plot.png")

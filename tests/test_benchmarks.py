@@ -1,0 +1,262 @@
+"""The benchmarks themselves: what they refuse to time, what they write, and what they compute."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+
+from rfwarp.ops import warp_fuse
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+from harness.candidates import Candidate, baselines  # noqa: E402
+from harness.cases import SHAPES, Case, Inputs, Shape, make_inputs  # noqa: E402
+from harness.checking import Mismatch, Reference  # noqa: E402
+from harness.measure import Settings, measure, runner  # noqa: E402
+from harness.report import SCHEMA, read_results, render, rows, write_results  # noqa: E402
+from harness.timing import Call, Load, interleave  # noqa: E402
+from memory import measure as measure_memory  # noqa: E402
+from warp_fused import WarpFused  # noqa: E402
+
+TINY = Shape(2, 3, 5, 6, 7)
+FLOWS = ("identity", "smooth", "random", "one_pixel", "half_outside")
+OURS = Candidate("rfwarp", "ours", warp_fuse)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def candidates(case: Case) -> list[Candidate]:
+    return [*baselines(case, compiled=False, max_autotune=False), OURS]
+
+
+def results_of(case: Case, candidate: Candidate, inputs: Inputs) -> tuple[torch.Tensor, ...]:
+    return runner(case, candidate, [inputs])(0)
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("layout", ["NCHW", "channels_last"])
+@pytest.mark.parametrize("shape", [TINY, TINY._replace(shared=True), Shape(1, 1, 1, 2, 2)], ids=str)
+def test_every_candidate_passes_the_check(shape, layout, dtype, flow):
+    case = Case(shape, layout, dtype, "forward+backward", flow)
+    inputs = make_inputs(case, seed=3)
+    reference = Reference(case, inputs)
+    for candidate in candidates(case):
+        reference.check(candidate.name, results_of(case, candidate, inputs))
+
+
+def shifted_output(*args):
+    return warp_fuse(*args) + 0.01
+
+
+def one_wrong_element(*args):
+    out = warp_fuse(*args).clone()
+    out[0, 0, 0, 0] += 0.1
+    return out
+
+
+def not_a_number(*args):
+    return warp_fuse(*args) * torch.tensor(float("nan"))
+
+
+def other_layout(*args):
+    return warp_fuse(*args).contiguous(memory_format=torch.channels_last)
+
+
+def scaled_gradient(number):
+    """The right output, with 1.01 times the gradient of one argument."""
+
+    def fuse(*args):
+        x = args[number]
+        scaled = 1.01 * x - 0.01 * x.detach()
+        return warp_fuse(*args[:number], scaled, *args[number + 1 :])
+
+    return fuse
+
+
+@pytest.mark.parametrize(
+    ("fuse", "message"),
+    [
+        (shifted_output, "output is off"),
+        (one_wrong_element, "output is off"),
+        (not_a_number, "output is off by nan"),
+        (other_layout, "laid out as the target"),
+        *(
+            (scaled_gradient(i), f"gradient of {name} is off")
+            for i, name in enumerate(Inputs._fields[:6])
+        ),
+    ],
+    ids=lambda x: getattr(x, "__name__", x),
+)
+def test_a_wrong_candidate_ends_the_run_before_anything_is_timed(fuse, message):
+    case = Case(TINY, passes="forward+backward")
+    wrong = Candidate("wrong", "ours", fuse)
+    with pytest.raises(Mismatch, match=f"wrong on 2,3,5,6,7 .*{message}"):
+        next(measure(case, [OURS, wrong], Settings(seconds=0, cache_bytes=2**14)))
+
+
+def test_a_case_end_to_end(tmp_path):
+    measurements = []
+    for passes in ("forward", "forward+backward"):
+        case = Case(TINY, "channels_last", passes=passes)
+        cold, hot = measure(case, candidates(case), Settings(seconds=0, cache_bytes=2**16))
+        assert (cold["caches"], hot["caches"]) == ("cold", "hot")
+        assert cold["slots"] * make_inputs(case, 0).bytes >= 3 * 2**16
+        assert hot["slots"] == 1
+        measurements += [cold, hot]
+    machine = {
+        "device": "a machine",
+        "date": "2026-01-01T00:00:00+00:00",
+        "commit": None,
+        "versions": {"torch": torch.__version__},
+        "cpu": {"rfwarp_capability": None},
+    }
+    written = {"schema": SCHEMA, "machine": machine, "measurements": measurements}
+    write_results(written, tmp_path / "results.json")
+    results = read_results(tmp_path / "results.json")
+    assert results == json.loads(json.dumps(written))
+    for m in results["measurements"]:
+        assert set(m["timings"]) == set(m["kinds"]) >= {"eager", "algebra", "rfwarp", "stream"}
+        assert set(m["errors"]) == set(m["kinds"]) - {"stream", "copy"}
+        assert m["clock"] == "cpu"
+        for timing in m["timings"].values():
+            assert 0 < timing["cpu"]["p20"] <= timing["cpu"]["median"] <= timing["cpu"]["p80"]
+            assert timing["wall"]["calls"] == 5
+    render(results, tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["plot.png", "results.json", "table.md"]
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "table.md").read_text().count("forward+backward") == 3
+
+
+def a_measurement(ours, *, threads=1, invalid=None, **baselines):
+    """Milliseconds of candidates, where the thread's CPU time is half of the wall time."""
+    kinds = {name: name for name in baselines} | {"rfwarp": "ours"}
+    kinds |= {"stream": "light", "copy": "light"}
+    times = {**baselines, "rfwarp": ours, "stream": 1.0, "copy": 0.5}
+    return {
+        "case": Case(TINY).to_json(),
+        "threads": threads,
+        "caches": "cold",
+        "clock": "cpu" if threads == 1 else "wall",
+        "kinds": kinds,
+        "timings": {
+            n: {"wall": {"median": 2 * t if threads == 1 else t}, "cpu": {"median": t}}
+            for n, t in times.items()
+        },
+        "invalid": invalid,
+    }
+
+
+def test_the_headline_is_the_ratio_to_the_fastest():
+    (row,) = rows({"measurements": [a_measurement(2.0, eager=30.0, algebra=14.0, compile=20.0)]})
+    assert row.fastest == "algebra"
+    assert row.ratios == {"eager": 15.0, "algebra": 7.0, "compile": 10.0, "fastest": 7.0}
+    assert (row.over_stream, row.share_of_copy) == (2.0, 0.25)
+
+
+def test_threads_are_judged_in_wall_time_and_only_on_an_idle_machine():
+    one, two = a_measurement(2.0, eager=9.0), a_measurement(2.5, eager=9.0, threads=2)
+    assert rows({"measurements": [one, two]})[1].efficiency == pytest.approx(4.0 / (2 * 2.5))
+    busy = {**one, "invalid": "others"}
+    first, second = rows({"measurements": [busy, two]})
+    assert first.invalid is None  # thread CPU time does not count what others do
+    assert second.efficiency is None
+    _, second = rows({"measurements": [one, {**two, "invalid": "others"}]})
+    assert second.invalid == "others"
+    assert second.efficiency is None
+
+
+def test_what_invalidates_a_wall_time():
+    assert Load(0.01, 0.0).invalidates is None
+    assert "other processes took 50%" in (Load(0.5, 0.0).invalidates or "")
+    assert "hypervisor took 10%" in (Load(0.0, 0.1).invalidates or "")
+    assert Load(None, None).invalidates
+
+
+def test_calls_take_turns_and_rotate_through_the_slots():
+    log = []
+    calls = {n: Call(lambda slot, n=n: log.append((n, slot)), nullcontext) for n in "ab"}
+    clock = iter(range(10**6)).__next__
+    how = {"clocks": {"ticks": lambda: float(clock())}, "seconds": 0.0, "seed": 1}
+    timings = interleave(calls, **how, slots=3, warm=0)
+    assert [slot for _, slot in log] == [1, 2, 0, 1, 2, 0, 1, 2, 0, 1]
+    assert all({log[i][0], log[i + 1][0]} == {"a", "b"} for i in range(0, 10, 2))
+    assert timings["a"]["ticks"].median == 1000.0
+    log.clear()
+    interleave(calls, **how, slots=1, warm=2)
+    assert len(log) == 2 * 5 * 3
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_shapes_are_read_as_they_are_written(shape):
+    assert Shape.parse(str(shape)) == shape
+
+
+@pytest.mark.parametrize(
+    "text", ["1,2,3,4", "1,2,3,4,0", "1,2,3,4,5,6", "1,2,3,1,5", "1,2,3,4,5+many", "a"]
+)
+def test_other_shapes_are_refused(text):
+    with pytest.raises(ValueError, match=r"a shape is|one pixel"):
+        Shape.parse(text)
+
+
+def test_what_is_selected():
+    every = WarpFused(max_gib=1e9).cases()
+    assert {case.shape for case in every} == set(SHAPES)
+    assert len(set(every)) == len(every)
+    assert {c.flow for c in every} == set(FLOWS)
+    chosen = WarpFused(shape=("1,2,3,4,5",), flow=("random",), layout=("NCHW",)).cases()
+    assert [case.passes for case in chosen] == ["forward", "forward+backward"]
+    assert all(case.flow == "random" for case in chosen)
+    assert len(WarpFused(full=True, max_gib=1e9).cases()) == len(SHAPES) * 2 * 3 * 2 * 5
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_memory_is_that_of_temporaries_and_results():
+    case = Case(Shape(1, 2, 64, 64, 64), passes="forward+backward")
+    eager = measure_memory(case, "eager")
+    assert eager.peak >= eager.results >= 4 * 2**20
+    assert eager.saved >= 4 * 2**20
+    assert measure_memory(case, "rfwarp, torch").saved == 0
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "other.json").write_text('{"schema": 7}')
+    with pytest.raises(ValueError, match="must have the schema 'warp_fused 1', got 7"):
+        read_results(tmp_path / "other.json")
+    (tmp_path / "other.json").write_text("no JSON")
+    with pytest.raises(ValueError, match="is no JSON"):
+        read_results(tmp_path / "other.json")
+
+
+def test_a_mistake_on_the_command_line_is_one_line():
+    command = [sys.executable, str(BENCHMARKS / "warp_fused.py"), "--shape", "1,2,3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("warp_fused.py: error: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("passes", ["forward", "forward+backward"])
+def test_a_case_on_a_gpu(passes):
+    case = Case(Shape(2, 3, 32, 16, 16), "channels_last", passes=passes, device="cuda")
+    for m in measure(case, candidates(case), Settings(seconds=0, cache_bytes=2**20)):
+        assert m["clock"] == "graph"
+        for timing in m["timings"].values():
+            assert {"graph", "kernel", "event", "wall"} <= set(timing)
+            assert 0 < timing["kernel"]["median"] <= timing["wall"]["median"]
