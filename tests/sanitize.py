@@ -59,7 +59,8 @@ def run(folder: Path, *arguments: str | Path) -> int:
 
 
 def main() -> int:
-    tests = sys.argv[1:] or sorted((ROOT / "tests").glob("test_ops*.py"))
+    given = [str(Path(word).resolve()) if Path(word).exists() else word for word in sys.argv[1:]]
+    tests = given or sorted((ROOT / "tests").glob("test_ops*.py"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         build(folder)

@@ -122,6 +122,25 @@ def test_logits_of_any_size(kernels, dtype, name, layout):
     assert_correct(by_name(out, gradients), answer)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_sigmoid_and_softmax_are_good_to_the_last_bits(kernels, dtype):
+    logits = torch.linspace(-80, 80, 4001, dtype=dtype).view(1, 1, 1, 1, -1)
+    one, nothing = torch.ones_like(logits), torch.zeros_like(logits)
+    expected = (1 / (1 + (-logits.double()).exp())).flatten()
+    # m, seen through a target of 1.
+    call = (nothing, torch.cat([nothing, nothing], 2), None, logits, nothing, one[:, 0])
+    m = kernels.warp_fuse(*call, None, "zeros")
+    # Of two sources, the attention of the one with m = 1; their logits differ exactly.
+    features, flow = torch.cat([nothing, nothing], 1), nothing.expand(1, 2, 2, 1, -1)
+    switch = torch.cat([one, -one], 1) * math.inf
+    attention = torch.cat([logits, nothing], 1)
+    a = kernels.warp_fuse(features, flow, None, switch, attention, one[:, 0], None, "zeros")
+    for result in (m, a):
+        error = (result.flatten().double() - expected).abs() / expected
+        # Two units for exp, half a one each for the sum and the quotient, with what they amplify.
+        assert error.max() <= 4 * torch.finfo(dtype).eps
+
+
 @pytest.mark.parametrize("name", ["occlusion", "attention"])
 @LAYOUTS
 def test_nan_logit_spoils_its_own_pixel_only(kernels, name, layout):
