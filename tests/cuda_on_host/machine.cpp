@@ -1,5 +1,6 @@
 // Runs the threads of a block as coroutines on one thread of the host: each goes on until it has to
 // wait for others. Blocks run one after another.
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <cstdlib>
@@ -25,13 +26,40 @@ namespace {
 
 constexpr size_t kStackBytes = 128 * 1024;
 
+#ifdef __SANITIZE_ADDRESS__
+struct Context {
+  ucontext_t whole;
+};
+// The sanitizer has to know which stack is in use.
+void switch_context(Context& from, Context& to, const void* stack, size_t bytes) {
+  void* fake_stack = nullptr;
+  __sanitizer_start_switch_fiber(&fake_stack, stack, bytes);
+  swapcontext(&from.whole, &to.whole);
+  __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
+}
+#else
+// swapcontext makes system calls, so it is only used to start.
+struct Context {
+  ucontext_t whole;
+  jmp_buf registers;
+  bool started;
+};
+void switch_context(Context& from, Context& to, const void*, size_t) {
+  if (_setjmp(from.registers)) return;
+  from.started = true;
+  if (to.started) _longjmp(to.registers, 1);
+  to.started = true;
+  setcontext(&to.whole);
+}
+#endif
+
 // The block or one of its warps.
 struct Group {
   unsigned first, size, arrived = 0;
 };
 
 struct Thread {
-  ucontext_t context;
+  Context context;
   std::vector<unsigned char> stack = std::vector<unsigned char>(kStackBytes);
   Group* waits_for;
   bool done;
@@ -52,22 +80,9 @@ uint64_t exchanged[2][1024];
 
 unsigned current;
 const std::function<void()>* body;
-ucontext_t scheduler;
+Context scheduler;
 const void* scheduler_stack = nullptr;
 size_t scheduler_stack_bytes = 0;
-
-// The sanitizer has to know which stack is in use.
-void switch_context(ucontext_t& from, ucontext_t& to, const void* stack, size_t bytes) {
-#ifdef __SANITIZE_ADDRESS__
-  void* fake_stack = nullptr;
-  __sanitizer_start_switch_fiber(&fake_stack, stack, bytes);
-  swapcontext(&from, &to);
-  __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
-#else
-  (void)stack, (void)bytes;
-  swapcontext(&from, &to);
-#endif
-}
 
 void give_way() {
   switch_context(threads[current].context, scheduler, scheduler_stack, scheduler_stack_bytes);
@@ -109,10 +124,11 @@ void create_threads() {
     thread.waits_for = nullptr;
     thread.done = false;
     thread.exchanges = 0;
-    getcontext(&thread.context);
-    thread.context.uc_stack = {thread.stack.data(), 0, thread.stack.size()};
-    thread.context.uc_link = nullptr;
-    makecontext(&thread.context, thread_main, 0);
+    thread.context = {};
+    getcontext(&thread.context.whole);
+    thread.context.whole.uc_stack = {thread.stack.data(), 0, thread.stack.size()};
+    thread.context.whole.uc_link = nullptr;
+    makecontext(&thread.context.whole, thread_main, 0);
   }
 }
 

@@ -1,0 +1,64 @@
+"""What depends on how the work is cut into blocks: every launch shape, and the order of threads."""
+
+import pytest
+import torch
+from test_ops_large import large_case, run
+from test_ops_matrix import run as run_small
+from warp_cases import assert_correct, by_name, case
+
+LAYOUTS = pytest.mark.parametrize(
+    "layout", ["contiguous", "channels_last", "features channels_last"]
+)
+
+
+@pytest.fixture(params=["small machine, threads ascending", "large machine, threads descending"])
+def every_launch(machine, request):
+    """A small machine is filled by few large tiles, a large one needs many small ones.
+
+    Where a barrier is missing, one of the two orders reads what has not been written yet.
+    """
+    large = "large" in request.param
+    machine.cuda_on_host_set(1000 if large else 1, large)
+    yield
+    machine.cuda_on_host_set(1, False)
+
+
+@pytest.mark.parametrize("kind", ["smooth", "all to one", "half outside"])
+@LAYOUTS
+@pytest.mark.usefixtures("every_launch")
+def test_tiles(kernels, kind, layout):
+    given = large_case(kind, "zeros")
+    dtype = torch.float16 if kind == "smooth" else torch.float32
+    assert_correct(run(kernels, given, dtype, layout), given.answer)
+
+
+SHAPES = [
+    (1, 3, 264, 2, 3),  # more vectors of channels than lanes of a warp
+    (1, 2, 2080, 1, 2),  # blocks share the channels of a tile
+    (1, 90, 4, 3, 2),  # more sources than fit into shared memory
+    (2, 3, 8, 1, 40),
+    (2, 3, 8, 40, 1),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@LAYOUTS
+@pytest.mark.usefixtures("every_launch")
+def test_shapes(kernels, shape, dtype, layout):
+    given = case(shape, "border", "some")
+    _, out, gradients = run_small(kernels, given, dtype, layout)
+    assert_correct(by_name(out, gradients), given.answer)
+
+
+@LAYOUTS
+def test_all_but_the_gradient_of_features_is_repeatable(kernels, machine, layout):
+    """To the bit, in whatever order the threads run; so is the forward."""
+    given = large_case("random", "border")
+    results = []
+    for descending in (False, True):
+        machine.cuda_on_host_set(1, descending)
+        results.append(run(kernels, given, torch.float32, layout))
+    machine.cuda_on_host_set(1, False)
+    for name in ("out", "flow", "occlusion", "attention", "target"):
+        assert torch.equal(*(result[name] for result in results)), name
