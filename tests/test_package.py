@@ -132,7 +132,7 @@ def test_wheel_with_kernels_is_for_this_platform(wheel: Path, tmp_path: Path) ->
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
     assert wheel.name == f"rfwarp-{rfwarp.__version__}-{python}-{python}-{platform}.whl"
     binaries = {f"rfwarp_cuda/_C{sysconfig.get_config_var('EXT_SUFFIX')}"}
-    if INFO["cuda"]:
+    if INFO["nvcc"]:
         binaries.add("rfwarp_cuda/_cuda.so")
     assert {name for name in names_in(wheel) if name.endswith(".so")} == binaries
     file, kind, _ = imported_from(wheel, tmp_path)

@@ -50,7 +50,7 @@ def write_ninja_file(folder: Path, extensions: Sequence[Any], version: str, nvcc
         "torch": toolchain.version,
         "compiler": version_line(toolchain.cxx),
         "flags": shlex.join(cxx_flags),
-        "cuda": version_line(toolchain.nvcc, "release") if toolchain.nvcc else None,
+        "nvcc": version_line(toolchain.nvcc, "release").split("V")[-1] if toolchain.nvcc else None,
         "cuda_architectures": architectures,
     }
     _write_if_new(folder / "build_info.h", f'R"json({json.dumps(information)})json"\n')

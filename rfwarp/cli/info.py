@@ -43,12 +43,10 @@ class Info:
 
 
 def _describe(build: dict[str, Any]) -> str:
-    cuda = (
-        f", {build['cuda']}, for {' '.join(build['cuda_architectures'])}" if build["cuda"] else ""
-    )
-    return (
-        f"rfwarp {build['version']} compiled with {build['compiler']}{cuda}, torch {build['torch']}"
-    )
+    tools = f"{build['compiler']}, torch {build['torch']}"
+    if build["nvcc"]:
+        tools += f", nvcc {build['nvcc']} for {' '.join(build['cuda_architectures'])}"
+    return f"compiled from rfwarp {build['version']} with {tools}"
 
 
 def collect() -> dict[str, Any]:
