@@ -33,8 +33,7 @@ from harness.report import SCHEMA, heading, render, rows, table, write_results
 from tqdm import tqdm
 
 QUICK = ("1,2,256,32,32", "1,4,128,64,64")
-# Of these all types and flows are measured unless the options say otherwise.
-REPRESENTATIVE = tuple(map(Shape.parse, (*QUICK, "8,4,128,64,64")))
+TYPICAL = Shape.parse("1,4,128,64,64")
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class WarpFused:
     """Time rfwarp.warp_fuse, forward and backward, against what one would use instead.
 
     Without a selection: all shapes and layouts in float32 with a smooth flow, and all types and
-    flows on a few shapes. With one: the product of what is selected, other axes as said there.
+    flows on one shape. With one: the product of what is selected, other axes as said there.
     """
 
     shape: tuple[str, ...] = ()
@@ -70,9 +69,9 @@ class WarpFused:
     max_autotune: bool | None = None
     """torch.compile(mode="max-autotune") too. Default: on a GPU only."""
     seconds: float | None = None
-    """For each case and state of the caches, beside 5 rounds at least. Default: 3, quick: 0.5."""
-    max_gib: float = 1.0
-    """Leaves out shapes whose features are larger in float32, unless --shape names them."""
+    """For each case and state of the caches, beside 3 rounds at least. Default: 3, quick: 0.5."""
+    max_gib: float = 0.25
+    """Without --shape, leaves out those whose features are larger in float32."""
     llc_mib: int = 0
     """Size of the last-level cache; 0 asks the system."""
     seed: int = 0
@@ -91,8 +90,8 @@ class WarpFused:
             flows, dtypes = self.flow or get_args(Flow), self.dtype or get_args(DType)
         chosen = list(product(shapes, dtypes, flows))
         if not (self.shape or self.dtype or self.flow or self.quick or self.full):
-            chosen += product(REPRESENTATIVE, get_args(DType), flows)
-            chosen += product(REPRESENTATIVE, dtypes, get_args(Flow))
+            chosen += [(TYPICAL, dtype, "smooth") for dtype in get_args(DType)]
+            chosen += [(TYPICAL, "float32", flow) for flow in get_args(Flow)]
         return [
             Case(shape, layout, dtype, passes, flow, self.device)
             for shape, dtype, flow in dict.fromkeys(chosen)

@@ -22,7 +22,7 @@ from harness.cases import SHAPES, Case, Inputs, Shape, make_inputs  # noqa: E402
 from harness.checking import Mismatch, Reference  # noqa: E402
 from harness.measure import Settings, measure, runner  # noqa: E402
 from harness.report import SCHEMA, read_results, render, rows, write_results  # noqa: E402
-from harness.timing import Call, Load, interleave  # noqa: E402
+from harness.timing import Call, Load, Timing, Turn, interleave  # noqa: E402
 from memory import measure as measure_memory  # noqa: E402
 from warp_fused import WarpFused  # noqa: E402
 
@@ -134,7 +134,7 @@ def test_a_case_end_to_end(tmp_path):
         assert m["clock"] == "cpu"
         for timing in m["timings"].values():
             assert 0 < timing["cpu"]["p20"] <= timing["cpu"]["median"] <= timing["cpu"]["p80"]
-            assert timing["wall"]["calls"] == 5
+            assert timing["wall"]["calls"] == 9
     render(results, tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["plot.png", "results.json", "table.md"]
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
@@ -191,13 +191,12 @@ def test_calls_take_turns_and_rotate_through_the_slots():
     calls = {n: Call(lambda slot, n=n: log.append((n, slot)), nullcontext) for n in "ab"}
     clock = iter(range(10**6)).__next__
     how = {"clocks": {"ticks": lambda: float(clock())}, "seconds": 0.0, "seed": 1}
-    timings = interleave(calls, **how, slots=3, warm=0)
-    assert [slot for _, slot in log] == [1, 2, 0, 1, 2, 0, 1, 2, 0, 1]
-    assert all({log[i][0], log[i + 1][0]} == {"a", "b"} for i in range(0, 10, 2))
-    assert timings["a"]["ticks"].median == 1000.0
-    log.clear()
-    interleave(calls, **how, slots=1, warm=2)
-    assert len(log) == 2 * 5 * 3
+    timings = interleave(calls, **how, slots=4, turn=Turn(untimed=1, timed=2))
+    assert [slot for _, slot in log] == [(i + 1) % 4 for i in range(3 * 2 * 3)]
+    turns = [{name for name, _ in log[i : i + 3]} for i in range(0, len(log), 3)]
+    assert all(len(turn) == 1 for turn in turns)
+    assert all(turns[i] | turns[i + 1] == {"a", "b"} for i in range(0, 6, 2))
+    assert timings["a"]["ticks"] == Timing(1000.0, 1000.0, 1000.0, 3 * 2)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -17,7 +17,7 @@ from harness.candidates import Candidate
 from harness.cases import Case, Inputs, make_inputs
 from harness.checking import Reference
 from harness.cuda import interleave_cuda
-from harness.timing import Call, Clock, LoadMeter, Timing, interleave
+from harness.timing import Call, Clock, LoadMeter, Timing, Turn, interleave
 
 Results: TypeAlias = tuple[Tensor, ...]
 Caches = Literal["cold", "hot"]
@@ -29,7 +29,7 @@ class Settings:
 
     threads: int = 1
     seconds: float = 3.0
-    """Per case and state of the caches, beside 5 rounds at least."""
+    """Per case and state of the caches, beside 3 rounds at least."""
     seed: int = 0
     cache_bytes: int = 0
     """Of the last-level cache, thrice which cold numbers rotate through. 0: ask the system."""
@@ -130,7 +130,8 @@ def _time(
         calls,
         clocks,
         slots=slots,
-        warm=2 if caches == "hot" else 0,
+        # With one slot of cold data a call is long, and moves all there is in the caches itself.
+        turn=Turn(untimed=1, timed=1 if caches == "cold" and slots == 1 else 3),
         seconds=settings.seconds,
         seed=settings.seed,
     )

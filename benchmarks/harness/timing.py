@@ -89,26 +89,38 @@ class LoadMeter:
         return busy, steal / ticks, time.process_time(), cores * time.perf_counter()
 
 
+class Turn(NamedTuple):
+    """Calls in a row of the same candidate.
+
+    The first one finds the code, the heap and the page tables as another candidate left them, which
+    costs up to 0.3 ms whatever it computes. So the first ones are not timed. All are on successive
+    slots: data that is cold stays cold.
+    """
+
+    untimed: int
+    timed: int
+
+
 def interleave(
     calls: Mapping[str, Call],
     clocks: Mapping[str, Clock],
     *,
     slots: int,
-    warm: int,
+    turn: Turn,
     seconds: float,
     seed: int,
 ) -> dict[str, dict[str, Timing]]:
-    """Times the calls in turn, in a new order every round, each on the next slot.
+    """Times the calls in turns, in a new order every round, each call on the next slot.
 
-    What a call returns lives until its slot's next turn, so outputs rotate with the inputs; to
+    What a call returns lives until its slot's next use, so outputs rotate with the inputs; to
     allocate it and to free the previous one is timed.
 
     Args:
         calls: by name.
         clocks: by name, in seconds; read around every call.
         slots: how many sets of inputs there are to rotate through.
-        warm: calls before each one that is timed, for numbers with warm caches.
-        seconds: how long to go on; there are 5 rounds at least and 500 at most.
+        turn: how many calls each gets per round.
+        seconds: how long to go on; there are 3 rounds at least and 300 at most.
         seed: of the orders.
 
     Returns:
@@ -118,18 +130,18 @@ def interleave(
     held: list[object] = [None] * slots
     order, shuffle = list(calls), random.Random(seed)
     slot, rounds, start = 0, 0, time.perf_counter()
-    while rounds < 5 or (rounds < 500 and time.perf_counter() - start < seconds):
+    while rounds < 3 or (rounds < 300 and time.perf_counter() - start < seconds):
         shuffle.shuffle(order)
         for name in order:
-            slot = (slot + 1) % slots
             call, active = calls[name]
             with active():
-                for _ in range(warm):
+                for i in range(turn.untimed + turn.timed):
+                    slot = (slot + 1) % slots
+                    before = [clock() for clock in clocks.values()]
                     held[slot] = call(slot)
-                before = [clock() for clock in clocks.values()]
-                held[slot] = call(slot)
-                after = [clock() for clock in clocks.values()]
-            for clock, a, b in zip(clocks, before, after, strict=True):
-                samples[name][clock].append(b - a)
+                    after = [clock() for clock in clocks.values()]
+                    if i >= turn.untimed:
+                        for clock, a, b in zip(clocks, before, after, strict=True):
+                            samples[name][clock].append(b - a)
         rounds += 1
     return {n: {c: Timing.of(s) for c, s in by.items()} for n, by in samples.items()}
