@@ -13,6 +13,7 @@ from rfwarp.ops import backend
 
 FLOWS = ("identity", "smooth", "random", "all to one", "half outside", "upside down")
 SHAPE = (2, 3, 37, 41, 53)  # N, K, C, H, W: multiples of no vector or tile
+DEEP = (2, 3, 147, 21, 23)  # several blocks of channels, which threads share
 
 
 def make_flow(kind, n, k, h, w):
@@ -35,9 +36,9 @@ def make_flow(kind, n, k, h, w):
 
 
 @functools.cache
-def large_case(kind, padding_mode):
-    n, k, c, h, w = SHAPE
-    inputs = exact_inputs(n, k, c, h, w, torch.Generator().manual_seed(2))
+def large_case(kind, padding_mode, shape=SHAPE):
+    n, k, _, h, w = shape
+    inputs = exact_inputs(*shape, torch.Generator().manual_seed(2))
     grad_out = inputs.pop("grad_out")
     inputs["flow"] = make_flow(kind, n, k, h, w)
     inputs["residual"] = None
@@ -75,7 +76,7 @@ def two_threads():
 @pytest.mark.parametrize("kind", ["random", "all to one"])
 @pytest.mark.usefixtures("two_threads")
 def test_threads_and_repeats(kernels, kind, dtype, layout):
-    given = large_case(kind, "border" if kind == "random" else "zeros")
+    given = large_case(kind, "border" if kind == "random" else "zeros", DEEP)
     first, again = (run(kernels, given, dtype, layout) for _ in range(2))
     assert_correct(first, given.answer)
     torch.set_num_threads(1)

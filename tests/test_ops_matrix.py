@@ -8,7 +8,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 import warp_oracle
-from warp_cases import DTYPES, LAYOUTS, OUTPUTS, PADDINGS, assert_correct, by_name, case
+from warp_cases import (
+    DTYPES,
+    LAYOUTS,
+    OUTPUTS,
+    PADDINGS,
+    assert_correct,
+    by_name,
+    case,
+    channels_last,
+)
 
 from rfwarp.ops import backend
 
@@ -145,6 +154,22 @@ def test_warp(kernels, dtype, layout):
                 if not asked:
                     assert results.pop(name).shape == (0,)
             assert_correct(results, answer, (shape, padding_mode, wanted))
+
+
+@pytest.mark.parametrize("channels", [1, 5, 32])
+@pytest.mark.parametrize("layout", [torch.Tensor.contiguous, channels_last])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_every_half_precision_number_is_read_and_rounded_right(kernels, dtype, layout, channels):
+    patterns = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(dtype)
+    numbers = patterns[patterns.isfinite()].sort().values
+    numbers = numbers[: numbers.numel() // channels * channels].view(1, channels, 1, -1)
+    features, flow = layout(numbers), torch.zeros(1, 2, 1, numbers.shape[-1])
+    assert torch.equal(kernels.warp(features, flow, "zeros"), numbers)
+    # Half way between neighbours: ties, which go to the even one.
+    flow[:, 0] = 0.5
+    expected = numbers.float() / 2 + numbers.float().roll(-1, -1) / 2
+    expected[..., -1] = numbers[..., -1]
+    assert torch.equal(kernels.warp(features, flow, "border"), expected.to(dtype))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
