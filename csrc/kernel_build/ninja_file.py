@@ -109,7 +109,8 @@ def _common_flags(toolchain: Toolchain, namespace: str) -> list[str]:
     import pybind11
 
     major, minor = OLDEST_TORCH
-    include = (toolchain.torch / "include", pybind11.get_include(), sysconfig.get_path("include"))
+    # torch comes last, as its folder may hold a pybind11 of its own.
+    include = (pybind11.get_include(), sysconfig.get_path("include"), toolchain.torch / "include")
     return [
         "-I.",
         *(flag for path in include for flag in ("-isystem", str(path))),
