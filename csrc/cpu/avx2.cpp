@@ -1,5 +1,5 @@
 // Compiled with -mavx2 -mfma -mf16c.
-#include "kernels_here.h"
+#include "dispatch.h"
 
 namespace rfwarp::cpu {
 extern const Kernels avx2 = {"avx2", forward_any, backward_any};

@@ -1,5 +1,5 @@
 // Compiled with -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma.
-#include "kernels_here.h"
+#include "dispatch.h"
 
 namespace rfwarp::cpu {
 extern const Kernels avx512 = {"avx512", forward_any, backward_any};

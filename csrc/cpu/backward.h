@@ -19,15 +19,24 @@ namespace {
 struct Plan {
   bool packs_features, packs_gradients;
   int block;  // channels
+  int64_t groups;
+  int tile;  // pixels, so that a tile of the block stays in the first cache
 };
 
 // The scratch memory of a piece of work. F: the features as they are read, T in place or Real.
 template <class F, class Real>
 struct BackwardRoom {
-  BackwardRoom(const Arguments& args, const Reading& reading, const Plan& plan, bool dots,
-               bool scatters)
-      : around(args.K), grad(kTile * plan.block), target(kTile * plan.block), outside(plan.block),
-        unused(plan.block), touched(args.K * args.H) {
+  BackwardRoom(const Arguments& args, const Gradients& grads, const Reading& reading,
+               const Plan& plan, bool dots, bool scatters)
+      : around(args.K),
+        grad(plan.tile * plan.block),
+        target(plan.tile * plan.block),
+        outside(plan.block),
+        unused(plan.block),
+        touched(args.K * args.H),
+        corner_dots(4 * args.K * plan.tile),
+        own_dots(plan.tile),
+        small(args, grads) {
     std::memset(static_cast<void*>(outside.get()), 0, plan.block * sizeof(F));
     std::memset(unused.get(), 0, plan.block * sizeof(Real));
     if (plan.packs_features && dots) features.emplace(args, reading, plan.block);
@@ -36,10 +45,12 @@ struct BackwardRoom {
 
   Surroundings<F, Real> around;
   std::optional<Windows<Real>> features, gradients;
-  Buffer<Real> grad, target;  // tiles
-  Buffer<F> outside;          // read in place of pixels outside
-  Buffer<Real> unused;        // takes what goes outside
-  Buffer<bool> touched;       // [source][row] of the features' gradient
+  Buffer<Real> grad, target;           // tiles
+  Buffer<F> outside;                   // read in place of pixels outside
+  Buffer<Real> unused;                 // takes what goes outside
+  Buffer<bool> touched;                // [source][row] of the features' gradient
+  Buffer<Real> corner_dots, own_dots;  // of a tile, where one block is all
+  SmallGradients<Real> small;
 };
 
 // A block of channels of one sample.
@@ -55,17 +66,22 @@ class Backward {
   static constexpr int L = kLanes<Real>;
 
  public:
-  // dots: null where only gradients of features and target are asked for.
+  // dots: null where one block is all, or only gradients of features and target are asked for.
   Backward(const Arguments& args, const Gradients& grads, const Taps<Real>& taps,
            const Dots<Real>* dots, const Plan& plan)
-      : args_(args), grads_(grads), taps_(taps), dots_(dots), plan_(plan),
+      : args_(args),
+        grads_(grads),
+        taps_(taps),
+        dots_(dots),
+        plan_(plan),
         scatters_(grads.features.data),
-        needs_own_(dots && (grads.occlusion.data || grads.attention.data)) {}
+        needs_dots_(grads.flow.data || grads.occlusion.data || grads.attention.data),
+        needs_own_(grads.occlusion.data || grads.attention.data) {}
 
   // Channel blocks [b0, b1) of sample n.
   void piece(int64_t n, int64_t group, int64_t b0, int64_t b1) const {
-    const Reading reading(args_, taps_, n, 0, args_.H);
-    const Room room(args_, reading, plan_, dots_, scatters_);
+    const Reading reading(args_, taps_, n, 0, args_.H, rows_together(args_.W, sizeof(T)));
+    const Room room(args_, grads_, reading, plan_, needs_dots_, scatters_);
     if (dots_) dots_->clear(group, n);
     for (int64_t b = b0; b < b1; ++b) {
       const int64_t c = b * plan_.block;
@@ -83,24 +99,17 @@ class Backward {
     std::memset(room.touched.get(), 0, args_.K * args_.H);
     for (int y = 0; y < args_.H; ++y) {
       for (int64_t k = 0; k < args_.K; ++k) {
+        if (room.features)
+          open_rows<T>(args_, reading, block.n, k, block.c, block.channels, plan_.block, y,
+                       (*room.features)[k]);
         const Rows rows = reading.rows(k, y);
-        for (int source = rows.first; source <= rows.last; ++source) {
-          if (room.features) open_features(block, room, k, source);
-          if (scatters_) open_gradients(block, room, k, source);
-        }
+        for (int i = rows.first; scatters_ && i <= rows.last; ++i)
+          open_gradients(block, room, k, i);
       }
-      for (int x = 0; x < args_.W; x += kTile) tile(block, room, y, x);
+      for (int x = 0; x < args_.W; x += plan_.tile) tile(block, room, y, x);
     }
     if (scatters_)
       for (int64_t k = 0; k < args_.K; ++k) finish(block, room, k);
-  }
-
-  void open_features(const Block& b, const Room& room, int64_t k, int y) const {
-    Window<Real>& window = (*room.features)[k];
-    if (window.rows()[y]) return;
-    window.open(y);
-    pack<L>(run<const T>(args_.features, b.n, k, b.c, y, 0, b.channels, args_.W), window.pixels(y),
-            plan_.block);
   }
 
   // The row starts from zero when it is first needed: it is written while in the cache.
@@ -127,11 +136,11 @@ class Backward {
 
   void flush(const Block& b, const Window<Real>& window, int64_t k, int y) const {
     unpack<L>(window.pixels(y), plan_.block,
-              run<T>(grads_.features, b.n, k, b.c, y, 0, b.channels, args_.W));
+              run<T>(grads_.features, b.n, k, b.c, y, 0, b.channels, args_.W, 0));
   }
 
   void clear(const Block& b, int64_t k, int y) const {
-    const auto row = run<T>(grads_.features, b.n, k, b.c, y, 0, b.channels, args_.W);
+    const auto row = run<T>(grads_.features, b.n, k, b.c, y, 0, b.channels, args_.W, 0);
     if (row.c == 1) {
       for (int x = 0; x < row.pixels; ++x)
         std::memset(static_cast<void*>(row.data + x * row.x), 0, row.channels * sizeof(T));
@@ -142,39 +151,40 @@ class Backward {
   }
 
   void tile(const Block& b, const Room& room, int y, int x) const {
-    const int count = args_.W - x < kTile ? args_.W - x : kTile;
-    const int pitch = plan_.block;
+    const int count = args_.W - x < plan_.tile ? args_.W - x : plan_.tile;
+    const int pitch = plan_.block, ahead = y + 1 < args_.H;
     const auto row = taps_.row(b.n, y);
     find(b, room, row, x, count);
-    Real* grad = room.grad.get();
-    pack<L>(run<const T>(grads_.out, b.n, 0, b.c, y, x, b.channels, count), grad, pitch);
+    Real *grad = room.grad.get(), *target = room.target.get();
+    Real* dots = dots_ ? dots_->corners(b.group, b.n, y, x) : room.corner_dots.get();
+    Real* own = dots_ ? dots_->own(b.group, b.n, y, x) : room.own_dots.get();
+    if (!dots_) {
+      std::memset(dots, 0, 4 * args_.K * count * sizeof(Real));
+      std::memset(own, 0, count * sizeof(Real));
+    }
+    pack<L>(run<const T>(grads_.out, b.n, 0, b.c, y, x, b.channels, count, ahead), grad, pitch);
     if (needs_own_) {
-      pack<L>(run<const T>(args_.target, b.n, 0, b.c, y, x, b.channels, count), room.target.get(),
+      pack<L>(run<const T>(args_.target, b.n, 0, b.c, y, x, b.channels, count, ahead), target,
               pitch);
-      add_dots(grad, room.target.get(), pitch, count, b.channels,
-               dots_->own(b.group, b.n, y, x));
+      add_dots(grad, target, pitch, count, b.channels, own);
     }
     if (grads_.target.data) {
-      const Real* matting = row.matting + x;
-      for (int p = 0; p < count; ++p)
-        for (int c = 0; c < b.channels; ++c)
-          room.target[p * pitch + c] = matting[p] * grad[p * pitch + c];
-      unpack<L>(room.target.get(), pitch,
-                run<T>(grads_.target, b.n, 0, b.c, y, x, b.channels, count));
+      scale(grad, row.matting + x, pitch, count, b.channels, target);
+      unpack<L>(target, pitch, run<T>(grads_.target, b.n, 0, b.c, y, x, b.channels, count, ahead));
     }
-    Real* dots = dots_ ? dots_->corners(b.group, b.n, y, x) : nullptr;
-    if (dots_ && scatters_)
+    if (needs_dots_ && scatters_)
       scatter<true, true>(room.around, args_.K, count, b.channels, grad, pitch, dots);
-    else if (dots_)
+    else if (needs_dots_)
       scatter<true, false>(room.around, args_.K, count, b.channels, grad, pitch, dots);
     else if (scatters_)
       scatter<false, true>(room.around, args_.K, count, b.channels, grad, pitch, dots);
+    if (needs_dots_ && !dots_) room.small.write(row, b.n, y, x, count, dots, own);
   }
 
   void find(const Block& b, const Room& room, const TapRow<Real>& row, int x, int count) const {
     for (int64_t k = 0; k < args_.K; ++k) {
       weigh_corners(row, k, x, count, room.around.features.weight.get());
-      if (dots_) find_features(b, room, row, k, x, count);
+      if (needs_dots_) find_features(b, room, row, k, x, count);
       Real** to = room.around.gradients.get();
       if (scatters_ && room.gradients) {
         find_corners(row, k, x, count, (*room.gradients)[k].rows(), plan_.block, to);
@@ -205,18 +215,19 @@ class Backward {
   const Taps<Real>& taps_;
   const Dots<Real>* dots_;
   const Plan plan_;
-  const bool scatters_, needs_own_;
+  const bool scatters_, needs_dots_, needs_own_;
 };
 
 template <class T, class F>
 void backward(const Arguments& args, const Gradients& grads, const Plan& plan) {
   using Real = typename ComputeType<T>::type;
   const int64_t blocks = (args.C + plan.block - 1) / plan.block;
-  const int64_t groups = cut(args.N, 1, blocks).groups;
+  const int64_t groups = plan.groups;
   const Taps<Real> taps(args.N, args.K, args.H, args.W);
   compute(args, taps);
   std::optional<Dots<Real>> dots;
-  if (grads.flow.data || grads.occlusion.data || grads.attention.data) dots.emplace(args, groups);
+  const bool needs_dots = grads.flow.data || grads.occlusion.data || grads.attention.data;
+  if (needs_dots && blocks > 1) dots.emplace(args, groups);
   const Backward<T, F> kernel(args, grads, taps, dots ? &*dots : nullptr, plan);
   for_ranges(args.N * groups, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
@@ -224,7 +235,7 @@ void backward(const Arguments& args, const Gradients& grads, const Plan& plan) {
       kernel.piece(n, group, group * blocks / groups, (group + 1) * blocks / groups);
     }
   });
-  if (dots) write_gradients(args, grads, taps, *dots);
+  if (dots) write_small_gradients(args, grads, taps, *dots);
 }
 
 template <class T>
@@ -234,7 +245,15 @@ void backward(const Arguments& args, const Gradients& grads) {
   plan.packs_features = args.features.c != 1 || args.C == 1;
   // Half precision is added up in float.
   plan.packs_gradients = grads.features.c != 1 || args.C == 1 || !std::is_same_v<T, Real>;
-  plan.block = block_channels(args.C, kLanes<Real>);
+  plan.block = block_channels<Real>(args.C);
+  plan.groups = cut(args.N, 1, (args.C + plan.block - 1) / plan.block).groups;
+  if (!plan.packs_features && !plan.packs_gradients) {
+    // Whole pixels: parts of them, a power of two apart, would share few sets of the caches.
+    constexpr int L = kLanes<Real>;
+    plan.block = static_cast<int>((args.C + plan.groups * L - 1) / (plan.groups * L) * L);
+  }
+  const int fitting = static_cast<int>(16384 / (plan.block * sizeof(Real)));
+  plan.tile = fitting < 8 ? 8 : fitting > kTile ? kTile : fitting;
   if (plan.packs_features)
     backward<T, Real>(args, grads, plan);
   else

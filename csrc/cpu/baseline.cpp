@@ -1,5 +1,5 @@
 // Runs on every processor.
-#include "kernels_here.h"
+#include "dispatch.h"
 
 namespace rfwarp::cpu {
 extern const Kernels baseline = {"baseline", forward_any, backward_any};

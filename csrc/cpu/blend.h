@@ -92,8 +92,7 @@ RFWARP_INLINE void blend_vectors(const Corners<F, Real>& corners, int64_t K, int
 template <int L, class F, class O, class Real>
 RFWARP_INLINE void blend_rest(const Corners<F, Real>& corners, int64_t K, int p, int64_t c,
                               int64_t channels, Real matting, const O* target, O* out) {
-  for (; c + L <= channels; c += L)
-    blend_vectors<L, 1>(corners, K, p, c, matting, target, out);
+  for (; c + L <= channels; c += L) blend_vectors<L, 1>(corners, K, p, c, matting, target, out);
   if constexpr (L > 1) {
     if (c < channels) blend_rest<L / 2>(corners, K, p, c, channels, matting, target, out);
   }

@@ -51,10 +51,11 @@ inline Pieces cut(int64_t N, int H, int64_t blocks) {
   return {bands, groups};
 }
 
-// Channels worked on together: the packed rows of all sources should stay in the second cache.
-inline int block_channels(int64_t C, int lanes) {
-  const int most = 4 * lanes;
-  return C >= most ? most : static_cast<int>((C + lanes - 1) / lanes) * lanes;
+// Channels worked on together: packed rows of all sources should stay in the second cache.
+template <class Real>
+int block_channels(int64_t C) {
+  constexpr int L = kLanes<Real>, most = 256 / sizeof(Real);
+  return C >= most ? most : static_cast<int>((C + L - 1) / L) * L;
 }
 
 // Any strides: rows of the sources, and tiles of target and output, are packed and unpacked.
@@ -65,54 +66,44 @@ class PackedForward {
 
  public:
   PackedForward(const Arguments& args, const View& out, const Taps<Real>& taps)
-      : args_(args), out_(out), taps_(taps), block_(block_channels(args.C, L)) {}
+      : args_(args), out_(out), taps_(taps), block_(block_channels<Real>(args.C)) {}
 
   int64_t blocks() const { return (args_.C + block_ - 1) / block_; }
 
   // Rows [y0, y1) of sample n, channel blocks [b0, b1).
   void piece(int64_t n, int y0, int y1, int64_t b0, int64_t b1) const {
-    const int64_t K = args_.K;
-        const Reading reading(args_, taps_, n, y0, y1);
+    const Reading reading(args_, taps_, n, y0, y1, rows_together(args_.W, sizeof(T)));
     const Windows<Real> windows(args_, reading, block_);
-    const Corners<Real, Real> corners(K);
+    const Corners<Real, Real> corners(args_.K);
     Buffer<Real> tile(kTile * block_);
     for (int64_t b = b0; b < b1; ++b) {
       const int64_t c = b * block_;
       const int channels = static_cast<int>(args_.C - c < block_ ? args_.C - c : block_);
-      for (int64_t k = 0; k < K; ++k) windows[k].clear();
+      for (int64_t k = 0; k < args_.K; ++k) windows[k].clear();
       for (int y = y0; y < y1; ++y) {
-        const auto row = taps_.row(n, y);
-        for (int64_t k = 0; k < K; ++k)
-          open(windows[k], reading.rows(k, y), n, k, c, channels);
+        for (int64_t k = 0; k < args_.K; ++k)
+          open_rows<T>(args_, reading, n, k, c, channels, block_, y, windows[k]);
         for (int x = 0; x < args_.W; x += kTile)
-          blend_tile(windows, row, n, c, channels, y, x, corners, tile.get());
+          blend_tile(windows, n, c, channels, y, x, y + 1 < y1, corners, tile.get());
       }
     }
   }
 
  private:
-  void open(Window<Real>& window, Rows rows, int64_t n, int64_t k, int64_t c, int channels) const {
-    for (int y = rows.first; y <= rows.last; ++y) {
-      if (window.rows()[y]) continue;
-      window.open(y);
-      pack<L>(run<const T>(args_.features, n, k, c, y, 0, channels, args_.W), window.pixels(y),
-              block_);
-    }
-  }
-
-  void blend_tile(const Windows<Real>& windows, const TapRow<Real>& row, int64_t n,
-                  int64_t c, int channels, int y, int x, const Corners<Real, Real>& corners,
-                  Real* tile) const {
+  void blend_tile(const Windows<Real>& windows, int64_t n, int64_t c, int channels, int y, int x,
+                  int rows_ahead, const Corners<Real, Real>& corners, Real* tile) const {
     const int count = args_.W - x < kTile ? args_.W - x : kTile;
+    const auto row = taps_.row(n, y);
     for (int64_t k = 0; k < args_.K; ++k) {
       weigh_corners(row, k, x, count, corners.weight.get());
       find_corners(row, k, x, count, windows[k].rows(), block_, corners.at.get());
     }
     const bool fuses = args_.target.data;
-    if (fuses) pack<L>(run<const T>(args_.target, n, 0, c, y, x, channels, count), tile, block_);
+    if (fuses)
+      pack<L>(run<const T>(args_.target, n, 0, c, y, x, channels, count, rows_ahead), tile, block_);
     blend<Real, Real, Real>(corners, args_.K, count, channels, row.matting + x,
                             fuses ? tile : nullptr, block_, tile, block_);
-    unpack<L>(tile, block_, run<T>(out_, n, 0, c, y, x, channels, count));
+    unpack<L>(tile, block_, run<T>(out_, n, 0, c, y, x, channels, count, rows_ahead));
   }
 
   const Arguments& args_;
@@ -128,20 +119,21 @@ void forward_packed(const Arguments& args, const View& out) {
   compute(args, taps);
   const PackedForward<T> kernel(args, out, taps);
   const auto [bands, groups] = cut(args.N, args.H, kernel.blocks());
-  for_ranges(args.N * bands * groups, [&, bands = bands, groups = groups](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t n = i / (bands * groups), band = i / groups % bands, group = i % groups;
-      kernel.piece(n, static_cast<int>(band * args.H / bands),
-                   static_cast<int>((band + 1) * args.H / bands), group * kernel.blocks() / groups,
-                   (group + 1) * kernel.blocks() / groups);
-    }
-  });
+  for_ranges(
+      args.N * bands * groups, [&, bands = bands, groups = groups](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          const int64_t n = i / (bands * groups), band = i / groups % bands, group = i % groups;
+          kernel.piece(n, static_cast<int>(band * args.H / bands),
+                       static_cast<int>((band + 1) * args.H / bands),
+                       group * kernel.blocks() / groups, (group + 1) * kernel.blocks() / groups);
+        }
+      });
 }
 
 template <class T>
 void forward(const Arguments& args, const View& out) {
-  const bool in_place = args.features.c == 1 && out.c == 1 &&
-                        (!args.target.data || args.target.c == 1);
+  const bool in_place =
+      args.features.c == 1 && out.c == 1 && (!args.target.data || args.target.c == 1);
   if (in_place && args.C > 1)
     forward_in_place<T>(args, out);
   else

@@ -44,8 +44,7 @@ RFWARP_INLINE void scatter_vectors(const Surroundings<F, Real>& around, int64_t 
       }
     }
     if constexpr (kDots)
-      store<4>(dots + 4 * k,
-               load<4>(dots + 4 * k) + sums<L, Real>(sum[0], sum[1], sum[2], sum[3]));
+      store<4>(dots + 4 * k, load<4>(dots + 4 * k) + sums<L, Real>(sum[0], sum[1], sum[2], sum[3]));
   }
 }
 
@@ -90,6 +89,13 @@ void add_dots(const Real* a, const Real* b, int pitch, int count, int channels, 
     for (int i = 0; i < L; ++i) rest += lanes[i];
     sum[p] += rest;
   }
+}
+
+// to = a times a number per pixel.
+template <class Real>
+void scale(const Real* a, const Real* factor, int pitch, int count, int channels, Real* to) {
+  for (int p = 0; p < count; ++p, a += pitch, to += pitch)
+    for (int c = 0; c < channels; ++c) to[c] = factor[p] * a[c];
 }
 
 }  // namespace

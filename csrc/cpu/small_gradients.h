@@ -7,13 +7,19 @@
 namespace rfwarp::cpu {
 namespace {
 
-// Inner products over a group of channels: partial sums, to be added up in the groups' order.
+// The inner products of a batch, where one block of channels is not all: partial sums over groups
+// of blocks, to be added up in the groups' order.
 template <class Real>
 class Dots {
  public:
   Dots(const Arguments& args, int64_t groups)
-      : N_(args.N), K_(args.K), W_(args.W), pixels_(int64_t{args.H} * args.W), groups_(groups),
-        corners_(groups * args.N * pixels_ * args.K * 4), own_(groups * args.N * pixels_) {}
+      : N_(args.N),
+        K_(args.K),
+        W_(args.W),
+        pixels_(int64_t{args.H} * args.W),
+        groups_(groups),
+        corners_(groups * args.N * pixels_ * args.K * 4),
+        own_(groups * args.N * pixels_) {}
 
   int64_t groups() const { return groups_; }
   void clear(int64_t group, int64_t n) const {
@@ -38,80 +44,106 @@ class Dots {
   Buffer<Real> corners_, own_;
 };
 
+// Row y of a gradient from pixel x0 on: where it lies if that is dense, else `room`, to be spread.
 template <class Real>
-struct Position {
-  Real sample;         // grad_out . the sampled features
-  Real by_x, by_y;     // how that changes with the position
+class GradientRow {
+ public:
+  GradientRow(const View& v, int64_t n, int64_t k, int64_t c, int y, int x0, Real* room)
+      : to_(v.data ? at<Real>(v, n, k, c, y, x0) : nullptr),
+        stride_(v.x),
+        row_(v.data && v.x == 1 ? to_ : room) {}
+  Real* get() const { return row_; }
+  void spread(int count) const {
+    if (!to_ || row_ == to_) return;
+    for (int p = 0; p < count; ++p) to_[p * stride_] = row_[p];
+  }
+
+ private:
+  Real* to_;
+  int64_t stride_;
+  Real* row_;
 };
 
+// Writes the gradients of a run of pixels of a row of output.
 template <class Real>
-Position<Real> differentiate(const Arguments& args, const TapRow<Real>& row, int64_t at,
-                             const Real* dots) {
-  const int x = row.x[at], y = row.y[at], W = args.W, H = args.H;
-  const Real fx = row.fraction_x[at], fy = row.fraction_y[at];
-  const bool left = x >= 0, right = x >= -1 && x < W - 1;
-  const bool top = y >= 0, bottom = y >= -1 && y < H - 1;
-  // What is outside does not count, even times infinity.
-  const Real d0 = top && left ? dots[0] : 0, d1 = top && right ? dots[1] : 0;
-  const Real d2 = bottom && left ? dots[2] : 0, d3 = bottom && right ? dots[3] : 0;
-  const bool border = args.padding == Padding::border;
-  const bool moves_x = !border || ((x > 0 || fx > 0) && x < W - 1);
-  const bool moves_y = !border || ((y > 0 || fy > 0) && y < H - 1);
-  Position<Real> position;
-  position.sample = (1 - fy) * ((1 - fx) * d0 + fx * d1) + fy * ((1 - fx) * d2 + fx * d3);
-  position.by_x = moves_x ? (1 - fy) * (d1 - d0) + fy * (d3 - d2) : 0;
-  position.by_y = moves_y ? (1 - fx) * (d2 - d0) + fx * (d3 - d1) : 0;
-  return position;
-}
+class SmallGradients {
+ public:
+  SmallGradients(const Arguments& args, const Gradients& grads)
+      : args_(args), grads_(grads), value_(args.K * args.W), mean_(args.W), room_(3 * args.W) {}
 
-// One pixel: dots are its [source][corner] products, own that with the target; value: K numbers.
-template <class Real>
-void write_gradients(const Arguments& args, const Gradients& grads, const TapRow<Real>& row,
-                     int64_t n, int y, int x, const Real* dots, Real own, Real* value) {
-  Real mean = 0;
-  for (int64_t k = 0; k < args.K; ++k) {
-    const int64_t i = k * row.stride + x;
-    const Real m = row.occlusion[i], a = row.attention[i];
-    const bool present = !args.mask.data || *at<const bool>(args.mask, n, k, 0, 0, 0);
-    const auto position = differentiate(args, row, i, dots + 4 * k);
-    if (grads.flow.data) {
-      const Real visible = a * (1 - m);
-      *at<Real>(grads.flow, n, k, 0, y, x) = present ? position.by_x * visible : 0;
-      *at<Real>(grads.flow, n, k, 1, y, x) = present ? position.by_y * visible : 0;
+  // dots: [pixel][source][corner]; own: [pixel].
+  void write(const TapRow<Real>& row, int64_t n, int y, int x0, int count, const Real* dots,
+             const Real* own) const {
+    for (int p = 0; p < count; ++p) mean_[p] = 0;
+    for (int64_t k = 0; k < args_.K; ++k) {
+      const bool present = !args_.mask.data || *at<const bool>(args_.mask, n, k, 0, 0, 0);
+      source(row, n, k, y, x0, count, present, dots + 4 * k, own);
     }
-    if (grads.occlusion.data)
-      *at<Real>(grads.occlusion, n, k, 0, y, x) =
-          present ? a * (own - position.sample) * m * (1 - m) : 0;
-    value[k] = present ? position.sample * (1 - m) + own * m : 0;
-    mean += a * value[k];
+    if (!grads_.attention.data) return;
+    for (int64_t k = 0; k < args_.K; ++k) {
+      const Real *a = row.attention + k * row.stride + x0, *value = &value_[k * args_.W];
+      const GradientRow<Real> to(grads_.attention, n, k, 0, y, x0, room_.get());
+      const bool present = !args_.mask.data || *at<const bool>(args_.mask, n, k, 0, 0, 0);
+      for (int p = 0; p < count; ++p) to.get()[p] = present ? a[p] * (value[p] - mean_[p]) : 0;
+      to.spread(count);
+    }
   }
-  if (!grads.attention.data) return;
-  for (int64_t k = 0; k < args.K; ++k) {
-    const bool present = !args.mask.data || *at<const bool>(args.mask, n, k, 0, 0, 0);
-    const Real a = row.attention[k * row.stride + x];
-    *at<Real>(grads.attention, n, k, 0, y, x) = present ? a * (value[k] - mean) : 0;
-  }
-}
 
+ private:
+  void source(const TapRow<Real>& row, int64_t n, int64_t k, int y, int x0, int count, bool present,
+              const Real* dots, const Real* own) const {
+    const int W = args_.W, H = args_.H;
+    const int64_t first = k * row.stride + x0, step = 4 * args_.K;
+    const bool border = args_.padding == Padding::border;
+    const GradientRow<Real> by_x(grads_.flow, n, k, 0, y, x0, &room_[0]);
+    const GradientRow<Real> by_y(grads_.flow, n, k, 1, y, x0, &room_[W]);
+    const GradientRow<Real> by_m(grads_.occlusion, n, k, 0, y, x0, &room_[2 * W]);
+    Real *to_x = by_x.get(), *to_y = by_y.get(), *to_m = by_m.get(), *value = &value_[k * W];
+    for (int p = 0; p < count; ++p) {
+      const int64_t i = first + p;
+      const int x = row.x[i], yy = row.y[i];
+      const Real fx = row.fraction_x[i], fy = row.fraction_y[i];
+      const Real m = row.occlusion[i], a = row.attention[i], visible = a * (1 - m);
+      const bool left = x >= 0, right = x >= -1 && x < W - 1;
+      const bool top = yy >= 0, bottom = yy >= -1 && yy < H - 1;
+      // What is outside does not count, even times infinity.
+      const Real* d = dots + p * step;
+      const Real d0 = top && left ? d[0] : 0, d1 = top && right ? d[1] : 0;
+      const Real d2 = bottom && left ? d[2] : 0, d3 = bottom && right ? d[3] : 0;
+      const bool moves_x = !border || ((x > 0 || fx > 0) && x < W - 1);
+      const bool moves_y = !border || ((yy > 0 || fy > 0) && yy < H - 1);
+      const Real sample = (1 - fy) * ((1 - fx) * d0 + fx * d1) + fy * ((1 - fx) * d2 + fx * d3);
+      to_x[p] = moves_x && present ? visible * ((1 - fy) * (d1 - d0) + fy * (d3 - d2)) : 0;
+      to_y[p] = moves_y && present ? visible * ((1 - fx) * (d2 - d0) + fx * (d3 - d1)) : 0;
+      to_m[p] = present ? a * (own[p] - sample) * m * (1 - m) : 0;
+      value[p] = present ? sample * (1 - m) + own[p] * m : 0;
+      mean_[p] += a * value[p];
+    }
+    by_x.spread(count), by_y.spread(count), by_m.spread(count);
+  }
+
+  const Arguments& args_;
+  const Gradients& grads_;
+  Buffer<Real> value_, mean_, room_;
+};
+
+// The gradients of the whole batch, once all groups are summed.
 template <class Real>
-void write_gradients(const Arguments& args, const Gradients& grads, const Taps<Real>& taps,
-                     const Dots<Real>& dots) {
+void write_small_gradients(const Arguments& args, const Gradients& grads, const Taps<Real>& taps,
+                           const Dots<Real>& dots) {
   for_ranges(args.N * args.H, [&](int64_t begin, int64_t end) {
-    Buffer<Real> value(args.K), sum(4 * args.K);
+    const SmallGradients<Real> gradients(args, grads);
+    const int64_t width = 4 * args.K * args.W;
     for (int64_t i = begin; i < end; ++i) {
       const int64_t n = i / args.H;
       const int y = static_cast<int>(i % args.H);
-      const auto row = taps.row(n, y);
-      for (int x = 0; x < args.W; ++x) {
-        Real own = 0;
-        for (int64_t j = 0; j < 4 * args.K; ++j) sum[j] = 0;
-        for (int64_t group = 0; group < dots.groups(); ++group) {
-          const Real* part = dots.corners(group, n, y, x);
-          for (int64_t j = 0; j < 4 * args.K; ++j) sum[j] += part[j];
-          own += *dots.own(group, n, y, x);
-        }
-        write_gradients(args, grads, row, n, y, x, sum.get(), own, value.get());
+      Real *corners = dots.corners(0, n, y, 0), *own = dots.own(0, n, y, 0);
+      for (int64_t group = 1; group < dots.groups(); ++group) {
+        const Real *part = dots.corners(group, n, y, 0), *own_part = dots.own(group, n, y, 0);
+        for (int64_t j = 0; j < width; ++j) corners[j] += part[j];
+        for (int x = 0; x < args.W; ++x) own[x] += own_part[x];
       }
+      gradients.write(taps.row(n, y), n, y, 0, args.W, corners, own);
     }
   });
 }

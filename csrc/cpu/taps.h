@@ -105,10 +105,12 @@ void softmax(const bool* present, int64_t K, int64_t stride, int W, Real* a, Rea
   for (int64_t k = 0; k < K; ++k) {
     Real* logit = a + k * stride;
     if (!present[k]) continue;
-    for (int x = 0; x < W; ++x) {
-      logit[x] = exponential(logit[x] - highest[x]);
-      sum[x] += logit[x];
-    }
+    for_lanes<Real>(W, [&](auto lanes, int x) {
+      constexpr int L = lanes;
+      const auto value = exponential<L>(load<L>(logit + x) - load<L>(highest + x));
+      store<L>(logit + x, value);
+      store<L>(sum + x, load<L>(sum + x) + value);
+    });
   }
   for (int64_t k = 0; k < K; ++k) {
     Real* value = a + k * stride;
@@ -131,7 +133,10 @@ void weigh(const Arguments& args, const bool* present, int64_t n, int y, const T
       continue;
     }
     const Real* occlusion = dense_row<Real>(args.occlusion, n, k, 0, y, W, room);
-    for (int x = 0; x < W; ++x) m[x] = 1 / (1 + exponential(-occlusion[x]));
+    for_lanes<Real>(W, [&](auto lanes, int x) {
+      constexpr int L = lanes;
+      store<L>(m + x, 1 / (1 + exponential<L>(-load<L>(occlusion + x))));
+    });
     const Real* attention = dense_row<Real>(args.attention, n, k, 0, y, W, room);
     std::memcpy(a, attention, W * sizeof(Real));
   }
@@ -150,7 +155,8 @@ void compute_row(const Arguments& args, int64_t n, int y, const TapRow<Real>& ro
   const int W = args.W;
   for (int64_t k = 0; k < args.K; ++k) {
     int *corner_x = row.x + k * row.stride, *corner_y = row.y + k * row.stride;
-    Real *fraction_x = row.fraction_x + k * row.stride, *fraction_y = row.fraction_y + k * row.stride;
+    Real *fraction_x = row.fraction_x + k * row.stride,
+         *fraction_y = row.fraction_y + k * row.stride;
     present[k] = !args.mask.data || *at<const bool>(args.mask, n, k, 0, 0, 0);
     if (present[k]) {
       locate(args, n, k, 0, y, room, corner_x, fraction_x);

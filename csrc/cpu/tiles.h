@@ -4,75 +4,100 @@
 // than transposing blocks of L x L numbers in registers.
 #pragma once
 
+#include <type_traits>
+
 #include "taps.h"
 #include "vec.h"
 
 namespace rfwarp::cpu {
 namespace {
 
-// A run of pixels and channels of one image in a tensor: strides of channel and pixel.
+// A run of pixels and channels of one image in a tensor: strides of channel and pixel, and how far
+// ahead of it the memory lies that will be wanted soon. In NCHW that is many short pieces, which
+// processors do not foresee by themselves.
 template <class T>
 struct Run {
   T* data;
   int64_t c, x;
   int channels, pixels;
+  int64_t ahead;
 };
 
 template <class T>
 RFWARP_INLINE Run<T> run(const View& v, int64_t n, int64_t k, int64_t c, int y, int x, int channels,
-                         int pixels) {
-  return {at<T>(v, n, k, c, y, x), v.c, v.x, channels, pixels};
+                         int pixels, int64_t rows_ahead) {
+  return {at<T>(v, n, k, c, y, x), v.c, v.x, channels, pixels, rows_ahead * v.y};
 }
 
-// One row of L numbers with count < L of them there.
-template <int L, class Real, class T>
-RFWARP_INLINE Vec<Real, L> load_some(const T* from, int count) {
-  T some[L] = {};
-  for (int i = 0; i < count; ++i) some[i] = from[i];
-  return load<L>(some);
+// Up to L x L numbers, rows `stride` apart; the rest is zero.
+template <int L, class T, class Real>
+RFWARP_INLINE void load_block(const T* from, int64_t stride, int rows, int columns,
+                              Vec<Real, L>* block) {
+  for (int i = 0; i < L; ++i) {
+    T row[L] = {};
+    if (i < rows) std::memcpy(row, from + i * stride, columns * sizeof(T));
+    block[i] = load<L>(row);
+  }
 }
-template <int L, class V, class T>
-RFWARP_INLINE void store_some(T* to, V value, int count) {
-  T some[L];
-  store<L>(some, value);
-  for (int i = 0; i < count; ++i) to[i] = some[i];
+template <int L, class T, class Real>
+RFWARP_INLINE void store_block(const Vec<Real, L>* block, T* to, int64_t stride, int rows,
+                               int columns) {
+  for (int i = 0; i < rows; ++i) {
+    T row[L];
+    store<L>(row, block[i]);
+    std::memcpy(to + i * stride, row, columns * sizeof(T));
+  }
 }
 
 template <int L, class T, class Real>
 void transpose_in(const Run<const T>& from, Real* tile, int pitch) {
-  for (int x = 0; x < from.pixels; x += L) {
-    const int pixels = from.pixels - x < L ? from.pixels - x : L;
-    for (int c = 0; c < from.channels; c += L) {
-      const int channels = from.channels - c < L ? from.channels - c : L;
+  for (int c = 0; c < from.channels; c += L) {
+    const int channels = from.channels - c < L ? from.channels - c : L;
+    for (int x = 0; x < from.pixels; x += L) {
+      const int pixels = from.pixels - x < L ? from.pixels - x : L;
       const T* corner = from.data + c * from.c + x;
-      Vec<Real, L> rows[L];
+      Real* to = tile + x * pitch + c;
+      Vec<Real, L> block[L];
       if (pixels == L && channels == L) {
-        for (int i = 0; i < L; ++i) rows[i] = load<L>(corner + i * from.c);
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) {
+          block[i] = load<L>(corner + i * from.c);
+          __builtin_prefetch(corner + i * from.c + from.ahead);
+        }
+        transpose<L, Real>(block);
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) store<L>(to + i * pitch, block[i]);
       } else {
-        for (int i = 0; i < L; ++i)
-          rows[i] = i < channels ? load_some<L, Real>(corner + i * from.c, pixels) : Vec<Real, L>{};
+        load_block<L, T, Real>(corner, from.c, channels, pixels, block);
+        transpose<L, Real>(block);
+        for (int i = 0; i < pixels; ++i) store<L>(to + i * pitch, block[i]);
       }
-      transpose<L>(rows);
-      for (int i = 0; i < pixels; ++i) store<L>(tile + (x + i) * pitch + c, rows[i]);
     }
   }
 }
 
 template <int L, class T, class Real>
 void transpose_out(const Real* tile, int pitch, const Run<T>& to) {
-  for (int x = 0; x < to.pixels; x += L) {
-    const int pixels = to.pixels - x < L ? to.pixels - x : L;
-    for (int c = 0; c < to.channels; c += L) {
-      const int channels = to.channels - c < L ? to.channels - c : L;
+  for (int c = 0; c < to.channels; c += L) {
+    const int channels = to.channels - c < L ? to.channels - c : L;
+    for (int x = 0; x < to.pixels; x += L) {
+      const int pixels = to.pixels - x < L ? to.pixels - x : L;
+      const Real* from = tile + x * pitch + c;
       T* corner = to.data + c * to.c + x;
-      Vec<Real, L> rows[L];
-      for (int i = 0; i < L; ++i)
-        rows[i] = i < pixels ? load<L>(tile + (x + i) * pitch + c) : Vec<Real, L>{};
-      transpose<L>(rows);
+      Vec<Real, L> block[L];
       if (pixels == L && channels == L) {
-        for (int i = 0; i < L; ++i) store<L>(corner + i * to.c, rows[i]);
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) {
+          block[i] = load<L>(from + i * pitch);
+          __builtin_prefetch(corner + i * to.c + to.ahead, 1);
+        }
+        transpose<L, Real>(block);
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) store<L>(corner + i * to.c, block[i]);
       } else {
-        for (int i = 0; i < channels; ++i) store_some<L>(corner + i * to.c, rows[i], pixels);
+        load_block<L, Real, Real>(from, pitch, pixels, L, block);
+        transpose<L, Real>(block);
+        store_block<L, T, Real>(block, corner, to.c, channels, pixels);
       }
     }
   }

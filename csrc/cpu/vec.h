@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #define RFWARP_INLINE inline __attribute__((always_inline))
@@ -122,8 +123,7 @@ RFWARP_INLINE Vec<float, L> load(const Half* from) {
 }
 template <int L>
 RFWARP_INLINE Vec<float, L> load(const BFloat16* from) {
-  const auto wide =
-      __builtin_convertvector(load_bytes<Vec<uint16_t, L>>(from), Vec<uint32_t, L>);
+  const auto wide = __builtin_convertvector(load_bytes<Vec<uint16_t, L>>(from), Vec<uint32_t, L>);
   return bits_of<Vec<float, L>>(wide << 16);
 }
 
@@ -166,7 +166,7 @@ RFWARP_INLINE V shuffle(V a, V b, std::integer_sequence<int, I...>) {
 }
 
 // Lanes of a where a bit of the lane's number is clear and of b, moved down by it, where it is set;
-// and the same the other way round. One stage of a transpose, or of a sum over lanes.
+// and the same the other way round: one stage of a sum over lanes.
 template <int Step, class V, int... I>
 RFWARP_INLINE V lower_halves(V a, V b, std::integer_sequence<int, I...>) {
   constexpr int L = sizeof...(I);
@@ -178,24 +178,59 @@ RFWARP_INLINE V upper_halves(V a, V b, std::integer_sequence<int, I...>) {
   return shuffle(a, b, std::integer_sequence<int, ((I & Step) ? L + I : I + Step)...>{});
 }
 
-template <int Step, int L, class V>
-RFWARP_INLINE void transpose_from(V* rows) {
-  if constexpr (Step < L) {
-    constexpr auto lanes = std::make_integer_sequence<int, L>{};
-#pragma GCC unroll 16
-    for (int i = 0; i < L; ++i) {
-      if (i & Step) continue;
-      const V a = rows[i], b = rows[i + Step];
-      rows[i] = lower_halves<Step>(a, b, lanes);
-      rows[i + Step] = upper_halves<Step>(a, b, lanes);
-    }
-    transpose_from<2 * Step, L>(rows);
-  }
+// Of every group of P lanes the lower (upper) half of a, by units of Unit lanes in turn with b.
+template <int P, int Unit, bool upper, class V, int... I>
+RFWARP_INLINE V interleave(V a, V b, std::integer_sequence<int, I...>) {
+  constexpr int L = sizeof...(I);
+  return shuffle(
+      a, b,
+      std::integer_sequence<int, (I / P * P + (upper ? P / 2 : 0) + (I % P) / (2 * Unit) * Unit +
+                                  I % Unit + ((I / Unit) % 2 ? L : 0))...>{});
 }
 
-template <int L, class V>
-RFWARP_INLINE void transpose(V* rows) {
-  transpose_from<1, L>(rows);
+// The even (odd) units of Unit lanes of a, then those of b.
+template <int Unit, bool odd, class V, int... I>
+RFWARP_INLINE V every_second(V a, V b, std::integer_sequence<int, I...>) {
+  return shuffle(a, b,
+                 std::integer_sequence<int, (I / Unit * 2 + (odd ? 1 : 0)) * Unit + I % Unit...>{});
+}
+
+// Transposes L x L numbers. First within groups of sixteen bytes, where processors shuffle fastest.
+template <int L, class Real>
+RFWARP_INLINE void transpose(Vec<Real, L>* rows) {
+  using V = Vec<Real, L>;
+  constexpr int P = 16 / sizeof(Real), n = L / P;
+  constexpr auto lanes = std::make_integer_sequence<int, L>{};
+#pragma GCC unroll 16
+  for (int i = 0; i < L; i += P) {
+    V* r = rows + i;
+    if constexpr (P == 4) {
+      const V a = interleave<4, 1, false>(r[0], r[1], lanes);
+      const V b = interleave<4, 1, true>(r[0], r[1], lanes);
+      const V c = interleave<4, 1, false>(r[2], r[3], lanes);
+      const V d = interleave<4, 1, true>(r[2], r[3], lanes);
+      r[0] = interleave<4, 2, false>(a, c, lanes), r[1] = interleave<4, 2, true>(a, c, lanes);
+      r[2] = interleave<4, 2, false>(b, d, lanes), r[3] = interleave<4, 2, true>(b, d, lanes);
+    } else {
+      const V a = r[0], b = r[1];
+      r[0] = interleave<2, 1, false>(a, b, lanes), r[1] = interleave<2, 1, true>(a, b, lanes);
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < P; ++i) {
+    V* r = rows + i;
+    if constexpr (n == 4) {
+      const V a = every_second<P, false>(r[0], r[P], lanes);
+      const V b = every_second<P, true>(r[0], r[P], lanes);
+      const V c = every_second<P, false>(r[2 * P], r[3 * P], lanes);
+      const V d = every_second<P, true>(r[2 * P], r[3 * P], lanes);
+      r[0] = every_second<P, false>(a, c, lanes), r[2 * P] = every_second<P, true>(a, c, lanes);
+      r[P] = every_second<P, false>(b, d, lanes), r[3 * P] = every_second<P, true>(b, d, lanes);
+    } else if constexpr (n == 2) {
+      const V a = r[0], b = r[P];
+      r[0] = every_second<P, false>(a, b, lanes), r[P] = every_second<P, true>(a, b, lanes);
+    }
+  }
 }
 
 template <int L, class Real>
@@ -227,18 +262,19 @@ RFWARP_INLINE Vec<Real, 4> sums(Vec<Real, L> a, Vec<Real, L> b, Vec<Real, L> c, 
   }
 }
 
-// exp in float, within two units in the last place; NaN stays. Free of branches, for loops that
-// the compiler vectorises.
-RFWARP_INLINE float exponential(float x) {
-  float y = x == x ? x : 0.0f;
-  y = y > 89.0f ? 89.0f : y;  // beyond, infinity and zero
-  y = y < -105.0f ? -105.0f : y;
-  const int power = static_cast<int>(y * 1.44269504f + (y < 0 ? -0.5f : 0.5f));
-  const float n = static_cast<float>(power);
+// exp in float, within two units in the last place; NaN stays.
+template <int L>
+RFWARP_INLINE Vec<float, L> exponential(Vec<float, L> x) {
+  using V = Vec<float, L>;
+  V y = x == x ? x : V{};
+  y = y > 89.0f ? V{} + 89.0f : y;  // beyond, infinity and zero
+  y = y < -105.0f ? V{} - 105.0f : y;
+  const auto power =
+      __builtin_convertvector(y * 1.44269504f + (y < 0 ? V{} - 0.5f : V{} + 0.5f), Vec<int, L>);
+  const V n = __builtin_convertvector(power, V);
   // log(2) in two parts: the product of n with the first is exact.
-  const float r = (y - n * 0.693359375f) + n * 2.12194440e-4f;
-  float series = 1.0f / 5040;
-  series = series * r + 1.0f / 720;
+  const V r = (y - n * 0.693359375f) + n * 2.12194440e-4f;
+  V series = r * (1.0f / 5040) + 1.0f / 720;
   series = series * r + 1.0f / 120;
   series = series * r + 1.0f / 24;
   series = series * r + 1.0f / 6;
@@ -246,12 +282,24 @@ RFWARP_INLINE float exponential(float x) {
   series = series * r + 1.0f;
   series = series * r + 1.0f;
   // In two factors, as 2^power may be subnormal or infinite.
-  const int half = power >> 1;
-  const float scale = bits_of<float>((half + 127) << 23);
-  const float rest = bits_of<float>((power - half + 127) << 23);
+  const auto half = power >> 1;
+  const V scale = bits_of<V>((half + 127) << 23), rest = bits_of<V>((power - half + 127) << 23);
   return x == x ? series * scale * rest : x;
 }
-RFWARP_INLINE double exponential(double x) { return __builtin_exp(x); }
+template <int L>
+RFWARP_INLINE Vec<double, L> exponential(Vec<double, L> x) {
+  for (int i = 0; i < L; ++i) x[i] = __builtin_exp(x[i]);
+  return x;
+}
+
+// body(lanes, x) for x in [0, count): whole vectors, then single numbers.
+template <class Real, class Body>
+RFWARP_INLINE void for_lanes(int count, const Body& body) {
+  constexpr int L = kLanes<Real>;
+  int x = 0;
+  for (; x + L <= count; x += L) body(std::integral_constant<int, L>{}, x);
+  for (; x < count; ++x) body(std::integral_constant<int, 1>{}, x);
+}
 
 }  // namespace
 }  // namespace rfwarp::cpu

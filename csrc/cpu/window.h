@@ -13,7 +13,7 @@ struct Rows {
   int first, last;
 };
 
-inline Rows rows_read(const int* low, int W, int H) {
+RFWARP_INLINE Rows rows_read(const int* low, int W, int H) {
   int first = INT_MAX, last = -1;
   for (int x = 0; x < W; ++x) {
     const int top = low[x] < 0 ? 0 : low[x];
@@ -25,24 +25,35 @@ inline Rows rows_read(const int* low, int W, int H) {
   return {first, last};
 }
 
-// Which rows of the K sources the output rows [y0, y1) of sample n read.
+// Source rows are packed in groups, so that every channel gives at least a kilobyte in a row.
+RFWARP_INLINE int rows_together(int W, size_t size) {
+  const size_t row = static_cast<size_t>(W) * size;
+  return row >= 1024 ? 1 : static_cast<int>((1023 + row) / row);
+}
+
+// Which rows of the K sources the output rows [y0, y1) of sample n read, in whole groups.
 class Reading {
  public:
   template <class Real>
-  Reading(const Arguments& args, const Taps<Real>& taps, int64_t n, int y0, int y1)
-      : y0_(y0), count_(y1 - y0), rows_(args.K * count_), kept_(args.K) {
+  Reading(const Arguments& args, const Taps<Real>& taps, int64_t n, int y0, int y1, int group)
+      : y0_(y0), H_(args.H), group_(group), count_(y1 - y0), rows_(args.K * count_), kept_(args.K) {
     Buffer<int> room(count_);
     for (int64_t k = 0; k < args.K; ++k) {
       Rows* rows = &rows_[k * count_];
       for (int y = y0; y < y1; ++y) {
         const auto row = taps.row(n, y);
-        rows[y - y0] = rows_read(row.y + k * row.stride, args.W, args.H);
+        const Rows read = rows_read(row.y + k * row.stride, args.W, args.H);
+        rows[y - y0] = read.last < 0 ? read : Rows{first_of(read.first), end_of(read.last) - 1};
       }
       kept_[k] = rows_kept(rows, room.get());
     }
   }
 
   Rows rows(int64_t k, int y) const { return rows_[k * count_ + y - y0_]; }
+  // The group of row y: [first_of(y), end_of(y)).
+  int first_of(int y) const { return y - y % group_; }
+  int end_of(int y) const { return H_ - first_of(y) < group_ ? H_ : first_of(y) + group_; }
+  int group() const { return group_; }
   // How many rows must stay, going down the output, so that none is needed again once it has left.
   int kept(int64_t k) const { return kept_[k]; }
 
@@ -59,7 +70,7 @@ class Reading {
     return kept;
   }
 
-  int y0_;
+  int y0_, H_, group_;
   int64_t count_;
   Buffer<Rows> rows_;
   Buffer<int> kept_;
@@ -147,6 +158,26 @@ class Windows {
   Buffer<int> owner_;
   Buffer<Window<Real>> of_;
 };
+
+// Packs the rows of a source that an output row reads and that are not there yet.
+template <class T, class Real>
+void open_rows(const Arguments& args, const Reading& reading, int64_t n, int64_t k, int64_t c,
+               int channels, int pitch, int y, Window<Real>& window) {
+  constexpr int L = kLanes<Real>;
+  const Rows rows = reading.rows(k, y);
+  for (int first = rows.first; first <= rows.last; first = reading.end_of(first)) {
+    if (window.rows()[first]) continue;
+    const int end = reading.end_of(first);
+    const int ahead = end + reading.group() <= args.H ? reading.group() : 0;
+    for (int i = first; i < end; ++i) window.open(i);
+    for (int b = 0; b < channels; b += L) {
+      const int count = channels - b < L ? channels - b : L;
+      for (int i = first; i < end; ++i)
+        pack<L>(run<const T>(args.features, n, k, c + b, i, 0, count, args.W, ahead),
+                window.pixels(i) + b, pitch);
+    }
+  }
+}
 
 }  // namespace
 }  // namespace rfwarp::cpu
