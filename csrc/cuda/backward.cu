@@ -48,6 +48,9 @@ void launch_backward_in(const Arguments& args, const Gradients& grads, const Vie
 
 void launch_backward(const Arguments& args, const Gradients& grads, void* scatter,
                      const Device& device) {
+  if (!scatter && !grads.flow.data && !grads.occlusion.data && !grads.attention.data &&
+      !grads.target.data)
+    return;
   View scattered = grads.features;
   scattered.data = scatter;
   for_type(args.type, [&](auto type) {

@@ -12,11 +12,16 @@ place by itself. A kernel may rely on what `functional` establishes:
 It returns new dense tensors: the output laid out as ``torch.empty_like(target)`` (of warp:
 features), a gradient as ``torch.empty_like`` of its input. Where output_mask is false, a gradient
 is an empty tensor of shape (0,).
+
+Its results are the same to the bit in every call, with one exception: a backward on CUDA may add up
+the gradient of features in any order. Under ``torch.use_deterministic_algorithms(True)`` autograd
+calls ``*_backward_deterministic`` there instead, which take that gradient from `reference`. Who
+calls a backward operator directly makes this choice too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import torch
@@ -101,18 +106,39 @@ def _asked_for(
     return tuple(g if wanted else None for g, wanted in zip(gradients, output_mask, strict=True))
 
 
+def _backward(name: str, device: torch.device, wants_features: bool) -> Callable[..., Any]:
+    """The operator that computes gradients, as the user asked for them."""
+    if wants_features and device.type == "cuda" and torch.are_deterministic_algorithms_enabled():
+        name = f"{name}_deterministic"
+    backward: Callable[..., Any] = getattr(operators, name)
+    return backward
+
+
+def _deterministic(name: str) -> Callable[..., tuple[Tensor, ...]]:
+    """A kernel of ``*_backward_deterministic``."""
+
+    def backward(*arguments: Any) -> tuple[Tensor, ...]:
+        *inputs, (wants_features, *wanted) = arguments
+        nothing = [False] * len(wanted)
+        by_features, *_ = getattr(reference, name)(*inputs, [wants_features, *nothing])
+        _, *others = getattr(operators, name)(*inputs, [False, *wanted])
+        return by_features, *others
+
+    return backward
+
+
 def _warp_gradients(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
     output_mask = ctx.needs_input_grad[:2]
-    gradients = operators.warp_backward(grad_out, *ctx.saved_tensors, ctx.padding_mode, output_mask)
+    backward = _backward("warp_backward", grad_out.device, output_mask[0])
+    gradients = backward(grad_out, *ctx.saved_tensors, ctx.padding_mode, output_mask)
     return (*_asked_for(gradients, output_mask), None)
 
 
 def _warp_fuse_gradients(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
     features, flow, residual, occlusion, attention, target, _, _ = ctx.needs_input_grad
     output_mask = (features, flow or residual, occlusion, attention, target)
-    gradients = operators.warp_fuse_backward(
-        grad_out, *ctx.saved_tensors, ctx.padding_mode, output_mask
-    )
+    backward = _backward("warp_fuse_backward", grad_out.device, features)
+    gradients = backward(grad_out, *ctx.saved_tensors, ctx.padding_mode, output_mask)
     by_features, by_position, *others = _asked_for(gradients, output_mask)
     by_flow, by_residual = by_position if flow else None, by_position if residual else None
     return (by_features, by_flow, by_residual, *others, None, None)
@@ -136,13 +162,20 @@ for _name, _schema in _SCHEMAS.items():
     torch.library.impl(_op, "default", getattr(reference, _name))
 
 torch.library.register_fake(f"{NAMESPACE}::warp", _warp_fake)
-torch.library.register_fake(f"{NAMESPACE}::warp_backward", _warp_backward_fake)
 torch.library.register_fake(f"{NAMESPACE}::warp_fuse", _warp_fuse_fake)
-torch.library.register_fake(f"{NAMESPACE}::warp_fuse_backward", _warp_fuse_backward_fake)
 
 torch.library.register_autograd(f"{NAMESPACE}::warp", _warp_gradients, setup_context=_save_inputs)
 torch.library.register_autograd(
     f"{NAMESPACE}::warp_fuse", _warp_fuse_gradients, setup_context=_save_inputs
 )
-torch.library.register_autograd(f"{NAMESPACE}::warp_backward", _no_second_derivative)
-torch.library.register_autograd(f"{NAMESPACE}::warp_fuse_backward", _no_second_derivative)
+
+for _name, _fake in (
+    ("warp_backward", _warp_backward_fake),
+    ("warp_fuse_backward", _warp_fuse_backward_fake),
+):
+    _op = f"{NAMESPACE}::{_name}_deterministic"
+    torch.library.define(_op, _SCHEMAS[_name], tags=torch.Tag.pt2_compliant_tag)
+    torch.library.impl(_op, "default", _deterministic(_name))
+    for _backward_op in (f"{NAMESPACE}::{_name}", _op):
+        torch.library.register_fake(_backward_op, _fake)
+        torch.library.register_autograd(_backward_op, _no_second_derivative)
