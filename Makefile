@@ -24,7 +24,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python examples/novel_view.py --out $(OUT)
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 # The operators' tests on CPU kernels built with AddressSanitizer and UndefinedBehaviorSanitizer.
 sanitize: $(VENV)/.developer

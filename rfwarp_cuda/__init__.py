@@ -35,6 +35,10 @@ def load() -> Loaded:
 
     From then on they compute ``torch.ops.rfwarp.*`` for tensors on their device. What cannot be
     loaded is no error; the result says why.
+
+    Raises:
+        ImportError: if the environment variable RFWARP_CPU_CAPABILITY names an unknown instruction
+            set, or one that this processor does not have.
     """
     import torch
 
@@ -42,12 +46,18 @@ def load() -> Loaded:
         oldest = ".".join(map(str, OLDEST_TORCH))
         reason = f"torch {torch.__version__} is too old, compiled kernels need {oldest} or later"
         return Loaded(reason, reason)
-    return Loaded(_load_cpu(), _load_cuda())
+    cpu = _load_cpu()
+    return Loaded(cpu, _load_cuda(cpu))
 
 
 def _load_cpu() -> str | None:
     if not any((_HERE / f"_C{suffix}").is_file() for suffix in EXTENSION_SUFFIXES):
-        return _not_built("_C.*.so", "CPU")
+        others = ", ".join(sorted(file.name for file in _HERE.glob("_C.*.so")))
+        return (
+            f"the kernels are compiled for another Python: {others}"
+            if others
+            else _not_built("CPU")
+        )
     try:
         module = import_module("._C", __name__)
     except ImportError as error:
@@ -55,17 +65,24 @@ def _load_cpu() -> str | None:
     built_for = module.build_info()["namespace"]
     if built_for != NAMESPACE:
         return f"the compiled kernels are for torch.ops.{built_for}, not torch.ops.{NAMESPACE}"
+    try:
+        module.cpu_capability()
+    except RuntimeError as error:
+        raise ImportError(f"RFWARP_CPU_CAPABILITY: {error}") from error
     return None
 
 
-def _load_cuda() -> str | None:
+def _load_cuda(without_cpu: str | None) -> str | None:
     import torch
 
     if torch.version.cuda is None:
         return f"torch {torch.__version__} is a build without CUDA"
+    if without_cpu is not None:
+        return without_cpu
     binary = _HERE / "_cuda.so"
-    if not binary.is_file():
-        return _not_built(binary.name, "CUDA")
+    # An earlier editable installation may have left a binary behind.
+    if not (binary.is_file() and import_module("._C", __name__).build_info()["nvcc"]):
+        return _not_built("CUDA")
     try:
         torch.ops.load_library(binary)
     except OSError as error:
@@ -73,10 +90,7 @@ def _load_cuda() -> str | None:
     return None
 
 
-def _not_built(pattern: str, device: str) -> str:
-    others = sorted(file.name for file in _HERE.glob(pattern))
-    if others:
-        return f"the {device} kernels are compiled for another Python: {', '.join(others)}"
+def _not_built(device: str) -> str:
     return f"rfwarp was installed without compiled {device} kernels"
 
 
@@ -89,9 +103,5 @@ def cpu_capability() -> str | None:
     """The instruction set that the CPU kernels use: ``"baseline"``, ``"avx2"``, ``"avx512"``.
 
     None where there are no compiled CPU kernels.
-
-    Raises:
-        RuntimeError: if the environment variable RFWARP_CPU_CAPABILITY names another, or one that
-            this processor does not have.
     """
     return None if load().cpu else import_module("._C", __name__).cpu_capability()

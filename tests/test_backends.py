@@ -53,13 +53,13 @@ def forward() -> Tensor:
     return warp(torch.ones(1, 2, 4, 4, requires_grad=True), torch.zeros(1, 2, 4, 4))
 
 
-def imported(name: str) -> subprocess.CompletedProcess[str]:
+def imported(name: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A process that imports rfwarp.ops with RFWARP_BACKEND set, and prints its backend."""
     code = (
         "import sys; from rfwarp.ops import backend;"
         "print(*backend(), '_C' in str(sys.modules.get('rfwarp_cuda._C')), sep='\\n')"
     )
-    environment = {**os.environ, "RFWARP_BACKEND": name}
+    environment = {**os.environ, "RFWARP_BACKEND": name, **environment}
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
     )
@@ -195,3 +195,13 @@ def test_environment_chooses_the_kernels_of_a_device() -> None:
     assert name == "cpu"
     assert "kind='compiled'" in cpu
     assert "kind='none'" in cuda
+
+
+@compiled
+def test_environment_names_no_instruction_set() -> None:
+    done = imported("auto", RFWARP_CPU_CAPABILITY="sse9")
+    assert done.returncode == 1
+    assert "ImportError: RFWARP_CPU_CAPABILITY: rfwarp: " in done.stderr
+    assert "baseline, avx2, avx512" in done.stderr
+    assert "got 'sse9'" in done.stderr
+    assert "with baseline" in imported("auto", RFWARP_CPU_CAPABILITY="baseline").stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from types import ModuleType
 import pytest
 
 CSRC = Path(__file__).parents[1] / "csrc"
+AVX2 = ["-mavx2", "-mfma", "-mf16c"]
+AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
+SETS: dict[str, list[str]] = {"baseline": [], "avx2": AVX2, "avx512": AVX2 + AVX512}
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +157,40 @@ def test_jobs_fit_cores_and_memory(toolchain: ModuleType, monkeypatch: pytest.Mo
     monkeypatch.setenv("MAX_JOBS", "many")
     with pytest.raises(SystemExit, match="MAX_JOBS must be a positive whole number, got 'many'"):
         toolchain.job_counts()
+
+
+def test_every_file_has_the_flags_of_its_instruction_set(
+    toolchain: ModuleType, empty_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXXFLAGS", "-g '-DNAME=a b'")
+    monkeypatch.setattr(toolchain.platform, "machine", lambda: "x86_64")
+    script = "echo 'release 13.0, V13.0.88'; echo sm_90"
+    nvcc, ccache = program(empty_path / "nvcc", script), program(empty_path / "ccache", "exit 1")
+    tools = toolchain.Toolchain(empty_path / "torch", "2.12.0", nvcc, nvcc, "")
+    build = importlib.import_module("kernel_build")
+    extensions = [
+        build.KernelExtension("p._C", [CSRC / f"cpu/{n}.cpp" for n in SETS], tools, "p"),
+        build.KernelExtension("p._cuda", [CSRC / "cuda" / "forward.cu"], tools, "p"),
+    ]
+    folder = empty_path / "build"
+    folder.mkdir()
+    build.write_ninja_file(folder, extensions, "1.2.3", nvcc_jobs=3)
+    lines = (folder / "build.ninja").read_text().splitlines()
+    for number, line in enumerate(lines):
+        if line.startswith("build cpu/"):
+            name = line.split("/")[1].split(".")[0]
+            assert lines[number + 1].split()[2:] == SETS[name]
+    commands = [line for line in lines if "-c $in" in line]
+    assert all(line.split()[2] == ccache for line in commands)
+    assert all("-DRFWARP_NAMESPACE=p" in line and "-DRFWARP_X86" in line for line in commands)
+    (cxx,) = (line for line in commands if "-fPIC" in line.split())
+    assert "-g '-DNAME=a b'" in cxx
+    assert "  depth = 3" in lines
+    info = json.loads(
+        (folder / "build_info.h").read_text().strip()[len('R"json(') : -len(')json"')]
+    )
+    assert (info["version"], info["torch"], info["namespace"]) == ("1.2.3", "2.12.0", "p")
+    assert (info["nvcc"], info["cuda_architectures"]) == ("13.0.88", ["90+PTX"])
 
 
 def test_asking_for_what_is_missing_is_one_clear_error() -> None:

@@ -28,6 +28,8 @@ SOURCES = (
 # What this installation was built with, for the tests to build the same from the same objects.
 INFO = rfwarp_cuda.build_info()
 OBJECTS = Path("build") / f"rfwarp_cuda-{sys.implementation.cache_tag}"
+
+pytestmark = pytest.mark.xdist_group("package")  # one process builds each distribution once
 compiled = pytest.mark.skipif(not INFO, reason=f"not compiled: {rfwarp_cuda.load().cpu}")
 
 

@@ -16,9 +16,12 @@ ROOT = Path(__file__).parents[1]
 # Unoptimised, as it is only to run: seven seconds of compilation instead of thirty.
 ENVIRONMENT = {**os.environ, "RFWARP_BUILD": "cpu", "CXXFLAGS": "-O0", "RFWARP": str(ROOT)}
 
-pytestmark = pytest.mark.skipif(
-    rfwarp_cuda.load().cpu is not None, reason=f"no CPU kernels: {rfwarp_cuda.load().cpu}"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        rfwarp_cuda.load().cpu is not None, reason=f"no CPU kernels: {rfwarp_cuda.load().cpu}"
+    ),
+    pytest.mark.xdist_group("vendoring"),  # one process builds the project once for all tests
+]
 
 
 def block(language: str) -> str:
@@ -45,6 +48,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "setup.py").write_text(block("python"))
     run(folder, sys.executable, "setup.py", "build_ext", "--inplace")
     return folder
+
+
+def test_building_again_compiles_nothing(project: Path) -> None:
+    again = run(project, sys.executable, "setup.py", "build_ext", "--inplace")
+    assert "ninja: no work to do." in again
 
 
 def test_a_copy_computes_the_same_beside_an_installed_rfwarp(project: Path) -> None:

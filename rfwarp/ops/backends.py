@@ -66,8 +66,10 @@ def _kernels(device: str) -> Kernels:
     reason = getattr(_loaded, device)
     if reason is not None:
         return Kernels("torch", reason)
-    detail = f"instruction set {rfwarp_cuda.cpu_capability()}" if device == "cpu" else "CUDA"
-    return Kernels("compiled", f"rfwarp_cuda is loaded, {detail}")
+    if device == "cpu":
+        return Kernels("compiled", f"rfwarp_cuda is loaded, with {rfwarp_cuda.cpu_capability()}")
+    architectures = " ".join(rfwarp_cuda.build_info()["cuda_architectures"])
+    return Kernels("compiled", f"rfwarp_cuda is loaded, compiled for {architectures}")
 
 
 @contextmanager
