@@ -44,8 +44,7 @@ def baselines(case: Case, *, compiled: bool, max_autotune: bool) -> Iterator[Can
 
     Args:
         case: what they are for.
-        compiled: torch.compile of them too. It forgets what was compiled for other cases, lest
-            its limit on recompilations makes it give up.
+        compiled: torch.compile of them too.
         max_autotune: torch.compile in this mode too, without CUDA graphs, which the clock adds for
             all alike.
     """
@@ -63,7 +62,6 @@ def baselines(case: Case, *, compiled: bool, max_autotune: bool) -> Iterator[Can
             yield Candidate(f"{name}, no cuDNN", kind, fuse, _without_cudnn)
     if not compiled:
         return
-    torch.compiler.reset()
     modes = ["default", "max-autotune-no-cudagraphs"] if max_autotune else ["default"]
     for mode in modes:
         suffix = "" if mode == "default" else ", max-autotune"

@@ -35,6 +35,9 @@ class Error(NamedTuple):
     rms: float
     """Divided by the root mean square of the values."""
 
+    def to_json(self) -> dict[str, float]:
+        return {name: float(f"{value:.3g}") for name, value in self._asdict().items()}
+
 
 class Reference:
     """The results of a case in float64, rounded to float32 to hold them."""

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -50,6 +50,7 @@ def measure(
     Raises:
         Mismatch: if a candidate's output or a gradient is wrong; nothing has been timed then.
     """
+    torch.compiler.reset()  # or torch.compile gives up after a few shapes
     if case.device == "cpu":
         torch.set_num_threads(settings.threads)
     cache = settings.last_level_cache(case.device)
@@ -65,7 +66,7 @@ def measure(
         with candidate.active():
             results = run(0)
         found = reference.check(candidate.name, results)
-        errors[candidate.name] = {what: error._asdict() for what, error in found.items()}
+        errors[candidate.name] = {what: error.to_json() for what, error in found.items()}
         calls[candidate.name] = Call(run, candidate.active)
         kinds[candidate.name] = candidate.kind
     del reference, results
@@ -146,4 +147,4 @@ def _time(
 
 
 def _json(timings: dict[str, dict[str, Timing]]) -> dict[str, dict[str, dict[str, float]]]:
-    return {n: {clock: asdict(t) for clock, t in by.items()} for n, by in timings.items()}
+    return {n: {clock: t.to_json() for clock, t in by.items()} for n, by in timings.items()}

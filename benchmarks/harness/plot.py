@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from harness.report import BASELINES, Row
 from rfwarp.files import write_atomically
@@ -26,6 +27,9 @@ def plot(rows: Sequence[Row], title: str, out: Path) -> None:
             label = "rfwarp, torch" if kind == "reference" else kind
             left.scatter(*zip(*points, strict=True), s=18, marker=_MARKERS[kind], label=label)
     left.set(xscale="log", xlabel="times as long as rfwarp takes")
+    left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.xaxis.set_major_formatter(ScalarFormatter())
+    left.xaxis.set_minor_formatter(NullFormatter())
     left.set_yticks(y, [row.label for row in drawn], fontsize=7)
     left.axvline(1, color="black", linewidth=0.8)
     left.invert_yaxis()

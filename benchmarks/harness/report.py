@@ -168,7 +168,7 @@ def heading(results: Mapping[str, Any]) -> str:
 def write_results(results: Mapping[str, Any], file: Path) -> None:
     """As JSON, completely or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(results, indent=1) + "\n"
+    text = json.dumps(results) + "\n"
     write_atomically(file, lambda path: path.write_text(text))
 
 

@@ -8,7 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +39,9 @@ class Timing:
             return 1e3 * ordered[round(share * (len(ordered) - 1))]
 
         return cls(1e3 * statistics.median(ordered), quantile(0.2), quantile(0.8), len(ordered))
+
+    def to_json(self) -> dict[str, float]:
+        return {name: float(f"{value:.5g}") for name, value in asdict(self).items()}
 
 
 class Load(NamedTuple):
