@@ -20,6 +20,7 @@ from harness.cuda import interleave_cuda
 from harness.timing import Call, Clock, LoadMeter, Timing, Turn, interleave
 
 Results: TypeAlias = tuple[Tensor, ...]
+Timed: TypeAlias = dict[str, Any]
 Caches = Literal["cold", "hot"]
 
 
@@ -74,14 +75,22 @@ def measure(
     kinds |= {"stream": "light", "copy": "light"}
     states: Sequence[Caches] = ("cold", "hot") if 2 * case.minimal_bytes <= cache else ("cold",)
     for caches in states:
+        in_turn = slots if caches == "cold" else 1
+        if case.device == "cpu":
+            # A call on a single set of cold data is long, and refills the caches by itself.
+            turn = Turn(untimed=1, timed=1 if caches == "cold" and slots == 1 else 3)
+            timed = _time_on_cpu(calls, settings, in_turn, turn)
+        else:
+            timed = _time_on_cuda(case, calls, settings, in_turn)
         yield {
             "case": case.to_json(),
             "threads": settings.threads,
             "caches": caches,
+            "slots": in_turn,
             "minimal_bytes": case.minimal_bytes,
             "kinds": kinds,
             "errors": errors,
-            **_time(case, calls, slots, caches, settings),
+            **timed,
         }
 
 
@@ -115,14 +124,13 @@ def _speed_of_light(case: Case, sets: Sequence[Inputs]) -> dict[str, Call]:
     }
 
 
-def _time(
-    case: Case, calls: dict[str, Call], slots: int, caches: Caches, settings: Settings
-) -> dict[str, Any]:
-    slots = slots if caches == "cold" else 1
-    if case.device != "cpu":
+def _time_on_cuda(case: Case, calls: dict[str, Call], settings: Settings, slots: int) -> Timed:
+    with torch.cuda.device(case.device):
         timings = interleave_cuda(calls, slots=slots, seconds=settings.seconds, seed=settings.seed)
-        alone = {"clock": "graph", "load": None, "invalid": None}
-        return {"slots": slots, "timings": _json(timings), **alone}
+    return {"clock": "graph", "timings": _json(timings), "load": None, "invalid": None}
+
+
+def _time_on_cpu(calls: dict[str, Call], settings: Settings, slots: int, turn: Turn) -> Timed:
     clocks: dict[str, Clock] = {"wall": time.perf_counter}
     if settings.threads == 1:
         clocks["cpu"] = time.thread_time
@@ -131,16 +139,14 @@ def _time(
         calls,
         clocks,
         slots=slots,
-        # With one slot of cold data a call is long, and moves all there is in the caches itself.
-        turn=Turn(untimed=1, timed=1 if caches == "cold" and slots == 1 else 3),
+        turn=turn,
         seconds=settings.seconds,
         seed=settings.seed,
     )
     load = meter.read()
     return {
-        "slots": slots,
-        "timings": _json(timings),
         "clock": "cpu" if settings.threads == 1 else "wall",
+        "timings": _json(timings),
         "load": load._asdict(),
         "invalid": load.invalidates,
     }

@@ -113,7 +113,7 @@ def _efficiency(
 _COLUMNS = (
     *("N,K,C,H,W", "layout", "dtype", "flow", "pass", "caches", "threads", "which", "ms"),
     *("x fastest", "the fastest", "x eager", "x algebra", "x compile", "x rfwarp torch"),
-    *("of stream", "of copy", "efficiency"),
+    *("of stream", "of copy", "efficiency", "kernels ms", "call ms", "wall ms"),
 )
 
 
@@ -121,7 +121,8 @@ def table(chosen: Sequence[Row]) -> str:
     """Rows as Markdown, without columns that are empty or say the same in all of them.
 
     ``x``: how many times as long the baseline takes. ``of stream``, ``of copy``: our share of the
-    measured speed of light. A star: other processes ran meanwhile.
+    measured speed of light. A star: other processes ran meanwhile. On a GPU ``ms`` is of a CUDA
+    graph; ``kernels`` sums their times, ``call`` and ``wall`` are of one call without a graph.
     """
     lines = [_cells(row) for row in chosen]
     different = [{line[i] for line in lines} for i in range(len(_COLUMNS))]
@@ -148,10 +149,14 @@ def _cells(row: Row) -> list[str]:
         return [*what, "INVALID", *[""] * (len(_COLUMNS) - len(what) - 1)]
     star = "*" if m["invalid"] else ""
     ratios = [f"{row.ratios[kind]:.1f}" if kind in row.ratios else "" for kind in BASELINES]
+    clocks = m["timings"][row.name]
+    gpu = [f"{clocks[c]['median']:.4f}" if c in clocks else "" for c in ("kernel", "event")]
+    gpu.append(f"{clocks['wall']['median']:.4f}" if m["clock"] == "graph" else "")
     return [
         *(*what, f"{row.time:.3f}{star}", f"{row.ratios['fastest']:.1f}", row.fastest, *ratios),
         *(f"{1 / row.over_stream:.0%}", f"{row.share_of_copy:.0%}"),
         "" if row.efficiency is None else f"{row.efficiency:.2f}",
+        *gpu,
     ]
 
 

@@ -80,16 +80,21 @@ class LoadMeter:
 
     @staticmethod
     def _now() -> tuple[float, float, float, float] | None:
-        """Seconds that the cores were busy, stolen, ours, and in all; of Linux only."""
+        """Seconds that our cores were busy, stolen, ours, and in all; of Linux only."""
         stat = Path("/proc/stat")
         if not stat.is_file():
             return None
-        with stat.open() as lines:
-            user, nice, system, _, _, irq, softirq, steal, *_ = map(int, next(lines).split()[1:])
-        ticks = os.sysconf("SC_CLK_TCK")
-        cores = os.cpu_count() or 1
-        busy = (user + nice + system + irq + softirq) / ticks
-        return busy, steal / ticks, time.process_time(), cores * time.perf_counter()
+        cores = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+        busy = stolen = 0
+        for line in stat.read_text().splitlines():
+            name, *counts = line.split()
+            if name in cores:
+                user, nice, system, _, _, irq, softirq, steal, *_ = map(int, counts)
+                busy += user + nice + system + irq + softirq
+                stolen += steal
+        tick = 1 / os.sysconf("SC_CLK_TCK")
+        capacity = len(cores) * time.perf_counter()
+        return busy * tick, stolen * tick, time.process_time(), capacity
 
 
 class Turn(NamedTuple):
