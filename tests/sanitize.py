@@ -1,7 +1,7 @@
 """Builds the CPU kernels with AddressSanitizer and UndefinedBehaviorSanitizer, away from those that
 are installed, and runs tests on them.
 
-    python tests/sanitize.py [arguments of pytest; without any: all tests of the operators]
+    python tests/sanitize.py [arguments of pytest; where they name no file: all operators' tests]
 """
 
 from __future__ import annotations
@@ -59,15 +59,17 @@ def run(folder: Path, *arguments: str | Path) -> int:
 
 
 def main() -> int:
-    given = [str(Path(word).resolve()) if Path(word).exists() else word for word in sys.argv[1:]]
-    tests = given or sorted((ROOT / "tests").glob("test_ops*.py"))
+    files = {word: str(Path(word).resolve()) for word in sys.argv[1:] if Path(word).exists()}
+    arguments = [files.get(word, word) for word in sys.argv[1:]]
+    if not files:
+        arguments += map(str, sorted((ROOT / "tests").glob("test_ops*.py")))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         build(folder)
         if run(folder, "-c", IS_SANITIZED) != 0:
             sys.exit("the kernels that are loaded are not those that were built here")
         configuration = ("-c", ROOT / "pyproject.toml", "--rootdir", ROOT)
-        return run(folder, "-m", "pytest", "-p", "no:cacheprovider", *configuration, *tests)
+        return run(folder, "-m", "pytest", "-p", "no:cacheprovider", *configuration, *arguments)
 
 
 if __name__ == "__main__":
