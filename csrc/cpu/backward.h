@@ -23,8 +23,8 @@ struct Plan {
   int tile;  // pixels, so that a tile of the block stays in the first cache
 };
 
-// The scratch memory of a piece of work. F: the features as they are read, T in place or Real.
-template <class F, class Real>
+// The scratch memory of a piece of work.
+template <class Real>
 struct BackwardRoom {
   BackwardRoom(const Arguments& args, const Gradients& grads, const Reading& reading,
                const Plan& plan, bool dots, bool scatters)
@@ -37,16 +37,16 @@ struct BackwardRoom {
         corner_dots(4 * args.K * plan.tile),
         own_dots(plan.tile),
         small(args, grads) {
-    std::memset(static_cast<void*>(outside.get()), 0, plan.block * sizeof(F));
+    std::memset(outside.get(), 0, plan.block * sizeof(Real));
     std::memset(unused.get(), 0, plan.block * sizeof(Real));
     if (plan.packs_features && dots) features.emplace(args, reading, plan.block);
     if (plan.packs_gradients && scatters) gradients.emplace(args, reading, plan.block);
   }
 
-  Surroundings<F, Real> around;
+  Surroundings<Real> around;
   std::optional<Windows<Real>> features, gradients;
   Buffer<Real> grad, target;           // tiles
-  Buffer<F> outside;                   // read in place of pixels outside
+  Buffer<Real> outside;                // read in place of pixels outside
   Buffer<Real> unused;                 // takes what goes outside
   Buffer<bool> touched;                // [source][row] of the features' gradient
   Buffer<Real> corner_dots, own_dots;  // of a tile, where one block is all
@@ -59,10 +59,10 @@ struct Block {
   int channels;
 };
 
-template <class T, class F>
+template <class T>
 class Backward {
   using Real = typename ComputeType<T>::type;
-  using Room = BackwardRoom<F, Real>;
+  using Room = BackwardRoom<Real>;
   static constexpr int L = kLanes<Real>;
 
  public:
@@ -199,14 +199,13 @@ class Backward {
 
   void find_features(const Block& b, const Room& room, const TapRow<Real>& row, int64_t k, int x,
                      int count) const {
-    F** to = room.around.features.at.get();
+    Real** to = room.around.features.at.get();
     if (room.features) {
-      if constexpr (std::is_same_v<F, Real>)
-        find_corners(row, k, x, count, (*room.features)[k].rows(), plan_.block, to);
+      find_corners(row, k, x, count, (*room.features)[k].rows(), plan_.block, to);
     } else {
-      if constexpr (std::is_same_v<F, T>)
-        find_corners(row, k, x, count, at<F>(args_.features, b.n, k, b.c, 0, 0), args_.features.y,
-                     args_.features.x, args_.H, args_.W, room.outside.get(), to);
+      if constexpr (std::is_same_v<T, Real>)
+        find_corners(row, k, x, count, at<Real>(args_.features, b.n, k, b.c, 0, 0),
+                     args_.features.y, args_.features.x, args_.H, args_.W, room.outside.get(), to);
     }
   }
 
@@ -218,33 +217,15 @@ class Backward {
   const bool scatters_, needs_dots_, needs_own_;
 };
 
-template <class T, class F>
-void backward(const Arguments& args, const Gradients& grads, const Plan& plan) {
-  using Real = typename ComputeType<T>::type;
-  const int64_t blocks = (args.C + plan.block - 1) / plan.block;
-  const int64_t groups = plan.groups;
-  const Taps<Real> taps(args.N, args.K, args.H, args.W);
-  compute(args, taps);
-  std::optional<Dots<Real>> dots;
-  const bool needs_dots = grads.flow.data || grads.occlusion.data || grads.attention.data;
-  if (needs_dots && blocks > 1) dots.emplace(args, groups);
-  const Backward<T, F> kernel(args, grads, taps, dots ? &*dots : nullptr, plan);
-  for_ranges(args.N * groups, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t n = i / groups, group = i % groups;
-      kernel.piece(n, group, group * blocks / groups, (group + 1) * blocks / groups);
-    }
-  });
-  if (dots) write_small_gradients(args, grads, taps, *dots);
-}
-
 template <class T>
-void backward(const Arguments& args, const Gradients& grads) {
+Plan make_plan(const Arguments& args, const Gradients& grads) {
   using Real = typename ComputeType<T>::type;
-  Plan plan;
-  plan.packs_features = args.features.c != 1 || args.C == 1;
   // Half precision is added up in float.
-  plan.packs_gradients = grads.features.c != 1 || args.C == 1 || !std::is_same_v<T, Real>;
+  const bool in_place = std::is_same_v<T, Real>;
+  Plan plan;
+  plan.packs_features = !in_place || !channels_together(args.features, args.C);
+  plan.packs_gradients =
+      grads.features.data && (!in_place || !channels_together(grads.features, args.C));
   plan.block = block_channels<Real>(args.C);
   plan.groups = cut(args.N, 1, (args.C + plan.block - 1) / plan.block).groups;
   if (!plan.packs_features && !plan.packs_gradients) {
@@ -254,10 +235,27 @@ void backward(const Arguments& args, const Gradients& grads) {
   }
   const int fitting = static_cast<int>(16384 / (plan.block * sizeof(Real)));
   plan.tile = fitting < 8 ? 8 : fitting > kTile ? kTile : fitting;
-  if (plan.packs_features)
-    backward<T, Real>(args, grads, plan);
-  else
-    backward<T, T>(args, grads, plan);
+  return plan;
+}
+
+template <class T>
+void backward(const Arguments& args, const Gradients& grads) {
+  using Real = typename ComputeType<T>::type;
+  const Plan plan = make_plan<T>(args, grads);
+  const int64_t blocks = (args.C + plan.block - 1) / plan.block, groups = plan.groups;
+  const Taps<Real> taps(args.N, args.K, args.H, args.W);
+  compute(args, taps);
+  std::optional<Dots<Real>> dots;
+  const bool needs_dots = grads.flow.data || grads.occlusion.data || grads.attention.data;
+  if (needs_dots && blocks > 1) dots.emplace(args, groups);
+  const Backward<T> kernel(args, grads, taps, dots ? &*dots : nullptr, plan);
+  for_ranges(args.N * groups, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t n = i / groups, group = i % groups;
+      kernel.piece(n, group, group * blocks / groups, (group + 1) * blocks / groups);
+    }
+  });
+  if (dots) write_small_gradients(args, grads, taps, *dots);
 }
 
 }  // namespace

@@ -132,9 +132,9 @@ void forward_packed(const Arguments& args, const View& out) {
 
 template <class T>
 void forward(const Arguments& args, const View& out) {
-  const bool in_place =
-      args.features.c == 1 && out.c == 1 && (!args.target.data || args.target.c == 1);
-  if (in_place && args.C > 1)
+  const bool in_place = channels_together(args.features, args.C) &&
+                        channels_together(out, args.C) && channels_together(args.target, args.C);
+  if (in_place)
     forward_in_place<T>(args, out);
   else
     forward_packed<T>(args, out);

@@ -8,22 +8,22 @@ namespace rfwarp::cpu {
 namespace {
 
 // What one tile needs: the features at every corner, and the gradients to add to there.
-template <class F, class Real>
+template <class Real>
 struct Surroundings {
   explicit Surroundings(int64_t K) : features(K), gradients(4 * K * kTile) {}
-  Corners<F, Real> features;
+  Corners<Real, Real> features;
   Buffer<Real*> gradients;  // as features.at
 };
 
 // U vectors of channels of pixel p from c on. dots: [source][corner] inner products of the
 // gradient with the features, added to.
-template <int L, int U, bool kDots, bool kScatter, class F, class Real>
-RFWARP_INLINE void scatter_vectors(const Surroundings<F, Real>& around, int64_t K, int p, int64_t c,
+template <int L, int U, bool kDots, bool kScatter, class Real>
+RFWARP_INLINE void scatter_vectors(const Surroundings<Real>& around, int64_t K, int p, int64_t c,
                                    const Real* grad, Real* dots) {
   using V = Vec<Real, L>;
   V g[U];
   for (int u = 0; u < U; ++u) g[u] = load<L>(grad + c + u * L);
-  F* const* features = around.features.at.get() + p;
+  Real* const* features = around.features.at.get() + p;
   Real* const* gradients = around.gradients.get() + p;
   const Real* weight = around.features.weight.get() + p;
   for (int64_t k = 0; k < K; ++k) {
@@ -32,7 +32,7 @@ RFWARP_INLINE void scatter_vectors(const Surroundings<F, Real>& around, int64_t 
     for (int corner = 0; corner < 4; ++corner) {
       const int64_t j = (4 * k + corner) * kTile;
       if constexpr (kDots) {
-        const F* from = features[j] + c;
+        const Real* from = features[j] + c;
 #pragma GCC unroll 8
         for (int u = 0; u < U; ++u) sum[corner] += g[u] * load<L>(from + u * L);
       }
@@ -48,8 +48,8 @@ RFWARP_INLINE void scatter_vectors(const Surroundings<F, Real>& around, int64_t 
   }
 }
 
-template <int L, bool kDots, bool kScatter, class F, class Real>
-RFWARP_INLINE void scatter_rest(const Surroundings<F, Real>& around, int64_t K, int p, int64_t c,
+template <int L, bool kDots, bool kScatter, class Real>
+RFWARP_INLINE void scatter_rest(const Surroundings<Real>& around, int64_t K, int p, int64_t c,
                                 int64_t channels, const Real* grad, Real* dots) {
   for (; c + L <= channels; c += L)
     scatter_vectors<L, 1, kDots, kScatter>(around, K, p, c, grad, dots);
@@ -59,8 +59,8 @@ RFWARP_INLINE void scatter_rest(const Surroundings<F, Real>& around, int64_t K, 
 }
 
 // A tile: grad is [pixel * pitch + channel], dots [pixel][source][corner].
-template <bool kDots, bool kScatter, class F, class Real>
-void scatter(const Surroundings<F, Real>& around, int64_t K, int count, int64_t channels,
+template <bool kDots, bool kScatter, class Real>
+void scatter(const Surroundings<Real>& around, int64_t K, int count, int64_t channels,
              const Real* grad, int pitch, Real* dots) {
   constexpr int L = kLanes<Real>;
   for (int p = 0; p < count; ++p, grad += pitch, dots += kDots ? 4 * K : 0) {

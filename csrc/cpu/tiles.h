@@ -23,10 +23,16 @@ struct Run {
   int64_t ahead;
 };
 
+// Whether a pixel's channels lie side by side. True of an absent tensor.
+RFWARP_INLINE bool channels_together(const View& v, int64_t C) {
+  return !v.data || v.c == 1 || C == 1;
+}
+
 template <class T>
 RFWARP_INLINE Run<T> run(const View& v, int64_t n, int64_t k, int64_t c, int y, int x, int channels,
                          int pixels, int64_t rows_ahead) {
-  return {at<T>(v, n, k, c, y, x), v.c, v.x, channels, pixels, rows_ahead * v.y};
+  const int64_t stride = channels == 1 ? 1 : v.c;
+  return {at<T>(v, n, k, c, y, x), stride, v.x, channels, pixels, rows_ahead * v.y};
 }
 
 // Up to L x L numbers, rows `stride` apart; the rest is zero.
@@ -34,18 +40,26 @@ template <int L, class T, class Real>
 RFWARP_INLINE void load_block(const T* from, int64_t stride, int rows, int columns,
                               Vec<Real, L>* block) {
   for (int i = 0; i < L; ++i) {
-    T row[L] = {};
-    if (i < rows) std::memcpy(row, from + i * stride, columns * sizeof(T));
-    block[i] = load<L>(row);
+    if (i < rows && columns == L) {
+      block[i] = load<L>(from + i * stride);
+    } else {
+      T row[L] = {};
+      if (i < rows) std::memcpy(row, from + i * stride, columns * sizeof(T));
+      block[i] = load<L>(row);
+    }
   }
 }
 template <int L, class T, class Real>
 RFWARP_INLINE void store_block(const Vec<Real, L>* block, T* to, int64_t stride, int rows,
                                int columns) {
   for (int i = 0; i < rows; ++i) {
-    T row[L];
-    store<L>(row, block[i]);
-    std::memcpy(to + i * stride, row, columns * sizeof(T));
+    if (columns == L) {
+      store<L>(to + i * stride, block[i]);
+    } else {
+      T row[L];
+      store<L>(row, block[i]);
+      std::memcpy(to + i * stride, row, columns * sizeof(T));
+    }
   }
 }
 

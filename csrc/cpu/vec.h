@@ -3,7 +3,7 @@
 // Like all that the kernels include, this is compiled once per instruction set: internal linkage.
 #pragma once
 
-#if defined(__F16C__) || defined(__AVX512F__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -123,6 +123,17 @@ RFWARP_INLINE Vec<float, L> load(const Half* from) {
 }
 template <int L>
 RFWARP_INLINE Vec<float, L> load(const BFloat16* from) {
+  // The compiler takes several steps to widen sixteen bits.
+#ifdef __AVX512F__
+  if constexpr (L == 16)
+    return bits_of<Vec<float, L>>(
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32(load_bytes<__m256i>(from)), 16));
+#endif
+#ifdef __AVX2__
+  if constexpr (L == 8)
+    return bits_of<Vec<float, L>>(
+        _mm256_slli_epi32(_mm256_cvtepu16_epi32(load_bytes<__m128i>(from)), 16));
+#endif
   const auto wide = __builtin_convertvector(load_bytes<Vec<uint16_t, L>>(from), Vec<uint32_t, L>);
   return bits_of<Vec<float, L>>(wide << 16);
 }
