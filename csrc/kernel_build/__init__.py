@@ -75,7 +75,8 @@ class BuildKernels(build_ext):
 
     def get_ext_filename(self, fullname: str) -> str:
         """``_cuda.so`` is no Python module but a library that PyTorch loads."""
-        if fullname.split(".")[-1] == "_cuda":
+        extension = self.ext_map.get(fullname)
+        if isinstance(extension, KernelExtension) and fullname.split(".")[-1] == "_cuda":
             return os.path.join(*fullname.split(".")) + ".so"
         return super().get_ext_filename(fullname)
 

@@ -27,6 +27,8 @@ NVCC_FLAGS = ["-std=c++17", "-O3", "-DUSE_CUDA", "-Xcompiler=-fPIC,-fvisibility=
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 AVX512 = [*AVX2, *(f"-mavx512{part}" for part in ("f", "bw", "dq", "vl"))]
 INSTRUCTION_SETS = {"avx2": AVX2, "avx512": [*AVX512, "-mprefer-vector-width=512"]}
+COMPILE = ["$flags", "-MD", "-MF", "$out.d", "-c", "$in", "-o", "$out"]
+DEPENDENCIES = {"deps": "gcc", "depfile": "$out.d", "description": "compile $in"}
 
 
 def write_ninja_file(folder: Path, extensions: Sequence[Any], version: str, nvcc_jobs: int) -> None:
@@ -41,9 +43,8 @@ def write_ninja_file(folder: Path, extensions: Sequence[Any], version: str, nvcc
     from ninja.ninja_syntax import Writer
 
     toolchain, namespace = extensions[0].toolchain, extensions[0].namespace
-    common = _common_flags(toolchain, namespace)
     cxx_flags = [*CXX_FLAGS, *shlex.split(os.environ.get("CXXFLAGS", ""))]
-    architectures, nvcc_flags = _nvcc_flags(toolchain)
+    architectures = cuda_architectures(toolchain.nvcc) if toolchain.nvcc else []
     information = {
         "version": version,
         "namespace": namespace,
@@ -54,45 +55,47 @@ def write_ninja_file(folder: Path, extensions: Sequence[Any], version: str, nvcc
         "cuda_architectures": architectures,
     }
     _write_if_new(folder / "build_info.h", f'R"json({json.dumps(information)})json"\n')
-
-    ccache = shutil.which("ccache")
-    launcher = [ccache] if ccache else []
-    link = ["-shared", "$in", "-o", "$out", *shlex.split(os.environ.get("LDFLAGS", ""))]
-    link += [f"-L{toolchain.torch / 'lib'}", "-ltorch_cpu"]
-    compile_one = ["$flags", "-MD", "-MF", "$out.d", "-c", "$in", "-o", "$out"]
+    common = _common_flags(toolchain, namespace)
     with open(folder / "build.ninja", "w") as file:
         ninja = Writer(file, width=10_000)
-        ninja.pool("nvcc", nvcc_jobs)
-        depfile = {"deps": "gcc", "depfile": "$out.d", "description": "compile $in"}
-        command = _command(*launcher, toolchain.cxx, *common, *cxx_flags, *compile_one)
-        ninja.rule("cxx", command, **depfile)
-        ninja.rule("link", _command(toolchain.cxx, *link), description="link $out")
+        _cxx_rules(ninja, toolchain, [*common, *cxx_flags])
         if toolchain.nvcc:
-            command = _command(*launcher, toolchain.nvcc, *common, *nvcc_flags, *compile_one)
-            ninja.rule("nvcc", command, pool="nvcc", **depfile)
-            # Its symbols are in CUDA builds of torch only. This empty library of that name makes
-            # the binary ask for the real one at run time.
-            stub = ["-shared", "-x", "c++", "/dev/null", "-Wl,-soname,libtorch_cuda.so"]
-            ninja.rule("stub", _command(toolchain.cxx, *stub, "-o", "$out"))
-            ninja.build("libtorch_cuda.so", "stub")
-            link = [
-                "-ccbin",
-                toolchain.cxx,
-                *link,
-                "-L.",
-                "-Xlinker=--no-as-needed",
-                "-ltorch_cuda",
-            ]
-            ninja.rule("link_cuda", _command(toolchain.nvcc, *link), description="link $out")
+            ninja.pool("nvcc", nvcc_jobs)
+            _nvcc_rules(ninja, toolchain, [*common, *_nvcc_flags(toolchain, architectures)])
         for extension in extensions:
             objects = [_compile(ninja, folder, source) for source in extension.sources]
             cuda = any(source.endswith(".cu") for source in extension.sources)
-            ninja.build(
-                f"{extension.name}.so",
-                "link_cuda" if cuda else "link",
-                objects,
-                implicit=["libtorch_cuda.so"] if cuda else None,
-            )
+            rule, stubs = ("link_cuda", ["libtorch_cuda.so"]) if cuda else ("link", [])
+            ninja.build(f"{extension.name}.so", rule, objects, implicit=stubs)
+
+
+def _cxx_rules(ninja: Any, toolchain: Toolchain, flags: list[str]) -> None:
+    command = _command(*_ccache(), toolchain.cxx, *flags, *COMPILE)
+    ninja.rule("cxx", command, **DEPENDENCIES)
+    ninja.rule("link", _command(toolchain.cxx, *_link_flags(toolchain)), description="link $out")
+
+
+def _nvcc_rules(ninja: Any, toolchain: Toolchain, flags: list[str]) -> None:
+    nvcc = str(toolchain.nvcc)
+    ninja.rule("nvcc", _command(*_ccache(), nvcc, *flags, *COMPILE), pool="nvcc", **DEPENDENCIES)
+    # Only CUDA builds of torch have libtorch_cuda.so. Linked with an empty library of this name,
+    # the binary asks for the real one at run time.
+    stub = ["-shared", "-x", "c++", "/dev/null", "-Wl,-soname,libtorch_cuda.so", "-o", "$out"]
+    ninja.rule("stub", _command(toolchain.cxx, *stub), description="link $out")
+    ninja.build("libtorch_cuda.so", "stub")
+    flags = ["-ccbin", toolchain.cxx, *_link_flags(toolchain)]
+    flags += ["-L.", "-Xlinker=--no-as-needed", "-ltorch_cuda"]
+    ninja.rule("link_cuda", _command(nvcc, *flags), description="link $out")
+
+
+def _ccache() -> list[str]:
+    ccache = shutil.which("ccache")
+    return [ccache] if ccache else []
+
+
+def _link_flags(toolchain: Toolchain) -> list[str]:
+    flags = shlex.split(os.environ.get("LDFLAGS", ""))
+    return ["-shared", "$in", "-o", "$out", *flags, f"-L{toolchain.torch / 'lib'}", "-ltorch_cpu"]
 
 
 def _compile(ninja: Any, folder: Path, source: str) -> str:
@@ -120,17 +123,13 @@ def _common_flags(toolchain: Toolchain, namespace: str) -> list[str]:
     ]
 
 
-def _nvcc_flags(toolchain: Toolchain) -> tuple[list[str], list[str]]:
-    """The architectures, such as ``["80", "90+PTX"]``, and nvcc's flags."""
-    if not toolchain.nvcc:
-        return [], []
-    architectures = cuda_architectures(toolchain.nvcc)
+def _nvcc_flags(toolchain: Toolchain, architectures: list[str]) -> list[str]:
     flags = [*NVCC_FLAGS, "-ccbin", toolchain.cxx]
     for architecture in architectures:
         number = architecture.removesuffix("+PTX")
         codes = [f"sm_{number}", *([f"compute_{number}"] if number != architecture else [])]
         flags += [f"-gencode=arch=compute_{number},code=[{','.join(codes)}]"]
-    return architectures, flags
+    return flags
 
 
 def _command(*words: str) -> str:
