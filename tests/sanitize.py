@@ -68,8 +68,9 @@ def main() -> int:
         build(folder)
         if run(folder, "-c", IS_SANITIZED) != 0:
             sys.exit("the kernels that are loaded are not those that were built here")
-        configuration = ("-c", ROOT / "pyproject.toml", "--rootdir", ROOT)
-        return run(folder, "-m", "pytest", "-p", "no:cacheprovider", *configuration, *arguments)
+        # pytest must not capture the file descriptor that the sanitizers report to.
+        options = ["-c", ROOT / "pyproject.toml", "--rootdir", ROOT, "--capture=sys"]
+        return run(folder, "-m", "pytest", "-p", "no:cacheprovider", *options, *arguments)
 
 
 if __name__ == "__main__":
