@@ -226,7 +226,7 @@ Plan make_plan(const Arguments& args, const Gradients& grads) {
   plan.packs_features = !in_place || !channels_together(args.features, args.C);
   plan.packs_gradients =
       grads.features.data && (!in_place || !channels_together(grads.features, args.C));
-  plan.block = block_channels<Real>(args.C);
+  plan.block = block_channels<Real>(args.N, args.C);
   plan.groups = cut(args.N, 1, (args.C + plan.block - 1) / plan.block).groups;
   if (!plan.packs_features && !plan.packs_gradients) {
     // Whole pixels: parts of them, a power of two apart, would share few sets of the caches.

@@ -51,11 +51,15 @@ inline Pieces cut(int64_t N, int H, int64_t blocks) {
   return {bands, groups};
 }
 
-// Channels worked on together: packed rows of all sources should stay in the second cache.
+// Channels worked on together: packed rows of all sources should stay in the second cache, and
+// every thread should have a block.
 template <class Real>
-int block_channels(int64_t C) {
-  constexpr int L = kLanes<Real>, most = 256 / sizeof(Real);
-  return C >= most ? most : static_cast<int>((C + L - 1) / L) * L;
+int block_channels(int64_t N, int64_t C) {
+  constexpr int L = kLanes<Real>;
+  int block = 256 / sizeof(Real);
+  while (block > L && (C <= block / 2 || N * ((C + block - 1) / block) < thread_count()))
+    block /= 2;
+  return block;
 }
 
 // Any strides: rows of the sources, and tiles of target and output, are packed and unpacked.
@@ -66,7 +70,7 @@ class PackedForward {
 
  public:
   PackedForward(const Arguments& args, const View& out, const Taps<Real>& taps)
-      : args_(args), out_(out), taps_(taps), block_(block_channels<Real>(args.C)) {}
+      : args_(args), out_(out), taps_(taps), block_(block_channels<Real>(args.N, args.C)) {}
 
   int64_t blocks() const { return (args_.C + block_ - 1) / block_; }
 
