@@ -17,7 +17,17 @@ import rfwarp_cuda
 
 ROOT = Path(__file__).parents[2]
 # What changes how memory is allocated and how many threads there are.
-_ENVIRONMENT = ("MALLOC_", "LD_PRELOAD", "OMP_", "MKL_", "GOMP_", "KMP_", "RFWARP_", "PYTORCH_")
+_ENVIRONMENT = (
+    "MALLOC_",
+    "THP_",
+    "LD_PRELOAD",
+    "OMP_",
+    "MKL_",
+    "GOMP_",
+    "KMP_",
+    "RFWARP_",
+    "PYTORCH_",
+)
 
 
 def facts(device: str) -> dict[str, Any]:
