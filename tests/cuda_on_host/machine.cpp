@@ -69,6 +69,7 @@ struct Thread {
 const char* error = nullptr;
 int multiprocessors = 1;
 bool descending = false;
+unsigned most_blocks = 0xffffffffu;
 
 std::vector<Thread> threads;
 unsigned thread_count;
@@ -185,6 +186,7 @@ int run(dim3 grid, dim3 size, size_t shared, const std::function<void()>& kernel
     error = "invalid grid or block";
   if (shared > rfwarp::cuda::kSharedBytes) error = "too much shared memory";
   if (error) return 1;
+  grid.x = std::min(grid.x, most_blocks);  // the kernels promise to go on with the rest
   gridDim = grid;
   blockDim = size;
   thread_count = size.x;
@@ -206,11 +208,14 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
   return 0;
 }
 
-// For the tests: how large the machine claims to be, and in which order threads run.
+// For the tests: how large the machine claims to be, in which order threads run, and how many
+// blocks there may be along x.
 extern "C" __attribute__((visibility("default"))) void cuda_on_host_set(int multiprocessors,
-                                                                        bool descending) {
+                                                                        bool descending,
+                                                                        unsigned most_blocks) {
   cuda_on_host::multiprocessors = multiprocessors;
   cuda_on_host::descending = descending;
+  cuda_on_host::most_blocks = most_blocks;
 }
 
 // What libtorch would have with CUDA. There is one device, whose index is that of the CPU.

@@ -11,16 +11,24 @@ LAYOUTS = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(params=["small machine, threads ascending", "large machine, threads descending"])
+UNLIMITED = 2**31 - 1
+
+
+@pytest.fixture(params=["small machine", "large machine", "few blocks"])
 def every_launch(machine, request):
     """A small machine is filled by few large tiles, a large one needs many small ones.
 
-    Where a barrier is missing, one of the two orders reads what has not been written yet.
+    Where a barrier is missing, one of the two orders of threads reads what has not been written
+    yet, or has been overwritten. Blocks that are fewer than the tiles work on several.
     """
-    large = "large" in request.param
-    machine.cuda_on_host_set(1000 if large else 1, large)
+    settings = {
+        "small machine": (1, False, UNLIMITED),
+        "large machine": (1000, True, UNLIMITED),
+        "few blocks": (1, False, 2),
+    }
+    machine.cuda_on_host_set(*settings[request.param])
     yield
-    machine.cuda_on_host_set(1, False)
+    machine.cuda_on_host_set(1, False, UNLIMITED)
 
 
 @pytest.mark.parametrize("kind", ["smooth", "all to one", "half outside"])
@@ -49,6 +57,9 @@ def test_shapes(kernels, shape, dtype, layout):
     given = case(shape, "border", "some")
     _, out, gradients = run_small(kernels, given, dtype, layout)
     assert_correct(by_name(out, gradients), given.answer)
+    only_features = (True, False, False, False, False)
+    _, _, gradients = run_small(kernels, given, dtype, layout, only_features)
+    assert_correct({"features": gradients[0]}, given.answer)
 
 
 @LAYOUTS
@@ -57,8 +68,8 @@ def test_all_but_the_gradient_of_features_is_repeatable(kernels, machine, layout
     given = large_case("random", "border")
     results = []
     for descending in (False, True):
-        machine.cuda_on_host_set(1, descending)
+        machine.cuda_on_host_set(1, descending, UNLIMITED)
         results.append(run(kernels, given, torch.float32, layout))
-    machine.cuda_on_host_set(1, False)
+    machine.cuda_on_host_set(1, False, UNLIMITED)
     for name in ("out", "flow", "occlusion", "attention", "target"):
         assert torch.equal(*(result[name] for result in results)), name
