@@ -162,6 +162,7 @@ def test_jobs_fit_cores_and_memory(toolchain: ModuleType, monkeypatch: pytest.Mo
 def test_every_file_has_the_flags_of_its_instruction_set(
     toolchain: ModuleType, empty_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("RFWARP_CUDA_ARCHS", raising=False)
     monkeypatch.setenv("CXXFLAGS", "-g '-DNAME=a b'")
     monkeypatch.setattr(toolchain.platform, "machine", lambda: "x86_64")
     script = "echo 'release 13.0, V13.0.88'; echo sm_90"
