@@ -94,7 +94,7 @@ def find_torch() -> tuple[Path, str]:
             oldest = ".".join(map(str, OLDEST_TORCH))
             raise Missing(f"torch {version[1]} is installed, they need {oldest} or later")
         return version_file.parent, version[1]
-    raise Missing("torch is not installed here; install it first, then use --no-build-isolation")
+    raise Missing("torch is not installed here, or this build is isolated from it")
 
 
 def find_compiler() -> str:

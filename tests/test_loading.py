@@ -1,0 +1,80 @@
+"""Compiled kernels that cannot be loaded: the reason is told, and nothing breaks."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import sysconfig
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+import rfwarp_cuda
+
+INFO = rfwarp_cuda.build_info()
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """rfwarp_cuda without any binary, as the package `copied_cuda` of tmp_path."""
+    package = tmp_path / "copied_cuda"
+    package.mkdir()
+    source = Path(rfwarp_cuda.__file__)
+    (package / source.name).write_text(source.read_text())
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "copied_cuda", raising=False)
+    return importlib.import_module("copied_cuda")
+
+
+def binary_of(package: ModuleType, suffix: str) -> Path:
+    return Path(str(package.__file__)).with_name(f"_C{suffix}")
+
+
+def test_without_binaries(copy: ModuleType) -> None:
+    assert copy.load().cpu == "rfwarp was installed without compiled CPU kernels"
+    assert copy.load().cuda is not None
+    assert copy.build_info() == {}
+    assert copy.cpu_capability() is None
+
+
+def test_a_binary_for_another_python(copy: ModuleType) -> None:
+    binary_of(copy, ".cpython-27-linux.so").touch()
+    assert copy.load().cpu == "the kernels are compiled for another Python: _C.cpython-27-linux.so"
+
+
+def test_a_damaged_binary(copy: ModuleType) -> None:
+    binary_of(copy, sysconfig.get_config_var("EXT_SUFFIX")).write_bytes(b"not a library")
+    reason = copy.load().cpu
+    assert reason.startswith("the compiled CPU kernels do not load: ")
+    assert "_C" in reason
+
+
+@pytest.mark.parametrize("version", ["2.10.1+cu128", "1.13.0"])
+def test_an_old_torch(copy: ModuleType, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    monkeypatch.setattr(torch, "__version__", version)
+    reason = f"torch {version} is too old, compiled kernels need 2.11 or later"
+    assert copy.load() == (reason, reason)
+
+
+@pytest.mark.parametrize("version", ["2.11.0a0+git1234567", "2.100.0", "3.0"])
+def test_versions_are_numbers(
+    copy: ModuleType, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    monkeypatch.setattr(torch, "__version__", version)
+    assert "too old" not in copy.load().cpu
+
+
+@pytest.mark.skipif(torch.version.cuda is not None, reason="this torch has CUDA")
+def test_cuda_kernels_beside_a_torch_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert rfwarp_cuda.load().cuda == f"torch {torch.__version__} is a build without CUDA"
+    if not INFO:
+        pytest.skip(f"no CPU kernels: {rfwarp_cuda.load().cpu}")
+    # Not even a torch that is wrong about itself makes it crash.
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    reason = rfwarp_cuda.load.__wrapped__().cuda
+    if INFO["nvcc"]:
+        assert reason.startswith("the compiled CUDA kernels do not load: libtorch_cuda.so")
+    else:
+        assert reason == "rfwarp was installed without compiled CUDA kernels"
