@@ -4,6 +4,7 @@ import functools
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -87,6 +88,15 @@ def test_threads_and_repeats(kernels, kind, dtype, layout):
         eps = torch.finfo(result.dtype).eps
         tolerance = given.answer.tolerance(name, 2 * eps)
         assert ((result.double() - alone[name].double()).abs() <= tolerance).all(), name
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_callers_on_several_threads(kernels, layout):
+    cases = [large_case(kind, "zeros", DEEP) for kind in ("smooth", "all to one")] * 4
+    with ThreadPoolExecutor(4) as pool:
+        results = pool.map(lambda given: run(kernels, given, torch.float32, layout), cases)
+    for given, result in zip(cases, results, strict=True):
+        assert_correct(result, given.answer)
 
 
 COUNT_THREADS = """

@@ -14,6 +14,7 @@ from warp_cases import (
     LAYOUTS,
     OUTPUTS,
     PADDINGS,
+    answer_of_reference,
     assert_correct,
     by_name,
     case,
@@ -93,6 +94,19 @@ def test_batch_or_sources_of_stride_0(kernels, dtype, shared, layout):
         dimension = 0 if shared == "batch" else 1
         assert shape[dimension] == 1 or inputs[0].stride(dimension) == 0
         assert_correct(by_name(out, gradients), given.answer, (shape, padding_mode, present))
+
+
+@pytest.mark.parametrize("axis", [-3, -2, -1])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_channels_rows_or_columns_of_stride_0(kernels, dtype, axis):
+    """As grad_out has after ``out.sum().backward()``."""
+    given = case((2, 3, 17, 6, 7), "zeros")
+    grad_out, inputs = given.arguments(dtype)
+    grad_out, *inputs = (x.narrow(axis, 0, 1).expand_as(x) for x in (grad_out, *inputs))
+    answer = answer_of_reference(inputs, None, "zeros", grad_out)
+    out = kernels.warp_fuse(*inputs, None, "zeros")
+    gradients = kernels.warp_fuse_backward(grad_out, *inputs, None, "zeros", [True] * 5)
+    assert_correct(by_name(out, gradients), answer)
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])

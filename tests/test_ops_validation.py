@@ -97,3 +97,39 @@ def test_warp():
         warp(features, torch.zeros(2, 4, 5, 2))
     with pytest.raises(TypeError, match=r"features must be float16.*got torch.uint8"):
         warp(features.to(torch.uint8), torch.zeros(2, 2, 4, 5))
+
+
+# The operators without the user functions: compiled kernels must not read out of bounds
+
+
+def refused(operator, *given, match="rfwarp"):
+    with pytest.raises(RuntimeError, match=match):
+        operator(*given)
+
+
+@pytest.mark.parametrize("kernels", ["compiled"], indirect=True)
+@pytest.mark.parametrize("name", [name for name in arguments() if name != "features"])
+def test_kernels_refuse_what_does_not_go_with_features(kernels, name):
+    given = arguments()
+    smaller = {**given, name: given[name][..., :-1].contiguous()}
+    refused(kernels.warp_fuse, *smaller.values(), "zeros", match=f"the shape of {name}")
+    fewer = {**given, name: given[name].flatten()}
+    refused(kernels.warp_fuse, *fewer.values(), "zeros", match=f"the shape of {name}")
+    other = {**given, name: given[name].to(torch.float64)}
+    refused(kernels.warp_fuse, *other.values(), "zeros", match=f"the dtype of {name}")
+
+
+@pytest.mark.parametrize("kernels", ["compiled"], indirect=True)
+def test_kernels_refuse_gradients_and_features_that_they_cannot_take(kernels):
+    given = arguments()
+    inputs, grad_out, wanted = list(given.values()), torch.zeros(2, 4, 5, 6), [True] * 5
+    for wrong in (grad_out[:1], grad_out.double()):
+        refused(kernels.warp_fuse_backward, wrong, *inputs, "zeros", wanted, match="grad_out")
+    refused(kernels.warp_fuse_backward, grad_out, *inputs, "zeros", [True], match="output_mask")
+    refused(kernels.warp_fuse, *inputs, "reflection", match="'zeros' or 'border', got 'reflection'")
+    integers = {**given, "features": given["features"].long()}
+    refused(kernels.warp_fuse, *integers.values(), "zeros", match="features must be float16")
+    empty = {k: v if k == "mask" else v[..., :0] for k, v in given.items()}
+    refused(kernels.warp_fuse, *empty.values(), "zeros", match="only the batch may be 0")
+    refused(kernels.warp, grad_out, torch.zeros(2, 5, 6), "zeros", match="the shape of flow")
+    refused(kernels.warp, grad_out[0], torch.zeros(2, 5, 6), "zeros", match="4 dimensions, got 3")
