@@ -52,12 +52,10 @@ def load() -> Loaded:
 
 def _load_cpu() -> str | None:
     if not any((_HERE / f"_C{suffix}").is_file() for suffix in EXTENSION_SUFFIXES):
-        others = ", ".join(sorted(file.name for file in _HERE.glob("_C.*.so")))
-        return (
-            f"the kernels are compiled for another Python: {others}"
-            if others
-            else _not_built("CPU")
-        )
+        others = sorted(file.name for file in _HERE.glob("_C.*.so"))
+        if others:
+            return f"the kernels are compiled for another Python: {', '.join(others)}"
+        return _not_built("CPU")
     try:
         module = import_module("._C", __name__)
     except ImportError as error:
