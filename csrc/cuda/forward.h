@@ -48,7 +48,7 @@ struct Sum {
 };
 
 // Adds one source: four loads that do not depend on each other, then the arithmetic. `whole`: all
-// corners are inside, and all channels exist.
+// corners are inside, and all channels exist, so that no load needs a condition.
 template <bool whole, class Layout>
 __device__ __forceinline__ void accumulate(const View& features, const typename Layout::T* first,
                                            const Place<typename Layout::Real>& place,

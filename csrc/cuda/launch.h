@@ -62,8 +62,7 @@ Port port(const Arguments& args, const View& view) {
   return {view, Layout::packed && is_packed<Layout>(args, view)};
 }
 
-// body(Packed<T>{}) or body(Strided<T>{}), by the type of the features and whether `packed` says of
-// a layout that it is possible.
+// Calls body with a value of the type.
 template <class Body>
 void for_type(FeatureType type, const Body& body) {
   switch (type) {

@@ -25,7 +25,8 @@ constexpr ShapeRow kForwardStrided[] = {
     {8, {5, 2}, {5, 0}},
     {1, {5, 3}, {5, 1}},
 };
-// `groups` threads or more share a run of pixels: eight (four) pixels at 32 threads, and so on.
+// Up to 32 lanes share a pixel, and 256 threads a tile: with 32 lanes, runs of eight pixels (few:
+// two). The longer the run, the fewer the atomic additions.
 constexpr ShapeRow kBackwardPacked[] = {
     {16, {3, 3}, {2, 2}},
     {4, {3, 3}, {3, 3}},
