@@ -84,7 +84,8 @@ def _load_cuda(without_cpu: str | None) -> str | None:
     try:
         torch.ops.load_library(binary)
     except OSError as error:
-        return f"the compiled CUDA kernels do not load: {error}"
+        # PyTorch names the file, and the cause what is wrong with it.
+        return f"the compiled CUDA kernels do not load: {error.__cause__ or error}"
     return None
 
 
