@@ -66,8 +66,8 @@ class WarpFused:
     """The whole product of shapes, layouts, types, passes and flows."""
     compile: bool = True
     """Time torch.compile too. It takes most of the time of a run."""
-    max_autotune: bool | None = None
-    """torch.compile(mode="max-autotune") too. Default: on a GPU only."""
+    max_autotune: bool = False
+    """Time torch.compile(mode="max-autotune") too; on a GPU it always is."""
     seconds: float | None = None
     """For each case and state of the caches, beside 3 rounds at least. Default: 3, quick: 0.5."""
     max_gib: float = 0.25
@@ -100,9 +100,10 @@ class WarpFused:
 
     def candidates(self, case: Case) -> Iterator[Candidate]:
         """All that a case is timed with."""
-        max_autotune = case.device != "cpu" if self.max_autotune is None else self.max_autotune
         yield from baselines(
-            case, compiled=self.compile and not self.quick, max_autotune=max_autotune
+            case,
+            compiled=self.compile and not self.quick,
+            max_autotune=self.max_autotune or case.device != "cpu",
         )
         yield from ours(case, self.capability)
 

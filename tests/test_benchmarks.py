@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
+import rfwarp_cuda
 from rfwarp.ops import warp_fuse
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
-from harness.candidates import Candidate, baselines  # noqa: E402
+from harness.candidates import Candidate, Unavailable, baselines  # noqa: E402
 from harness.cases import SHAPES, Case, Inputs, Shape, make_inputs  # noqa: E402
 from harness.checking import Mismatch, Reference  # noqa: E402
 from harness.measure import Settings, measure, runner  # noqa: E402
@@ -139,6 +140,27 @@ def test_a_case_end_to_end(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["plot.png", "results.json", "table.md"]
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "table.md").read_text().count("forward+backward") == 3
+
+
+def test_a_run_says_where_it_ran_and_needs_the_kernels(tmp_path):
+    run = WarpFused(
+        shape=("1,2,16,9,8",),
+        layout=("NCHW",),
+        passes=("forward",),
+        quick=True,
+        seconds=0.01,
+        llc_mib=1,
+        out=tmp_path / "out",
+    )
+    if rfwarp_cuda.load().cpu is not None:
+        with pytest.raises(Unavailable, match="'cpu' is not available"):
+            run.run()
+        return
+    results = run.run()
+    assert read_results(tmp_path / "out" / "results.json") == json.loads(json.dumps(results))
+    assert results["machine"]["versions"]["torch"] == torch.__version__
+    assert results["settings"]["shape"] == ("1,2,16,9,8",)
+    assert [m["caches"] for m in results["measurements"]] == ["cold", "hot"]
 
 
 def a_measurement(ours, *, threads=1, invalid=None, **baselines):
