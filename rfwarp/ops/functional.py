@@ -49,7 +49,8 @@ def warp(features: Tensor, flow: Tensor, padding_mode: str = "zeros") -> Tensor:
           counts even when its weight is zero (0 * inf = NaN).
         * Types: coordinates and sums are float32, or float64 for float64 features, under autocast
           too. Gradients have the type of their input.
-        * Determinism: forward and backward are deterministic on every device.
+        * Determinism: the same to the bit in every call, except for the gradient of features on
+          CUDA, which is so under ``torch.use_deterministic_algorithms(True)``, and slower then.
         * Derivatives: first order, reverse mode; others raise NotImplementedError. Of torch.func,
           vmap works (as a loop), and grad raises PyTorch's RuntimeError.
     """
