@@ -154,3 +154,23 @@ def test_nan_logit_spoils_its_own_pixel_only(kernels, name, layout):
     assert torch.equal(out.isnan(), spoilt.expand_as(out))
     expected = given.answer.value["out"].masked_fill(spoilt, math.nan)
     torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-5, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@LAYOUTS
+def test_nothing_is_left_of_the_call_before(kernels, dtype, layout):
+    """Kernels keep their scratch memory, in which there may be NaN now."""
+    spoiling = case((2, 3, 100, 9, 17), "zeros")
+    grad_out, (features, flow, residual, *others) = spoiling.arguments(dtype)
+    features, grad_out, *others = (
+        layout(torch.full_like(x, math.nan)) for x in (features, grad_out, *others)
+    )
+    spoilt = (features, layout(flow), layout(residual), *others, None, "zeros")
+    for shape, present in itertools.product([(2, 3, 5, 6, 7), (3, 4, 16, 4, 5)], ["all", "some"]):
+        kernels.warp_fuse(*spoilt)
+        kernels.warp_fuse_backward(grad_out, *spoilt, [True] * 5)
+        given = case(shape, "zeros", present)
+        by_out, inputs = given.arguments(dtype)
+        call = (*(layout(x) for x in inputs), given.mask, "zeros")
+        gradients = kernels.warp_fuse_backward(layout(by_out), *call, [True] * 5)
+        assert_correct(by_name(kernels.warp_fuse(*call), gradients), given.answer, (shape, present))
