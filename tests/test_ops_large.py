@@ -118,4 +118,4 @@ def test_kernels_do_use_the_threads():
         pytest.skip(backend().cpu.reason)
     command = [sys.executable, "-c", COUNT_THREADS]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert int(done.stdout) == 1
+    assert int(done.stdout) >= 1
