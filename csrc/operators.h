@@ -103,7 +103,8 @@ inline Arguments arguments(const Tensor& features, const Tensor& flow,
   const int64_t height = sizes[dimensions - 2], width = sizes[dimensions - 1];
   STD_TORCH_CHECK(args.K > 0 && args.C > 0 && height > 0 && width > 0,
                   "rfwarp: of the sizes of features only the batch may be 0");
-  STD_TORCH_CHECK(height < INT_MAX && width < INT_MAX, "rfwarp: features are too large");
+  STD_TORCH_CHECK(height < INT_MAX && width < INT_MAX && args.C < INT_MAX,
+                  "rfwarp: of the sizes of features C, H and W must be below 2^31");
   args.H = static_cast<int>(height);
   args.W = static_cast<int>(width);
   args.padding = padding_of(padding_mode);

@@ -8,10 +8,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from harness.report import BASELINES, Row
+from harness.report import OTHERS, Row
 from rfwarp.files import write_atomically
 
-_MARKERS = dict(zip(BASELINES, "os^D", strict=True))
+_MARKERS = dict(zip(OTHERS, "os^D", strict=True))
 
 
 def plot(rows: Sequence[Row], title: str, out: Path) -> None:
@@ -21,7 +21,7 @@ def plot(rows: Sequence[Row], title: str, out: Path) -> None:
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     y = range(len(drawn))
     left.barh(y, [row.ratios["fastest"] for row in drawn], color="0.85", label="fastest of all")
-    for kind in BASELINES:
+    for kind in OTHERS:
         points = [(row.ratios[kind], i) for i, row in enumerate(drawn) if kind in row.ratios]
         if points:
             label = "rfwarp, torch" if kind == "reference" else kind

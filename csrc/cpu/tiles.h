@@ -76,7 +76,7 @@ void transpose_in(const Run<const T>& from, Real* tile, int pitch) {
 #pragma GCC unroll 16
         for (int i = 0; i < L; ++i) {
           block[i] = load<L>(corner + i * from.c);
-          __builtin_prefetch(corner + i * from.c + from.ahead);
+          __builtin_prefetch(corner + i * from.c + from.ahead, 0, 2);
         }
         transpose<L, Real>(block);
 #pragma GCC unroll 16
