@@ -103,8 +103,8 @@ class Backward {
           open_rows<T>(args_, reading, block.n, k, block.c, block.channels, plan_.block, y,
                        (*room.features)[k]);
         const Rows rows = reading.rows(k, y);
-        for (int i = rows.first; scatters_ && i <= rows.last; ++i)
-          open_gradients(block, room, k, i);
+        for (int i = rows.first; scatters_ && i <= rows.last; i = reading.end_of(i))
+          open_gradients(block, room, k, i, reading.end_of(i));
       }
       for (int x = 0; x < args_.W; x += plan_.tile) tile(block, room, y, x);
     }
@@ -112,17 +112,21 @@ class Backward {
       for (int64_t k = 0; k < args_.K; ++k) finish(block, room, k);
   }
 
-  // The row starts from zero when it is first needed: it is written while in the cache.
-  void open_gradients(const Block& b, const Room& room, int64_t k, int y) const {
-    bool& touched = room.touched[k * args_.H + y];
-    if (touched) return;
-    touched = true;
-    if (!room.gradients) return clear(b, k, y);
+  // A group of rows starts from zero when it is first needed: it is written while in the cache.
+  void open_gradients(const Block& b, const Room& room, int64_t k, int first, int end) const {
+    bool* touched = &room.touched[k * args_.H];
+    if (touched[first]) return;
+    std::memset(touched + first, true, end - first);
+    if (!room.gradients) {
+      for (int y = first; y < end; ++y) clear(b, k, y);
+      return;
+    }
     Window<Real>& window = (*room.gradients)[k];
-    const int slot = window.slot(y);
-    if (window.owner(slot) >= 0) flush(b, window, k, window.owner(slot));
-    window.open(y);
-    std::memset(window.pixels(y), 0, int64_t{args_.W} * plan_.block * sizeof(Real));
+    flush(b, window, k, first, end);
+    for (int y = first; y < end; ++y) {
+      window.open(y);
+      std::memset(window.pixels(y), 0, int64_t{args_.W} * plan_.block * sizeof(Real));
+    }
   }
 
   void finish(const Block& b, const Room& room, int64_t k) const {
@@ -130,13 +134,20 @@ class Backward {
       if (!room.touched[k * args_.H + y]) clear(b, k, y);
     if (!room.gradients) return;
     const Window<Real>& window = (*room.gradients)[k];
-    for (int slot = 0; slot < window.kept(); ++slot)
-      if (window.owner(slot) >= 0) flush(b, window, k, window.owner(slot));
+    flush(b, window, k, 0, window.kept());
   }
 
-  void flush(const Block& b, const Window<Real>& window, int64_t k, int y) const {
-    unpack<L>(window.pixels(y), plan_.block,
-              run<T>(grads_.features, b.n, k, b.c, y, 0, b.channels, args_.W, 0));
+  // Writes the rows whose place the rows [first, end) will take.
+  void flush(const Block& b, const Window<Real>& window, int64_t k, int first, int end) const {
+    for (int c = 0; c < b.channels; c += L) {
+      const int channels = b.channels - c < L ? b.channels - c : L;
+      for (int i = first; i < end; ++i) {
+        const int y = window.owner(window.slot(i));
+        if (y < 0) continue;
+        unpack<L>(window.pixels(y) + c, plan_.block,
+                  run<T>(grads_.features, b.n, k, b.c + c, y, 0, channels, args_.W, 0));
+      }
+    }
   }
 
   void clear(const Block& b, int64_t k, int y) const {
