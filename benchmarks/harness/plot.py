@@ -20,7 +20,12 @@ def plot(rows: Sequence[Row], title: str, out: Path) -> None:
     figure = Figure(figsize=(12, 1.6 + 0.24 * len(drawn)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     y = range(len(drawn))
-    left.barh(y, [row.ratios["fastest"] for row in drawn], color="0.85", label="fastest of all")
+    left.barh(
+        y,
+        [row.ratios["fastest"] for row in drawn],
+        color="0.85",
+        label="fastest of eager, algebra and compile",
+    )
     for kind in OTHERS:
         points = [(row.ratios[kind], i) for i, row in enumerate(drawn) if kind in row.ratios]
         if points:
