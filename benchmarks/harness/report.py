@@ -199,7 +199,9 @@ def render(results: Mapping[str, Any], folder: Path) -> None:
     from harness.plot import plot
 
     every = rows(results)
-    parts = [heading(results), MAIN, table(main_rows(every)), "Everything:", table(every)]
+    main = main_rows(every)
+    parts = [heading(results), *([MAIN, table(main), "Everything:"] if main else []), table(every)]
     text = "\n\n".join(parts) + "\n"
     write_atomically(folder / "table.md", lambda path: path.write_text(text))
-    plot(main_rows(every), f"{heading(results)}\n{MAIN}", folder / "plot.png")
+    title = f"{heading(results)}\n{MAIN}" if main else heading(results)
+    plot(main or every, title, folder / "plot.png")
