@@ -35,12 +35,21 @@ RFWARP_HOST_DEVICE int floor_to_int(Real position) {
   return truncated - (static_cast<Real>(truncated) > position ? 1 : 0);
 }
 
+// The rest of a tap follows from low and fraction, which are all that is stored of one.
+RFWARP_HOST_DEVICE bool low_is_inside(int low, int size) { return low >= 0 && low < size; }
+RFWARP_HOST_DEVICE bool high_is_inside(int low, int size) { return low >= -1 && low < size - 1; }
+
+// Whether the weights change with the coordinate: not where border clamps it, nor on the outermost
+// pixels themselves.
+template <class Real>
+RFWARP_HOST_DEVICE bool moves(int low, Real fraction, int size, Padding padding) {
+  return padding != Padding::border || ((low > 0 || fraction > 0) && low < size - 1);
+}
+
 template <class Real>
 RFWARP_HOST_DEVICE AxisTap<Real> axis_tap(Real position, int size, Padding padding) {
   const Real last = static_cast<Real>(size - 1);
-  Real slope = 1;
   if (padding == Padding::border) {
-    slope = position > 0 && position < last ? Real(1) : Real(0);
     // Comparisons let NaN pass, as torch.clamp does.
     position = position < 0 ? Real(0) : position;
     position = position > last ? last : position;
@@ -51,9 +60,9 @@ RFWARP_HOST_DEVICE AxisTap<Real> axis_tap(Real position, int size, Padding paddi
   AxisTap<Real> tap;
   tap.low = floor_to_int(position);
   tap.fraction = position - static_cast<Real>(tap.low);
-  tap.slope = slope;
-  tap.low_inside = tap.low >= 0 && tap.low < size;
-  tap.high_inside = tap.low >= -1 && tap.low < size - 1;
+  tap.slope = moves(tap.low, tap.fraction, size, padding) ? Real(1) : Real(0);
+  tap.low_inside = low_is_inside(tap.low, size);
+  tap.high_inside = high_is_inside(tap.low, size);
   return tap;
 }
 

@@ -18,7 +18,8 @@ namespace {
 // How the tensors are worked on: where they lie, or packed block by block.
 struct Plan {
   bool packs_features, packs_gradients;
-  int block;  // channels
+  bool needs_dots;  // inner products with the features
+  int block;        // channels
   int64_t groups;
   int tile;  // pixels, so that a tile of the block stays in the first cache
 };
@@ -27,7 +28,7 @@ struct Plan {
 template <class Real>
 struct BackwardRoom {
   BackwardRoom(const Arguments& args, const Gradients& grads, const Reading& reading,
-               const Plan& plan, bool dots, bool scatters)
+               const Plan& plan)
       : around(args.K),
         grad(plan.tile * plan.block),
         target(plan.tile * plan.block),
@@ -39,8 +40,8 @@ struct BackwardRoom {
         small(args, grads) {
     std::memset(outside.get(), 0, plan.block * sizeof(Real));
     std::memset(unused.get(), 0, plan.block * sizeof(Real));
-    if (plan.packs_features && dots) features.emplace(args, reading, plan.block);
-    if (plan.packs_gradients && scatters) gradients.emplace(args, reading, plan.block);
+    if (plan.packs_features && plan.needs_dots) features.emplace(args, reading, plan.block);
+    if (plan.packs_gradients) gradients.emplace(args, reading, plan.block);
   }
 
   Surroundings<Real> around;
@@ -75,13 +76,12 @@ class Backward {
         dots_(dots),
         plan_(plan),
         scatters_(grads.features.data),
-        needs_dots_(grads.flow.data || grads.occlusion.data || grads.attention.data),
         needs_own_(grads.occlusion.data || grads.attention.data) {}
 
   // Channel blocks [b0, b1) of sample n.
   void piece(int64_t n, int64_t group, int64_t b0, int64_t b1) const {
     const Reading reading(args_, taps_, n, 0, args_.H, rows_together(args_.W, sizeof(T)));
-    const Room room(args_, grads_, reading, plan_, needs_dots_, scatters_);
+    const Room room(args_, grads_, reading, plan_);
     if (dots_) dots_->clear(group, n);
     for (int64_t b = b0; b < b1; ++b) {
       const int64_t c = b * plan_.block;
@@ -183,19 +183,19 @@ class Backward {
       scale(grad, row.matting + x, pitch, count, b.channels, target);
       unpack<L>(target, pitch, run<T>(grads_.target, b.n, 0, b.c, y, x, b.channels, count, ahead));
     }
-    if (needs_dots_ && scatters_)
+    if (plan_.needs_dots && scatters_)
       scatter<true, true>(room.around, args_.K, count, b.channels, grad, pitch, dots);
-    else if (needs_dots_)
+    else if (plan_.needs_dots)
       scatter<true, false>(room.around, args_.K, count, b.channels, grad, pitch, dots);
     else if (scatters_)
       scatter<false, true>(room.around, args_.K, count, b.channels, grad, pitch, dots);
-    if (needs_dots_ && !dots_) room.small.write(row, b.n, y, x, count, dots, own);
+    if (plan_.needs_dots && !dots_) room.small.write(row, b.n, y, x, count, dots, own);
   }
 
   void find(const Block& b, const Room& room, const TapRow<Real>& row, int x, int count) const {
     for (int64_t k = 0; k < args_.K; ++k) {
       weigh_corners(row, k, x, count, room.around.features.weight.get());
-      if (needs_dots_) find_features(b, room, row, k, x, count);
+      if (plan_.needs_dots) find_features(b, room, row, k, x, count);
       Real** to = room.around.gradients.get();
       if (scatters_ && room.gradients) {
         find_corners(row, k, x, count, (*room.gradients)[k].rows(), plan_.block, to);
@@ -225,7 +225,7 @@ class Backward {
   const Taps<Real>& taps_;
   const Dots<Real>* dots_;
   const Plan plan_;
-  const bool scatters_, needs_dots_, needs_own_;
+  const bool scatters_, needs_own_;
 };
 
 template <class T>
@@ -237,6 +237,7 @@ Plan make_plan(const Arguments& args, const Gradients& grads) {
   plan.packs_features = !in_place || !channels_together(args.features, args.C);
   plan.packs_gradients =
       grads.features.data && (!in_place || !channels_together(grads.features, args.C));
+  plan.needs_dots = grads.flow.data || grads.occlusion.data || grads.attention.data;
   plan.block = block_channels<Real>(args.N, args.C);
   plan.groups = cut(args.N, 1, (args.C + plan.block - 1) / plan.block).groups;
   if (!plan.packs_features && !plan.packs_gradients) {
@@ -257,8 +258,7 @@ void backward(const Arguments& args, const Gradients& grads) {
   const Taps<Real> taps(args.N, args.K, args.H, args.W);
   compute(args, taps);
   std::optional<Dots<Real>> dots;
-  const bool needs_dots = grads.flow.data || grads.occlusion.data || grads.attention.data;
-  if (needs_dots && blocks > 1) dots.emplace(args, groups);
+  if (plan.needs_dots && blocks > 1) dots.emplace(args, groups);
   const Backward<T> kernel(args, grads, taps, dots ? &*dots : nullptr, plan);
   for_ranges(args.N * groups, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {

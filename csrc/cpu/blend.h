@@ -58,8 +58,8 @@ void find_corners(const TapRow<Real>& row, int64_t k, int x0, int count, F* imag
   for (int p = 0; p < count; ++p) {
     const int x = low_x[p], y = low_y[p];
     F* corner = image + y * stride_y + x * stride_x;
-    const bool left = x >= 0, right = x >= -1 && x < W - 1;
-    const bool top = y >= 0, bottom = y >= -1 && y < H - 1;
+    const bool left = low_is_inside(x, W), right = high_is_inside(x, W);
+    const bool top = low_is_inside(y, H), bottom = high_is_inside(y, H);
     to[p] = top && left ? corner : outside;
     to[kTile + p] = top && right ? corner + stride_x : outside;
     to[2 * kTile + p] = bottom && left ? corner + stride_y : outside;

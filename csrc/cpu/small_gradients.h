@@ -76,14 +76,14 @@ class SmallGradients {
              const Real* own) const {
     for (int p = 0; p < count; ++p) mean_[p] = 0;
     for (int64_t k = 0; k < args_.K; ++k) {
-      const bool present = !args_.mask.data || *at<const bool>(args_.mask, n, k, 0, 0, 0);
+      const bool present = is_present(args_, n, k);
       source(row, n, k, y, x0, count, present, dots + 4 * k, own);
     }
     if (!grads_.attention.data) return;
     for (int64_t k = 0; k < args_.K; ++k) {
       const Real *a = row.attention + k * row.stride + x0, *value = &value_[k * args_.W];
       const GradientRow<Real> to(grads_.attention, n, k, 0, y, x0, room_.get());
-      const bool present = !args_.mask.data || *at<const bool>(args_.mask, n, k, 0, 0, 0);
+      const bool present = is_present(args_, n, k);
       for (int p = 0; p < count; ++p) to.get()[p] = present ? a[p] * (value[p] - mean_[p]) : 0;
       to.spread(count);
     }
@@ -94,7 +94,7 @@ class SmallGradients {
               const Real* dots, const Real* own) const {
     const int W = args_.W, H = args_.H;
     const int64_t first = k * row.stride + x0, step = 4 * args_.K;
-    const bool border = args_.padding == Padding::border;
+    const Padding padding = args_.padding;
     const GradientRow<Real> by_x(grads_.flow, n, k, 0, y, x0, &room_[0]);
     const GradientRow<Real> by_y(grads_.flow, n, k, 1, y, x0, &room_[W]);
     const GradientRow<Real> by_m(grads_.occlusion, n, k, 0, y, x0, &room_[2 * W]);
@@ -104,14 +104,13 @@ class SmallGradients {
       const int x = row.x[i], yy = row.y[i];
       const Real fx = row.fraction_x[i], fy = row.fraction_y[i];
       const Real m = row.occlusion[i], a = row.attention[i], visible = a * (1 - m);
-      const bool left = x >= 0, right = x >= -1 && x < W - 1;
-      const bool top = yy >= 0, bottom = yy >= -1 && yy < H - 1;
+      const bool left = low_is_inside(x, W), right = high_is_inside(x, W);
+      const bool top = low_is_inside(yy, H), bottom = high_is_inside(yy, H);
       // What is outside does not count, even times infinity.
       const Real* d = dots + p * step;
       const Real d0 = top && left ? d[0] : 0, d1 = top && right ? d[1] : 0;
       const Real d2 = bottom && left ? d[2] : 0, d3 = bottom && right ? d[3] : 0;
-      const bool moves_x = !border || ((x > 0 || fx > 0) && x < W - 1);
-      const bool moves_y = !border || ((yy > 0 || fy > 0) && yy < H - 1);
+      const bool moves_x = moves(x, fx, W, padding), moves_y = moves(yy, fy, H, padding);
       const Real sample = (1 - fy) * ((1 - fx) * d0 + fx * d1) + fy * ((1 - fx) * d2 + fx * d3);
       to_x[p] = moves_x && present ? visible * ((1 - fy) * (d1 - d0) + fy * (d3 - d2)) : 0;
       to_y[p] = moves_y && present ? visible * ((1 - fx) * (d2 - d0) + fx * (d3 - d1)) : 0;

@@ -13,6 +13,10 @@ RFWARP_INLINE T* at(const View& v, int64_t n, int64_t k, int64_t c, int64_t y, i
   return static_cast<T*>(v.data) + n * v.n + k * v.k + c * v.c + y * v.y + x * v.x;
 }
 
+RFWARP_INLINE bool is_present(const Arguments& args, int64_t n, int64_t k) {
+  return !args.mask.data || *at<const bool>(args.mask, n, k, 0, 0, 0);
+}
+
 // Per pixel and source: the top left of the four pixels around the position, the position within
 // them, and the source's weights. One row of output; source k starts at k * stride.
 template <class Real>
@@ -157,7 +161,7 @@ void compute_row(const Arguments& args, int64_t n, int y, const TapRow<Real>& ro
     int *corner_x = row.x + k * row.stride, *corner_y = row.y + k * row.stride;
     Real *fraction_x = row.fraction_x + k * row.stride,
          *fraction_y = row.fraction_y + k * row.stride;
-    present[k] = !args.mask.data || *at<const bool>(args.mask, n, k, 0, 0, 0);
+    present[k] = is_present(args, n, k);
     if (present[k]) {
       locate(args, n, k, 0, y, room, corner_x, fraction_x);
       locate(args, n, k, 1, y, room, corner_y, fraction_y);
