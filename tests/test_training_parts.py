@@ -10,11 +10,11 @@ import torch
 import yaml
 
 from rfwarp.data import HELD_OUT_FIRST_SEED
+from rfwarp.interrupts import noted_interrupts
 from rfwarp.poses import Viewpoint
 from rfwarp.training import LossWeights, TrainConfig
 from rfwarp.training.batches import ViewBatches, training_chairs
 from rfwarp.training.card import chair_model_card, describe_machine, describe_time, source_commit
-from rfwarp.training.interrupts import noted_interrupts
 from rfwarp.training.precision import resolve_precision
 from rfwarp.training.schedule import learning_rate
 from rfwarp.training.window import LossWindow

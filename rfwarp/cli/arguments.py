@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +14,6 @@ if TYPE_CHECKING:
 
 MAX_SIZE = 4096  # side of pictures in pixels
 
-_ANGLES = re.compile(r"([+-]?\d+):([+-]?\d+)")
-_FILE_ANGLES = re.compile(r"_(\d{3})_(\d{2})")
-
 
 class UsageError(Exception):
     """The arguments make no sense; nothing has been done yet.
@@ -27,20 +23,13 @@ class UsageError(Exception):
 
 
 def parse_viewpoint(text: str) -> Viewpoint:
-    """``AZIMUTH:ELEVATION`` in degrees.
+    """See :func:`rfwarp.poses.text.parse_viewpoint`; its errors are UsageErrors here."""
+    from rfwarp.poses import text as poses
 
-    Raises:
-        UsageError: for another form, or a viewpoint that is not on the grid.
-    """
-    from rfwarp.poses import Viewpoint
-
-    match = _ANGLES.fullmatch(text)
-    if match is None:
-        raise UsageError(f"a viewpoint is AZIMUTH:ELEVATION in degrees, as 120:10, got {text!r}")
     try:
-        return Viewpoint(int(match[1]), int(match[2]))
+        return poses.parse_viewpoint(text)
     except ValueError as error:
-        raise UsageError(f"viewpoint {text!r}: {error}") from error
+        raise UsageError(error) from error
 
 
 def parse_pose(text: str) -> PoseLike:
@@ -50,30 +39,19 @@ def parse_pose(text: str) -> PoseLike:
         UsageError: see :func:`parse_viewpoint`.
         FileNotFoundError, ValueError: if there is no such file or no array in it.
     """
-    if not text.endswith(".npy"):
-        return parse_viewpoint(text)
-    import numpy as np
+    from rfwarp.poses import text as poses
 
-    try:
-        # Mapped first: a damaged header must not have us allocate what it claims.
-        return np.array(np.load(text, mmap_mode="r", allow_pickle=False))
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{text} cannot be read as an array: {error}") from error
+    return poses.parse_pose(text) if text.endswith(".npy") else parse_viewpoint(text)
 
 
 def viewpoint_of_file(path: Path) -> Viewpoint:
-    """The viewpoint in a name ``*_AAA_EE.*``, as ``rfwarp render-chairs`` writes them.
+    """See :func:`rfwarp.poses.text.viewpoint_of_file`; its errors are UsageErrors here."""
+    from rfwarp.poses import text as poses
 
-    Raises:
-        UsageError: if there is none, or it is not on the grid.
-    """
-    match = _FILE_ANGLES.fullmatch(path.stem[-7:])
-    if match is None:
-        raise UsageError(
-            f"the name of {path} does not end in _AZIMUTH_ELEVATION, as chair_120_10.png: "
-            "give the poses of the sources with --poses"
-        )
-    return parse_viewpoint(f"{match[1]}:{match[2]}")
+    try:
+        return poses.viewpoint_of_file(path)
+    except ValueError as error:
+        raise UsageError(f"{error}: give the poses of the sources with --poses") from error
 
 
 def choose_device(name: str) -> torch.device:

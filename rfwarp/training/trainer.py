@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from rfwarp.files import write_atomically
+from rfwarp.interrupts import noted_interrupts, outlive_interrupts
 from rfwarp.nn import Generator
 from rfwarp.poses import Viewpoint
 from rfwarp.training.batches import Batch, ViewBatches, training_chairs
@@ -32,7 +33,6 @@ from rfwarp.training.checkpoint import load_checkpoint, save_checkpoint
 from rfwarp.training.config import TrainConfig
 from rfwarp.training.curve import plot_losses
 from rfwarp.training.features import FEATURE_SETS
-from rfwarp.training.interrupts import noted_interrupts, outlive_interrupts
 from rfwarp.training.precision import resolve_precision
 from rfwarp.training.schedule import learning_rate
 from rfwarp.training.stages import FlowStage, FullStage
