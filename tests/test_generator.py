@@ -165,12 +165,12 @@ def test_maps_are_what_the_network_did(generator):
     assert torch.equal(image, generator(sources, poses, target))
     predictions, *fused = seen
     for level, predicted, (_, residual) in zip(maps, predictions, fused, strict=True):
-        assert torch.equal(level.flow.flatten(0, 1), predicted.flow)
+        assert torch.equal(level.flow, predicted.flow)
         assert torch.equal(level.residual, residual)
         assert level.residual.abs().max() > 0.01
-        logits = predicted.attention.unflatten(0, (2, 3)).exp()
+        logits = predicted.attention.exp()
         assert_close(level.attention, logits / logits.sum(1, keepdim=True))
-        assert_close(level.occlusion.flatten(0, 1), 1 / (1 + (-predicted.occlusion).exp()))
+        assert_close(level.occlusion, 1 / (1 + (-predicted.occlusion).exp()))
 
 
 @pytest.mark.parametrize("off", ["residual_flow", "attention", "occlusion"])

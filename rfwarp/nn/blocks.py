@@ -6,6 +6,8 @@ doubles it, ``ResBlock`` keeps it. All map (N, in_channels, H, W) to (N, out_cha
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -98,8 +100,19 @@ class FullPrecisionConv2d(nn.Conv2d):
     """A convolution that computes and answers in float32 (float64 for double), whatever comes.
 
     Flows and confidences come out of these: in half precision a flow of a few hundred pixels would
-    be off by half a pixel, under autocast too.
+    be off by half a pixel, under autocast too. Its weights stay in float32 when the network around
+    it is cast to a 16-bit type.
     """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FullPrecisionConv2d:
+        def keeping_float32(tensor: Tensor) -> Tensor:
+            applied = fn(tensor)
+            dtype = torch.promote_types(applied.dtype, torch.float32)
+            if applied.dtype == dtype or torch.promote_types(tensor.dtype, dtype) != tensor.dtype:
+                return applied
+            return torch.empty_like(applied, dtype=dtype).copy_(tensor)
+
+        return super()._apply(keeping_float32, recurse)
 
     def forward(self, input: Tensor) -> Tensor:
         dtype = torch.promote_types(input.dtype, torch.float32)

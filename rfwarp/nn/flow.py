@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,10 +15,10 @@ class FlowConfidence(NamedTuple):
     """Predictions at one level, in float32 (float64 for a double network).
 
     Attributes:
-        flow: (N, 2, h, w), displacement from the target to the source position in pixels of this
-            level, channel 0 = x.
-        attention: (N, 1, h, w) logits, compared over the sources by a softmax; None if ablated.
-        occlusion: (N, 1, h, w) logits of being invisible in the source; None if ablated.
+        flow: (N, K, 2, h, w), displacement from the target to the source position in pixels of
+            this level, channel 0 = x.
+        attention: (N, K, 1, h, w) logits, compared over the sources by a softmax; None if ablated.
+        occlusion: (N, K, 1, h, w) logits of being invisible in the source; None if ablated.
     """
 
     flow: Tensor
@@ -34,16 +35,17 @@ class ConfidenceHeads(nn.Module):
         self.attention = FullPrecisionConv2d(channels, 1, 3, padding=1) if attention else None
         self.occlusion = FullPrecisionConv2d(channels, 1, 3, padding=1) if occlusion else None
 
-    def forward(self, x: Tensor) -> FlowConfidence:
+    def forward(self, x: Tensor, k: int) -> FlowConfidence:
+        """(N*K, C, h, w) to the predictions (N, K, ..., h, w)."""
         return FlowConfidence(
-            self.flow(x),
-            None if self.attention is None else self.attention(x),
-            None if self.occlusion is None else self.occlusion(x),
+            self.flow(x).unflatten(0, (-1, k)),
+            None if self.attention is None else self.attention(x).unflatten(0, (-1, k)),
+            None if self.occlusion is None else self.occlusion(x).unflatten(0, (-1, k)),
         )
 
 
 class FlowConfidenceExtractor(nn.Module):
-    """One source, its pose and the target pose to flow, attention and occlusion at H/8 and H/4.
+    """Each source, its pose and the target pose to flow, attention and occlusion at H/8 and H/4.
 
     Args:
         pose_channels: c_p.
@@ -80,17 +82,41 @@ class FlowConfidenceExtractor(nn.Module):
         self.heads8 = ConfidenceHeads(eighth, attention=attention, occlusion=occlusion)
         self.heads4 = ConfidenceHeads(quarter, attention=attention, occlusion=occlusion)
 
-    def forward(
-        self, source: Tensor, source_pose: Tensor, target_pose: Tensor
-    ) -> list[FlowConfidence]:
-        """(N, 3, H, W), (N, c_p, H, W), (N, c_p, H, W) to the predictions at H/8 and at H/4."""
-        x = torch.cat([source, source_pose, target_pose], dim=1)
+    def encode(self, sources: Tensor, poses: Tensor) -> list[Tensor]:
+        """What of the computation depends on the sources alone: here, no more than their input.
+
+        Args:
+            sources: (N, K, 3, H, W).
+            poses: (N, K, c_p, H, W).
+
+        Returns:
+            Tensors (N, K, ...) for :meth:`forward`.
+        """
+        return [torch.cat([sources, poses], dim=2)]
+
+    def pair(self, encoded: Sequence[Tensor], target_pose: Tensor) -> Tensor:
+        """The first block on all pairs of M target poses and K sources, (M*K, C, H/2, W/2)."""
+        (inputs,) = encoded
+        m, k = target_pose.shape[0], inputs.shape[1]
+        inputs = inputs.expand(m, -1, -1, -1, -1)
+        targets = target_pose[:, None].expand(-1, k, -1, -1, -1)
+        return self.down[0](torch.cat([inputs, targets], dim=2).flatten(0, 1))
+
+    def forward(self, encoded: Sequence[Tensor], target_pose: Tensor) -> list[FlowConfidence]:
+        """The predictions (M, K, ..., h, w) at H/8 and at H/4.
+
+        Args:
+            encoded: of :meth:`encode`, for M sets of sources, or for one that all targets share.
+            target_pose: (M, c_p, H, W).
+        """
+        k = encoded[0].shape[1]
+        x = self.pair(encoded, target_pose)
         skips = []
-        for block in self.down:
+        for block in self.down[1:]:
             x = block(x)
             skips.append(x)
-        _, at4, at8, at16, at32 = skips
+        at4, at8, at16, at32 = skips
         x = self.up16(at32) + at16
         x8 = self.up8(x) + at8
         x4 = self.up4(x8) + at4
-        return [self.heads8(x8), self.heads4(x4)]
+        return [self.heads8(x8, k), self.heads4(x4, k)]

@@ -32,12 +32,16 @@ class ResFusingBlock(nn.Module):
             assert self.residual.bias is not None
             nn.init.zeros_(self.residual.bias)
 
-    def predict_residual(self, target: Tensor, features: Tensor, flow: Tensor) -> Tensor | None:
+    def encode(self, features: Tensor) -> Tensor:
+        """What :meth:`predict_residual` wants to know of the sources: here, all their features."""
+        return features
+
+    def predict_residual(self, target: Tensor, encoded: Tensor, flow: Tensor) -> Tensor | None:
         """Eq. 3 and 4: the flow correction (N, K, 2, H, W), pixels; None without residual flow."""
         if self.residual is None:
             return None
         n, k = flow.shape[:2]
-        warped = warp(features.flatten(0, 1), flow.flatten(0, 1), self.padding_mode)
+        warped = warp(encoded.flatten(0, 1), flow.flatten(0, 1), self.padding_mode)
         targets = target[:, None].expand(-1, k, -1, -1, -1).flatten(0, 1)
         residual: Tensor = self.residual(torch.cat([targets, warped], dim=1))
         return residual.unflatten(0, (n, k))
@@ -46,6 +50,7 @@ class ResFusingBlock(nn.Module):
         self,
         target: Tensor,
         features: Tensor,
+        encoded: Tensor,
         flow: Tensor,
         occlusion: Tensor,
         attention: Tensor,
@@ -56,11 +61,12 @@ class ResFusingBlock(nn.Module):
         Args:
             target: f_t of the previous level, (N, C, H, W).
             features: unwarped source features, (N, K, C, H, W).
+            encoded: of :meth:`encode`, (N, K, ...).
             flow: initial flow, (N, K, 2, H, W), pixels of this level.
             occlusion, attention: logits, (N, K, 1, H, W).
             mask: (N, K) bool, False for a missing source.
         """
-        residual = self.predict_residual(target, features, flow)
+        residual = self.predict_residual(target, encoded, flow)
         fused = warp_fuse(
             features, flow, residual, occlusion, attention, target, mask, self.padding_mode
         )

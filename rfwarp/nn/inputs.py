@@ -38,8 +38,14 @@ def stack_sources(name: str, tensors: Tensor | Sequence[Tensor]) -> Tensor:
     return tensors
 
 
-def check_sources(sources: Tensor, poses: Tensor, mask: Tensor | None, pose_channels: int) -> None:
-    """Raise TypeError or ValueError unless the stacked sources, their poses and the mask fit."""
+def check_sources(
+    sources: Tensor, poses: Tensor, mask: Tensor | None, pose_channels: int, weight: Tensor
+) -> None:
+    """Raise TypeError or ValueError unless the stacked sources, their poses and the mask fit.
+
+    Args:
+        weight: of the network, whose device and type the inputs must have.
+    """
     n, k, channels, h, w = sources.shape
     if k < 1:
         raise ValueError("at least one source is needed, got K = 0")
@@ -54,6 +60,7 @@ def check_sources(sources: Tensor, poses: Tensor, mask: Tensor | None, pose_chan
             f"{tuple(sources.shape)}, got {tuple(poses.shape)}"
         )
     _check_alike("poses", poses, "sources", sources)
+    _check_like_weights("sources", sources, weight)
     if mask is not None:
         _check_mask(mask, n, k, sources.device)
 
@@ -74,7 +81,9 @@ def _check_mask(mask: Tensor, n: int, k: int, device: torch.device) -> None:
             raise ValueError(f"mask must keep at least one source, but samples {empty} have none")
 
 
-def check_target_pose(pose: Tensor, encoded: EncodedSources, pose_channels: int) -> None:
+def check_target_pose(
+    pose: Tensor, encoded: EncodedSources, pose_channels: int, weight: Tensor
+) -> None:
     """Raise TypeError or ValueError unless the target pose fits the sources."""
     _check_floating("target_pose", pose)
     expected = (pose_channels, *encoded.size)
@@ -83,10 +92,10 @@ def check_target_pose(pose: Tensor, encoded: EncodedSources, pose_channels: int)
             f"target_pose must be (N, c_p, H, W) = (N, {', '.join(map(str, expected))}), "
             f"got {tuple(pose.shape)}"
         )
-    n = encoded.sources.shape[0]
+    n = encoded.features[0].shape[0]
     if n not in (1, pose.shape[0]):
         raise ValueError(f"{n} sets of sources do not fit {pose.shape[0]} target poses")
-    _check_alike("target_pose", pose, "sources", encoded.sources)
+    _check_like_weights("target_pose", pose, weight)
 
 
 def _check_floating(name: str, tensor: Tensor) -> None:
@@ -94,6 +103,12 @@ def _check_floating(name: str, tensor: Tensor) -> None:
         raise TypeError(f"{name} must be a torch.Tensor, got {type(tensor).__name__}")
     if not tensor.is_floating_point():
         raise TypeError(f"{name} must be floating point, got {tensor.dtype}")
+
+
+def _check_like_weights(name: str, tensor: Tensor, weight: Tensor) -> None:
+    # Under autocast, which casts both, they may differ in type.
+    if not torch.is_autocast_enabled(weight.device.type):
+        _check_alike(name, tensor, "the weights", weight)
 
 
 def _check_alike(name: str, tensor: Tensor, other: str, like: Tensor) -> None:

@@ -50,12 +50,18 @@ class TargetImagePredictor(nn.Module):
         self.fuse4 = fuse(c4)
         self.decode4 = nn.Sequential(keep(c4), up(c4, c2))
         self.decode2 = nn.Sequential(keep(c2), up(c2, c2))
-        self.to_rgb = nn.Conv2d(c2, 3, 3, padding=1)
+        self.to_rgb: nn.Module = nn.Conv2d(c2, 3, 3, padding=1)
+
+    def encode(self, features: list[Tensor]) -> list[Tensor]:
+        """What both fusing levels derive of the source features alone."""
+        at8, at4 = features
+        return [self.fuse8.encode(at8), self.fuse4.encode(at4)]
 
     def forward(
         self,
         target_pose: Tensor,
         features: list[Tensor],
+        encoded: list[Tensor],
         flows: list[Tensor],
         occlusions: list[Tensor],
         attentions: list[Tensor],
@@ -63,9 +69,9 @@ class TargetImagePredictor(nn.Module):
     ) -> tuple[Tensor, list[Tensor | None]]:
         """The image (N, 3, H, W) in [-1, 1], and the residual flow of both levels.
 
-        The four lists hold the (N, K, ..., h, w) inputs of the fusing blocks at H/8 and at H/4.
+        The five lists hold the (N, K, ..., h, w) inputs of the fusing blocks at H/8 and at H/4.
         """
-        at8, at4 = zip(features, flows, occlusions, attentions, strict=True)
+        at8, at4 = zip(features, encoded, flows, occlusions, attentions, strict=True)
         x = self.encode_pose(target_pose)
         x, residual8 = self.fuse8(x, *at8, mask)
         x, residual4 = self.fuse4(self.decode8(x), *at4, mask)

@@ -13,16 +13,17 @@ class EncodedSources:
     """What depends on the sources alone; made by :meth:`rfwarp.nn.Generator.encode`.
 
     Attributes:
-        sources: (N, K, 3, H, W) in [-1, 1], padded.
-        poses: (N, K, c_p, H, W), padded.
-        features: appearance features, [(N, K, C8, H/8, W/8), (N, K, C4, H/4, W/4)].
+        features: appearance features, [(N, K, C8, H/8, W/8), (N, K, C4, H/4, W/4)], of the padded
+            size.
+        for_flow, for_residual: what the flow network and the two fusing blocks derive of the
+            sources, tensors (N, K, ...); the optimized network derives more than the plain one.
         mask: (N, K) bool, False for a missing source; None if all are present.
         size: height and width before padding.
     """
 
-    sources: Tensor
-    poses: Tensor
     features: list[Tensor]
+    for_flow: list[Tensor]
+    for_residual: list[Tensor]
     mask: Tensor | None
     size: tuple[int, int]
 

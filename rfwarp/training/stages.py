@@ -71,14 +71,10 @@ class FlowStage(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The weighted losses of Eq. 7 by name."""
         sources, target = from_uint8(batch["sources"]), from_uint8(batch["target"])
-        n, k, size = *sources.shape[:2], sources.shape[-1]
-        target_codes = batch["target_pose"][:, None].expand(n, k, -1).flatten(0, 1)
-        predictions = self.flow(
-            sources.flatten(0, 1),
-            tile(batch["poses"].flatten(0, 1), size, size),
-            tile(target_codes, size, size),
-        )
-        flows = [p.flow.unflatten(0, (n, k)) for p in predictions]
+        size = sources.shape[-1]
+        encoded = self.flow.encode(sources, tile(batch["poses"], size, size))
+        predictions = self.flow(encoded, tile(batch["target_pose"], size, size))
+        flows = [p.flow for p in predictions]
         terms: dict[str, Tensor] = self.objective(sources, target, flows)
         # Every parameter takes part in the graph, as data-parallel training demands.
         terms["affine"] = terms["affine"] + sum(p.sum() * 0 for p in self.idle)

@@ -1,0 +1,246 @@
+"""The generator G of Eq. 1 as a network: any number of sources and poses in, an image out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, Literal, TypeVar, cast, overload
+
+import torch
+from torch import Tensor, nn
+
+from rfwarp.nn.appearance import SourceAppearanceExtractor
+from rfwarp.nn.config import GeneratorConfig
+from rfwarp.nn.flow import FlowConfidenceExtractor
+from rfwarp.nn.inputs import check_sources, check_target_pose, pad, stack_sources
+from rfwarp.nn.optimized import optimize_parts
+from rfwarp.nn.predictor import TargetImagePredictor
+from rfwarp.nn.results import EncodedSources, LevelMaps, level_maps
+
+_Network = TypeVar("_Network", bound="GeneratorNetwork")
+
+
+class GeneratorNetwork(nn.Module):
+    """Multi-source pose-guided image generator (Fig. 1, Tables 5-7), from tensors to tensors.
+
+    The keyword arguments are the fields of :class:`rfwarp.nn.GeneratorConfig`, where each is
+    described; ``pose_channels`` has no default. What people use is its subclass ``Generator``.
+
+    Attributes:
+        config: the fields.
+        optimized: whether this is the inference form that :meth:`optimize` makes.
+
+    Raises:
+        ValueError, TypeError: if a field is unknown, of a wrong type or out of range.
+    """
+
+    def __init__(self, **config: Any) -> None:
+        super().__init__()
+        self.config = GeneratorConfig.from_dict(config)
+        self.optimized = False
+        c = self.config
+        shared: dict[str, Any] = {
+            "encoder_norm": c.encoder_norm,
+            "decoder_norm": c.decoder_norm,
+            "negative_slope": c.negative_slope,
+        }
+        widths = cast(tuple[int, int, int], c.channels(64, 128, 256))
+        flow_widths = cast(tuple[int, int, int, int, int], c.channels(32, 64, 128, 256, 512))
+        self.appearance = SourceAppearanceExtractor(
+            widths, norm=c.encoder_norm, negative_slope=c.negative_slope
+        )
+        self.flow = FlowConfidenceExtractor(
+            c.pose_channels, flow_widths, attention=c.attention, occlusion=c.occlusion, **shared
+        )
+        self.predictor = TargetImagePredictor(
+            c.pose_channels,
+            widths,
+            residual_flow=c.residual_flow,
+            padding_mode=c.padding_mode,
+            **shared,
+        )
+
+    @overload
+    def forward(
+        self,
+        sources: Tensor | Sequence[Tensor],
+        poses: Tensor | Sequence[Tensor],
+        target_pose: Tensor,
+        mask: Tensor | None = None,
+        return_maps: Literal[False] = False,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self,
+        sources: Tensor | Sequence[Tensor],
+        poses: Tensor | Sequence[Tensor],
+        target_pose: Tensor,
+        mask: Tensor | None = None,
+        *,
+        return_maps: Literal[True],
+    ) -> tuple[Tensor, list[LevelMaps]]: ...
+    def forward(
+        self,
+        sources: Tensor | Sequence[Tensor],
+        poses: Tensor | Sequence[Tensor],
+        target_pose: Tensor,
+        mask: Tensor | None = None,
+        return_maps: bool = False,
+    ) -> Tensor | tuple[Tensor, list[LevelMaps]]:
+        """Eq. 1.
+
+        Args:
+            sources: (N, K, 3, H, W) in [-1, 1], or K tensors (N, 3, H, W). Any K >= 1, any H and W:
+                sizes that are not multiples of 32 (or below 64) are edge-padded at the bottom and
+                right, and the result is cropped back.
+            poses: (N, K, c_p, H, W), or K tensors (N, c_p, H, W).
+            target_pose: (N, c_p, H, W).
+            mask: (N, K) bool, False for a missing source, whose pixels and pose are then ignored;
+                at least one source of every sample must be present.
+            return_maps: also return the flows, residuals, attentions and occlusions per level.
+
+        Returns:
+            The image (N, 3, H, W) in [-1, 1]; with ``return_maps``, it and the maps of both levels,
+            coarse (stride 8) first.
+
+        Raises:
+            TypeError, ValueError: for a wrong dtype, shape, device or K, for tensors of more than
+                one dtype or device, or for a sample without a source. Other values are not
+                inspected: non-finite inputs give non-finite outputs.
+        """
+        return self.decode(self.encode(sources, poses, mask), target_pose, return_maps=return_maps)
+
+    def encode(
+        self,
+        sources: Tensor | Sequence[Tensor],
+        poses: Tensor | Sequence[Tensor],
+        mask: Tensor | None = None,
+    ) -> EncodedSources:
+        """Everything that depends on the sources alone, to be decoded for many target poses.
+
+        Arguments and errors as in :meth:`forward`.
+        """
+        sources = stack_sources("sources", sources)
+        poses = stack_sources("poses", poses)
+        check_sources(sources, poses, mask, self.config.pose_channels, self._weight)
+        size = (sources.shape[-2], sources.shape[-1])
+        if mask is not None:
+            # Garbage in a missing source must not reach the weights' gradients as NaN * 0.
+            present = mask[:, :, None, None, None]
+            sources = sources.where(present, torch.zeros_like(sources))
+            poses = poses.where(present, torch.zeros_like(poses))
+        sources, poses = pad(sources), pad(poses)
+        n, k = sources.shape[:2]
+        features = [f.unflatten(0, (n, k)) for f in self.appearance(sources.flatten(0, 1))]
+        return EncodedSources(
+            features,
+            self.flow.encode(sources, poses),
+            self.predictor.encode(features),
+            mask,
+            size,
+        )
+
+    @overload
+    def decode(
+        self, encoded: EncodedSources, target_pose: Tensor, return_maps: Literal[False] = False
+    ) -> Tensor: ...
+    @overload
+    def decode(
+        self, encoded: EncodedSources, target_pose: Tensor, return_maps: Literal[True]
+    ) -> tuple[Tensor, list[LevelMaps]]: ...
+    @overload
+    def decode(
+        self, encoded: EncodedSources, target_pose: Tensor, return_maps: bool
+    ) -> Tensor | tuple[Tensor, list[LevelMaps]]: ...
+    def decode(
+        self, encoded: EncodedSources, target_pose: Tensor, return_maps: bool = False
+    ) -> Tensor | tuple[Tensor, list[LevelMaps]]:
+        """The image in ``target_pose``, (M, c_p, H, W), from encoded sources.
+
+        M is the N of the sources, or anything if N is 1: one set of sources, M target poses.
+        Result and errors as in :meth:`forward`.
+        """
+        check_target_pose(target_pose, encoded, self.config.pose_channels, self._weight)
+        m = target_pose.shape[0]
+        target_pose = pad(target_pose)
+
+        def per_target(x: Tensor) -> Tensor:
+            return x.expand(m, *x.shape[1:])
+
+        predictions = self.flow(encoded.for_flow, target_pose)
+        flows = [p.flow for p in predictions]
+        attentions = [_logits(p.attention, p.flow, 0.0) for p in predictions]
+        # sigmoid(-inf) = 0: without occlusion maps everything counts as visible.
+        occlusions = [_logits(p.occlusion, p.flow, -torch.inf) for p in predictions]
+        mask = None if encoded.mask is None else per_target(encoded.mask)
+        image, residuals = self.predictor(
+            target_pose,
+            [per_target(x) for x in encoded.features],
+            [per_target(x) for x in encoded.for_residual],
+            flows,
+            occlusions,
+            attentions,
+            mask,
+        )
+        image = image[..., : encoded.size[0], : encoded.size[1]]
+        if not return_maps:
+            return image
+        maps = [
+            level_maps(stride, encoded.size, mask, *level)
+            for stride, *level in zip((8, 4), flows, residuals, attentions, occlusions, strict=True)
+        ]
+        return image, maps
+
+    def optimize(self: _Network, dtype: torch.dtype | None = None) -> _Network:
+        """The same function in a form for inference: less arithmetic, other weights.
+
+        Convolutions are folded with the pooling, the upsampling and the convolution next to them,
+        the residual flow is computed from 18 projected channels, and :meth:`encode` takes over all
+        that does not depend on the target pose; :mod:`rfwarp.nn.optimized` has the identities,
+        which are exact but for rounding. Convolutions run in channels_last.
+
+        Args:
+            dtype: of the new weights, folded in float64 before they are rounded; None keeps the
+                present one. The convolutions that flows and confidences come out of stay in float32
+                when it is a 16-bit type.
+
+        Returns:
+            A new generator in eval mode, on the same device, with ``optimized`` set. It does all
+            that this one does, saving and loading included, except that it cannot be trained.
+        """
+        network = copy.deepcopy(self).eval()
+        if not network.optimized:
+            device = self._weight.device
+            network.to("cpu", torch.float64)
+            network.use_optimized_parts()
+            network.to(device, self._weight.dtype if dtype is None else dtype)
+        elif dtype is not None:
+            network.to(dtype)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
+
+    def use_optimized_parts(self) -> None:
+        """Change this network into the form that :meth:`optimize` returns, at its own precision."""
+        optimize_parts(self)
+        self.optimized = True
+
+    def train(self: _Network, mode: bool = True) -> _Network:
+        """As in ``nn.Module``.
+
+        Raises:
+            RuntimeError: if an optimized generator is put into training mode.
+        """
+        if mode and self.optimized:
+            raise RuntimeError(
+                "an optimized generator is for inference: train the plain one, then optimize() it"
+            )
+        return super().train(mode)
+
+    @property
+    def _weight(self) -> Tensor:
+        """Inputs must be on its device and of its type."""
+        return self.appearance.down2.conv1.weight
+
+
+def _logits(predicted: Tensor | None, flow: Tensor, constant: float) -> Tensor:
+    return torch.full_like(flow[:, :, :1], constant) if predicted is None else predicted
