@@ -73,11 +73,13 @@ def choose_device(name: str) -> torch.device:
 
 
 @contextmanager
-def progress_bar(total: int, unit: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(
+    total: int, unit: str, label: str | None = None, hidden: bool = False
+) -> Iterator[Callable[[int, int], None]]:
     """A function to be called with (done, total); shows a bar where stderr is a terminal."""
     from tqdm import tqdm
 
-    with tqdm(total=total, unit=unit, disable=None) as bar:
+    with tqdm(total=total, unit=unit, desc=label, disable=hidden or None) as bar:
 
         def update(done: int, total: int) -> None:
             bar.total = total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +16,7 @@ from rfwarp.cli.arguments import (
     parse_viewpoint,
     viewpoint_of_file,
 )
+from rfwarp.cli.generate_jobs import JobsOptions
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,14 +28,15 @@ TURNTABLE_COLUMNS = 6
 
 @dataclass(frozen=True)
 class Generate:
-    """Draw something from a viewpoint that no source shows, or from all around."""
+    """Draw something from a viewpoint that no source shows, or from all around; or, with --jobs,
+    many such pictures."""
 
+    out: Annotated[Path, arg(aliases=["-o"], metavar="PICTURE|FOLDER")]
+    """What to write: .png, .jpg, .webp or .gif; with --jobs, the folder of the pictures."""
     sources: Annotated[
         UseAppendAction[tuple[tuple[Path, ...], ...]], arg(aliases=["-s"], metavar="PICTURE ...")
-    ]
+    ] = ()
     """Pictures of one thing; at least one."""
-    out: Annotated[Path, arg(aliases=["-o"], metavar="PICTURE")]
-    """What to write: .png, .jpg, .webp or .gif."""
     poses: Annotated[tuple[str, ...], arg(aliases=["-p"], metavar="POSE")] = ()
     """Poses of the sources in their order: AZIMUTH:ELEVATION in degrees, or .npy files. If there
     are none, they are read from the names of the pictures: NAME_AZIMUTH_ELEVATION.png."""
@@ -52,8 +54,13 @@ class Generate:
     """Also draw what the network did: flow, residual, occlusion and attention of every source."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU if there is one."""
+    many: Annotated[JobsOptions, arg(name="")] = field(default_factory=JobsOptions)
 
     def __post_init__(self) -> None:
+        if self.many.jobs is not None:
+            self._refuse_options_of_one_picture()
+            return
+        self.many.refuse()
         if not self.pictures:
             raise UsageError("at least one source picture is needed: -s PICTURE")
         if self.poses and len(self.poses) != len(self.pictures):
@@ -68,12 +75,24 @@ class Generate:
         if not 1 <= self.scale <= 16:
             raise UsageError(f"--scale must lie in 1..16, got {self.scale}")
 
+    def _refuse_options_of_one_picture(self) -> None:
+        refused = ("sources", "poses", "target", "turntable", "elevation", "scale", "maps")
+        for option in fields(self):
+            if option.name in refused and getattr(self, option.name) != option.default:
+                raise UsageError(f"--{option.name} is for a single picture, not for --jobs")
+
     @property
     def pictures(self) -> list[Path]:
         """The sources of all -s options."""
         return list(chain.from_iterable(self.sources))
 
     def run(self) -> None:
+        if self.many.jobs is not None:
+            self.many.run(self.many.jobs, self.out, self.weights, self.device)
+        else:
+            self._draw()
+
+    def _draw(self) -> None:
         from rfwarp import Generator
         from rfwarp.images import load_image
         from rfwarp.viz import (

@@ -1,0 +1,177 @@
+"""Runs a table of jobs in bounded memory, going on where an earlier run ended."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch.utils.data import DataLoader
+
+from rfwarp.interrupts import noted_interrupts, outlive_interrupts
+from rfwarp.jobs.log import Results, ResultsLog
+from rfwarp.jobs.painter import Painter
+from rfwarp.jobs.plan import Plan, Share, make_plan
+from rfwarp.jobs.reader import Chunk, JobReader
+from rfwarp.jobs.writer import PictureWriter
+from rfwarp.nn import Generator
+from rfwarp.nn.pictures import PictureSize
+
+logger = logging.getLogger(__name__)
+
+PREFETCH = 2  # chunks that each reader process is ahead
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of the rows of one process.
+
+    Attributes:
+        done: rows whose pictures were written now.
+        skipped: rows that were done before.
+        failed: rows without a picture.
+        seconds: from the first row read to the last picture written.
+        first_failure: what happened to the first failed row.
+        log: the log of this process.
+    """
+
+    done: int
+    skipped: int
+    failed: int
+    seconds: float
+    first_failure: str | None
+    log: Path
+
+
+def run_jobs(
+    generator: Generator,
+    table: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    batch_size: int = 8,
+    workers: int = 2,
+    size: PictureSize = None,
+    dtype: torch.dtype | None = None,
+    rank: int = 0,
+    world_size: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Summary:
+    """Draw the pictures that a table asks for.
+
+    The whole table is checked before anything is drawn. A row that cannot be read or drawn is
+    entered in the log as failed, and the next run tries it again; rows that are done are skipped.
+    A row is done if the log says so, if neither it nor the weights, the size and the precision have
+    changed since, and if its picture is there. That a source was replaced by another picture of the
+    same name is not noticed.
+
+    Consecutive rows with the same sources are drawn from the same encoding of them; other rows go
+    through the network together if their pictures have one size.
+
+    Args:
+        generator: computes where its weights are, in the form of :meth:`Generator.optimize`.
+        table: see :func:`rfwarp.jobs.read_table`.
+        out: folder of the pictures, created if missing, and of the log ``jobs-log-RANK.jsonl``,
+            see :class:`rfwarp.jobs.log.ResultsLog`.
+        batch_size: rows that go through the network at a time.
+        workers: processes that read pictures; 0 reads them in between.
+        size: that sources are resized to, as in :meth:`Generator.generate`.
+        dtype: floating-point type to compute in; None takes that of the weights.
+        rank, world_size: which share of the rows is this process's, of how many. Processes that
+            share ``out`` must be given the same table, ``batch_size`` and ``world_size``.
+        progress: called with (rows ended, rows to do) of this process.
+
+    Raises:
+        FileNotFoundError, ValueError, ImportError: for a bad table or argument, before anything is
+            drawn.
+        BlockingIOError: if another process with this ``rank`` is writing to ``out``.
+        OSError: if ``out`` cannot be written to, the disk is full, or a reader process died.
+        KeyboardInterrupt: on Ctrl-C or SIGTERM, when what was begun is written.
+    """
+    if batch_size < 1 or workers < 0 or not 0 <= rank < world_size:
+        raise ValueError(
+            "batch_size must be at least 1, workers at least 0, and rank in 0..world_size - 1; "
+            f"got {batch_size}, {workers}, and {rank} of {world_size}"
+        )
+    table, out = Path(table), Path(out)
+    size = size or generator.config.image_size or "native"
+    settings = f"{_fingerprint(generator)} {size} {dtype}"
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"{out} exists and is no folder")
+    out.mkdir(parents=True, exist_ok=True)
+    with ResultsLog(out, rank) as log:
+        plan = make_plan(table, out, settings, Share(rank, world_size, batch_size), Results(out))
+        todo = int(plan.pending.sum())
+        logger.info("%s: %d rows, of which %d are to do here", table, len(plan.keys), todo)
+        begin = time.perf_counter()
+        writer = PictureWriter(out, log, limit=2 * batch_size)
+        with writer, noted_interrupts() as interrupts:
+            painter = Painter(generator.optimize(dtype))
+            reader = JobReader(table.parent, generator.config, size)
+            for chunk in _read(plan, reader, batch_size, workers):
+                _work_on(chunk, plan, painter, writer)
+                if progress is not None:
+                    progress(writer.done + writer.failed, todo)
+                if interrupts:
+                    break
+            writer.finish()
+        if interrupts:
+            raise KeyboardInterrupt(f"{writer.done} pictures written; the same command resumes")
+        if progress is not None:
+            progress(todo, todo)
+        seconds = time.perf_counter() - begin
+    return Summary(
+        writer.done, plan.skipped, writer.failed, seconds, writer.first_failure, log.path
+    )
+
+
+def _read(plan: Plan, reader: JobReader, batch_size: int, workers: int) -> Iterator[Chunk]:
+    """Chunks in the order of the table, read ahead by worker processes.
+
+    This process reads the table, as the workers ask for more.
+    """
+    loader = DataLoader(
+        reader,
+        batch_size=None,
+        sampler=cast("Iterator[int]", plan.chunks(batch_size)),  # what the reader is indexed with
+        num_workers=workers,
+        prefetch_factor=PREFETCH if workers else None,
+        worker_init_fn=outlive_interrupts,
+    )
+    try:
+        yield from loader
+    except RuntimeError as error:  # DataLoader has no other type for it
+        if "DataLoader worker" not in str(error):
+            raise
+        raise ChildProcessError(
+            f"{error}; if memory ran out, take fewer --workers or a smaller --batch-size"
+        ) from error
+
+
+def _work_on(chunk: Chunk, plan: Plan, painter: Painter, writer: PictureWriter) -> None:
+    for job, error in chunk.failures:
+        writer.fail(job, int(plan.keys[job.row]), error)
+    for batch in chunk.batches:
+        for painted in painter.paint(batch):
+            rows = zip(painted.jobs, painted.pictures, painted.errors, strict=True)
+            for job, picture, problem in rows:
+                key = int(plan.keys[job.row])
+                if problem is None:
+                    writer.write(job, key, picture, painted.seconds)
+                else:
+                    writer.fail(job, key, problem, painted.seconds)
+
+
+def _fingerprint(generator: Generator) -> str:
+    """Changes with the configuration and with any weight."""
+    digest = hashlib.sha256(json.dumps(generator.config.to_dict()).encode())
+    for name, tensor in generator.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
