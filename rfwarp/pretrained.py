@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -120,12 +121,14 @@ def load_weights(
             state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
-    _check_state(path, model.state_dict(), state)
-    state = {name: tensor.to(device=device, dtype=dtype) for name, tensor in state.items()}
+    _check_state(path, model, state)
+    # Cast by the model: some of its parts stay in float32.
     model.load_state_dict(state, strict=True, assign=True)
+    model.to(device=device, dtype=dtype)
 
 
-def _check_state(path: Path, expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+def _check_state(path: Path, model: nn.Module, given: Mapping[str, Tensor]) -> None:
+    expected = model.state_dict()
     problems = [f"missing {name}" for name in expected if name not in given]
     problems += [f"unexpected {name}" for name in given if name not in expected]
     for name in expected.keys() & given.keys():
@@ -134,13 +137,24 @@ def _check_state(path: Path, expected: Mapping[str, Tensor], given: Mapping[str,
             problems.append(f"{name} has shape {have}, the config needs {want}")
         if given[name].dtype not in _DTYPES:
             problems.append(f"{name} is {given[name].dtype}, not floating point of 16 to 64 bits")
-    dtypes = sorted({str(tensor.dtype) for tensor in given.values()})
-    if len(dtypes) > 1 and not problems:
-        problems.append(f"it mixes {' and '.join(dtypes)}")
+    if not problems:
+        problems = _mixed_dtypes(model, given)
     if problems:
         shown = "; ".join(sorted(problems)[:8])
         more = f"; and {len(problems) - 8} more" if len(problems) > 8 else ""
         raise ValueError(f"{path} does not fit the model: {shown}{more}")
+
+
+def _mixed_dtypes(model: nn.Module, given: Mapping[str, Tensor]) -> list[str]:
+    """What is not of the type that the model gives it when all of it is cast to one type."""
+    first = next(iter(model.state_dict()))
+    cast = copy.deepcopy(model).to("meta", given[first].dtype).state_dict()
+    return [
+        f"{name} is {given[name].dtype}, beside {first} in {given[first].dtype} it must be "
+        f"{tensor.dtype}"
+        for name, tensor in cast.items()
+        if given[name].dtype != tensor.dtype
+    ]
 
 
 def save(

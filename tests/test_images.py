@@ -286,7 +286,9 @@ def test_a_list_of_targets_gives_a_list(chairs):
     views = [Viewpoint(a, 0) for a in (0, 100, 200)]
     together = chairs.generate([SQUARE], [FRONT], views)
     alone = [chairs.generate([SQUARE], [FRONT], view) for view in views]
-    assert [p.tobytes() for p in together] == [p.tobytes() for p in alone]
+    # A batch sums up in another order: a value between two levels may go to either.
+    pairs = zip(together, alone, strict=True)
+    assert all(np.abs(np.int16(np.array(a)) - np.array(b)).max() <= 1 for a, b in pairs)
     assert len({p.tobytes() for p in together}) == 3
 
 

@@ -50,7 +50,7 @@ def fold_pixels(weight: Tensor) -> Tensor:
 
 
 def fold_upsampled_pixels(weight: Tensor) -> Tensor:
-    """Nearest upsampling by 2, then 3x3: 3x3 (4 O, I) with padding 1, before a pixel shuffle by 2."""
+    """Nearest upsampling by 2, then 3x3: 3x3 (4 O, I), padding 1, before a pixel shuffle by 2."""
     taps = torch.tensor(_UPSAMPLED_TAPS, dtype=weight.dtype, device=weight.device)
     return torch.einsum("aqt,bps,oits->oabiqp", taps, taps, weight).flatten(0, 2)
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Literal, overload
 
 import torch
 from PIL import Image
+from tqdm import tqdm
 
 from rfwarp import pretrained
-from rfwarp.images import ImageLike, to_pil
+from rfwarp.images import ImageLike, to_pil, to_uint8
 from rfwarp.nn.config import GeneratorConfig
 from rfwarp.nn.network import GeneratorNetwork
-from rfwarp.nn.pictures import PictureSize, prepare
-from rfwarp.nn.results import LevelMaps
+from rfwarp.nn.pictures import PictureSize, pose_map, prepare
+from rfwarp.nn.results import EncodedSources, LevelMaps
 from rfwarp.poses.encoding import PoseLike
 
 
@@ -112,18 +114,66 @@ class Generator(GeneratorNetwork):
         many = isinstance(target_pose, list)
         targets = target_pose if isinstance(target_pose, list) else [target_pose]
         sources, source_poses, target_poses = prepare(self.config, images, poses, targets, size)
-        weights = next(self.parameters())
-        encoded = self.encode(sources.to(weights), source_poses.to(weights))
-        pictures: list[Image.Image] = []
-        maps: list[list[LevelMaps]] = []
+        encoded = self.encode(sources.to(self._weight), source_poses.to(self._weight))
+        if not return_maps:
+            pictures = list(self.stream(encoded, target_poses))
+            return pictures if many else pictures[0]
+        pictures, maps = [], []
         for pose in target_poses:
-            image, levels = self.decode(encoded, pose.to(weights), return_maps=True)
+            image, levels = self.decode(encoded, pose[None].to(self._weight), return_maps=True)
             pictures.append(to_pil(image[0]))
-            if return_maps:  # kept for nobody, they would fill the memory of a long list
-                maps.append(levels)
-        if return_maps:
-            return (pictures, maps) if many else (pictures[0], maps[0])
-        return pictures if many else pictures[0]
+            maps.append(levels)
+        return (pictures, maps) if many else (pictures[0], maps[0])
+
+    def stream(
+        self,
+        encoded: EncodedSources,
+        target_poses: Iterable[PoseLike],
+        *,
+        batch_size: int | None = None,
+        progress: bool = False,
+    ) -> Iterator[Image.Image]:
+        """Pictures of one set of sources in any number of poses, one after the other.
+
+        Memory does not grow with the number of poses: they are taken from the iterable, which may
+        be endless, as they are needed.
+
+        Args:
+            encoded: one set of sources (N = 1), from :meth:`encode`.
+            target_poses: poses as for :meth:`generate`; maps must be (c_p, H, W) of the sources.
+            batch_size: how many poses are decoded together; with 1, each picture comes before the
+                next pose is asked for. None: on CPUs as many as have 256 x 256 pixels together,
+                beyond which larger temporaries cost more than a batch saves; else 16 times that.
+            progress: show a progress bar on stderr.
+
+        Returns:
+            An iterator over PIL images in RGB.
+
+        Raises:
+            TypeError, ValueError: at once, if encoded or batch_size cannot be used; when it is its
+                turn, if a pose does not fit.
+        """
+        sets = encoded.features[0].shape[0]
+        if sets != 1:
+            raise ValueError(f"stream needs one set of sources (N = 1), got {sets}")
+        if batch_size is None:
+            budget = 2**16 if self._weight.device.type == "cpu" else 2**20
+            batch_size = max(1, budget // (encoded.size[0] * encoded.size[1]))
+        if type(batch_size) is not int or batch_size < 1:
+            raise ValueError(f"batch_size must be a positive integer, got {batch_size!r}")
+        bar = tqdm(target_poses, unit="picture", disable=not progress)
+        return self._stream(encoded, enumerate(bar), batch_size)
+
+    def _stream(
+        self, encoded: EncodedSources, poses: Iterator[tuple[int, PoseLike]], batch_size: int
+    ) -> Iterator[Image.Image]:
+        while batch := [
+            pose_map(self.config, f"target_poses[{m}]", pose, encoded.size)
+            for m, pose in islice(poses, batch_size)
+        ]:
+            with torch.no_grad():  # not around the yield: the caller's code is not ours
+                image = to_uint8(self.decode(encoded, torch.stack(batch).to(self._weight)))
+            yield from map(Image.fromarray, image.permute(0, 2, 3, 1).cpu().numpy())
 
     @classmethod
     def from_pretrained(
@@ -138,7 +188,7 @@ class Generator(GeneratorNetwork):
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
     ) -> Generator:
-        """A generator in eval mode from trained weights.
+        """A generator in eval mode from trained weights, in the form in which it was saved.
 
         Args:
             name: a bundled model (see :func:`rfwarp.list_models`), a folder with ``config.json``
@@ -162,16 +212,23 @@ class Generator(GeneratorNetwork):
             force_download=force_download,
         )
         config = pretrained.read_config(folder)
+        optimized = config.pop("optimized", False)
         try:
+            if not isinstance(optimized, bool):
+                raise TypeError(f"'optimized' must be true or false, got {optimized!r}")
             with torch.device("meta"):
                 model = cls(**config)
+                if optimized:
+                    model.use_optimized_parts()
         except (TypeError, ValueError) as error:
             raise ValueError(f"{folder / pretrained.CONFIG_NAME}: {error}") from error
         pretrained.load_weights(model, folder, device=device, dtype=dtype)
-        return model.eval()
+        return model.eval().optimize() if optimized else model.eval()
 
     def save_pretrained(self, folder: str | os.PathLike[str], card: str | None = None) -> Path:
         """Write ``config.json``, ``model.safetensors`` and a model card ``README.md``.
+
+        An optimized generator is saved, and comes back, as such; no plain one is made of it.
 
         Args:
             folder: created if missing; each file is replaced atomically.
@@ -181,7 +238,8 @@ class Generator(GeneratorNetwork):
         Returns:
             The folder.
         """
-        return pretrained.save(folder, self.config.to_dict(), self.state_dict(), card)
+        config = self.config.to_dict() | ({"optimized": True} if self.optimized else {})
+        return pretrained.save(folder, config, self.state_dict(), card)
 
 
 # What help() and editors show instead of **config: the fields, with their defaults.

@@ -159,6 +159,18 @@ class FoldedImageBlock(FoldedResBlockU):
         return image
 
 
+class CentredGroupNorm(nn.GroupNorm):
+    """``nn.InstanceNorm2d``, which PyTorch does not do in channels_last, as a group per channel."""
+
+    def __init__(self, norm: nn.InstanceNorm2d) -> None:
+        super().__init__(norm.num_features, norm.num_features, norm.eps, device="meta")
+        self.weight, self.bias = norm.weight, norm.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Centred first, as on CPUs the variance comes of E[x^2] - E[x]^2 in float32.
+        return super().forward(x - x.mean((2, 3), keepdim=True))
+
+
 class MergedHeads(nn.Module):
     """:class:`ConfidenceHeads` as one convolution."""
 
@@ -223,13 +235,6 @@ def _optimize_predictor(predictor: TargetImagePredictor) -> nn.Module:
     return predictor
 
 
-def _group_norm(norm: nn.InstanceNorm2d) -> nn.Module:
-    """One group per channel, which PyTorch, unlike the same as instances, does in channels_last."""
-    groups = nn.GroupNorm(norm.num_features, norm.num_features, norm.eps, device="meta")
-    groups.weight, groups.bias = norm.weight, norm.bias
-    return groups
-
-
 def _split(conv: nn.Conv2d, first: int) -> tuple[nn.Conv2d, nn.Conv2d]:
     """Convolutions of the first input channels and of the others, which sum to ``conv``."""
     padding = conv.kernel_size[0] // 2
@@ -257,7 +262,7 @@ def _ends(x: Tensor, size: int, dim: int) -> Tensor:
 _FORMS: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
     ResBlockD: FoldedResBlockD,
     ResBlockU: FoldedResBlockU,
-    nn.InstanceNorm2d: _group_norm,
+    nn.InstanceNorm2d: CentredGroupNorm,
     ConfidenceHeads: MergedHeads,
     FlowConfidenceExtractor: SplitFlowConfidenceExtractor,
     ResFusingBlock: _optimize_fusing,

@@ -26,7 +26,7 @@ def prepare(
 
     Returns:
         Sources (1, K, 3, H, W) in [-1, 1], their poses (1, K, c_p, H, W), and each target pose as
-        (1, c_p, H, W); float32 on the CPU.
+        (c_p, H, W); float32 on the CPU.
     """
     for name, given in (("images", images), ("poses", poses)):
         if not isinstance(given, list | tuple):
@@ -42,12 +42,24 @@ def prepare(
     sources = load_images(images, None if size == "native" else size)
     height, width = sources.shape[-2:]
 
-    def encode(name: str, pose: PoseLike) -> Tensor:
-        kind = getattr(pose, "kind", None)
-        if kind is not None and config.pose_kind not in (None, kind):
-            raise ValueError(f"{name} is a {kind}, but this model takes a {config.pose_kind}")
-        return encode_pose(name, pose, config.pose_channels, height, width)
-
-    source_poses = torch.stack([encode(f"poses[{k}]", pose) for k, pose in enumerate(poses)])
-    target_poses = [encode(f"target_pose[{m}]", pose)[None] for m, pose in enumerate(targets)]
+    source_poses = torch.stack(
+        [pose_map(config, f"poses[{k}]", pose, (height, width)) for k, pose in enumerate(poses)]
+    )
+    target_poses = [
+        pose_map(config, f"target_pose[{m}]", pose, (height, width))
+        for m, pose in enumerate(targets)
+    ]
     return sources[None], source_poses[None], target_poses
+
+
+def pose_map(config: GeneratorConfig, name: str, pose: PoseLike, size: tuple[int, int]) -> Tensor:
+    """A pose as (c_p, height, width), float32 on the CPU; ``name`` is what errors call it.
+
+    Raises:
+        TypeError, ValueError: see :func:`rfwarp.poses.encoding.encode_pose`; also if the pose is of
+            another kind than the model's.
+    """
+    kind = getattr(pose, "kind", None)
+    if kind is not None and config.pose_kind not in (None, kind):
+        raise ValueError(f"{name} is a {kind}, but this model takes a {config.pose_kind}")
+    return encode_pose(name, pose, config.pose_channels, *size)
