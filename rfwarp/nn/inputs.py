@@ -106,9 +106,13 @@ def _check_floating(name: str, tensor: Tensor) -> None:
 
 
 def _check_like_weights(name: str, tensor: Tensor, weight: Tensor) -> None:
-    # Under autocast, which casts both, they may differ in type.
-    if not torch.is_autocast_enabled(weight.device.type):
-        _check_alike(name, tensor, "the weights", weight)
+    if tensor.dtype != weight.dtype and _under_autocast(weight.device.type):
+        tensor = tensor.to(weight.dtype)  # autocast casts both
+    _check_alike(name, tensor, "the weights", weight)
+
+
+def _under_autocast(device: str) -> bool:
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def _check_alike(name: str, tensor: Tensor, other: str, like: Tensor) -> None:

@@ -131,7 +131,8 @@ class GeneratorNetwork(nn.Module):
             poses = poses.where(present, torch.zeros_like(poses))
         sources, poses = pad(sources), pad(poses)
         n, k = sources.shape[:2]
-        features = [f.unflatten(0, (n, k)) for f in self.appearance(sources.flatten(0, 1))]
+        images = self._laid_out(sources.flatten(0, 1))
+        features = [f.unflatten(0, (n, k)) for f in self.appearance(images)]
         return EncodedSources(
             features,
             self.flow.encode(sources, poses),
@@ -162,7 +163,7 @@ class GeneratorNetwork(nn.Module):
         """
         check_target_pose(target_pose, encoded, self.config.pose_channels, self._weight)
         m = target_pose.shape[0]
-        target_pose = pad(target_pose)
+        target_pose = self._laid_out(pad(target_pose))
 
         def per_target(x: Tensor) -> Tensor:
             return x.expand(m, *x.shape[1:])
@@ -235,6 +236,10 @@ class GeneratorNetwork(nn.Module):
                 "an optimized generator is for inference: train the plain one, then optimize() it"
             )
         return super().train(mode)
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        """In the memory format of the weights."""
+        return x.contiguous(memory_format=torch.channels_last) if self.optimized else x
 
     @property
     def _weight(self) -> Tensor:

@@ -96,7 +96,8 @@ class SplitFlowConfidenceExtractor(FlowConfidenceExtractor):
         return cast(SplitResBlockD, self.down[0])
 
     def encode(self, sources: Tensor, poses: Tensor) -> list[Tensor]:
-        encoded = self.first.encode(torch.cat([sources, poses], dim=2).flatten(0, 1))
+        inputs = torch.cat([sources, poses], dim=2).flatten(0, 1)
+        encoded = self.first.encode(inputs.contiguous(memory_format=torch.channels_last))
         return [x.unflatten(0, sources.shape[:2]) for x in encoded]
 
     def pair(self, encoded: Sequence[Tensor], target_pose: Tensor) -> Tensor:
