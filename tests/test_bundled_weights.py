@@ -13,6 +13,9 @@ from rfwarp.data import HELD_OUT_FIRST_SEED, ProceduralChairs
 from rfwarp.metrics import Evaluation, evaluate
 from rfwarp.pretrained import BUNDLED
 
+# Evaluated once, in one process.
+pytestmark = pytest.mark.xdist_group("bundled weights")
+
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 
 
@@ -41,11 +44,25 @@ def test_card_and_committed_results_agree(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def held_out() -> dict[int, Evaluation]:
+def chairs() -> ProceduralChairs:
+    return ProceduralChairs(HELD_OUT_FIRST_SEED, 12, 64)
+
+
+@pytest.fixture(scope="module")
+def held_out(chairs: ProceduralChairs) -> dict[int, Evaluation]:
     """A sample of the committed evaluation: fewer sets, the same protocol."""
     generator = Generator.from_pretrained("chairs-64")
-    chairs = ProceduralChairs(HELD_OUT_FIRST_SEED, 12, 64)
     return {r.sources: r for r in evaluate(generator, chairs, sources=(1, 2, 4), sets=48)}
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16])
+def test_the_inference_form_loses_nothing_and_half_precision_hardly_anything(
+    held_out: dict[int, Evaluation], chairs: ProceduralChairs, dtype: torch.dtype | None
+) -> None:
+    generator = Generator.from_pretrained("chairs-64").optimize(dtype)
+    (result,) = evaluate(generator, chairs, sources=(2,), sets=48)
+    lost = held_out[2].model.psnr - result.model.psnr
+    assert abs(lost) < (1e-3 if dtype is None else 0.1)  # dB
 
 
 def test_four_sources_beat_the_nearest_and_the_mean_by_6_db(
