@@ -83,9 +83,11 @@ def make_plan(table: Path, out: Path, settings: str, share: Share, results: Resu
             same row with the same settings, and is there.
 
     Raises:
-        ValueError: if the table is malformed, has no rows, or if two rows have the same output.
+        ValueError: if the table is malformed, has no rows, if two rows have the same output, or if
+            an output would replace a source.
     """
-    outs, keys = array("Q"), array("Q")
+    outs, keys, inputs = array("Q"), array("Q"), array("Q")
+    root = os.path.join(os.path.abspath(out), "")
     pending = bytearray()
     jobs = read_table(table)
     while block := list(islice(jobs, _BLOCK)):
@@ -98,9 +100,13 @@ def make_plan(table: Path, out: Path, settings: str, share: Share, results: Resu
         )
         outs.frombytes(block_outs.tobytes())
         keys.frombytes(block_keys.tobytes())
+        for path in {path for job in block for path in job.sources}:
+            source = os.path.abspath(table.parent / path)
+            if source.startswith(root):
+                inputs.append(hash64(Path(source[len(root) :]).as_posix()))
     if not keys:
         raise ValueError(f"{table} has no rows")
-    _check_outputs(table, np.array(outs, np.uint64))
+    _check_outputs(table, np.array(outs, np.uint64), np.array(inputs, np.uint64))
     left = np.frombuffer(pending, np.bool_)
     mine = sum(row in share for row in range(len(left)))
     return Plan(table, settings, left, np.array(keys, np.uint64), mine - int(left.sum()))
@@ -113,15 +119,22 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def _check_outputs(table: Path, hashes: npt.NDArray[np.uint64]) -> None:
-    """Raise ValueError if two rows have one output."""
-    hashes.sort()
-    suspects = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
-    if not suspects:
+def _check_outputs(
+    table: Path, outs: npt.NDArray[np.uint64], inputs: npt.NDArray[np.uint64]
+) -> None:
+    """Raise ValueError if two rows have one output, or an output is among the inputs."""
+    outs.sort()
+    doubled = set(outs[1:][outs[1:] == outs[:-1]].tolist())
+    replacing = set(np.intersect1d(outs, inputs).tolist())
+    if not doubled and not replacing:
         return
     first: dict[str, int] = {}
     for job in read_table(table):  # once more, for their names
-        if hash64(job.out) in suspects and first.setdefault(job.out, job.row) != job.row:
+        if hash64(job.out) in replacing:
+            raise ValueError(
+                f"{table}: row {job.row} (from 0) would replace a source by its output {job.out!r}"
+            )
+        if hash64(job.out) in doubled and first.setdefault(job.out, job.row) != job.row:
             raise ValueError(
                 f"{table}: rows {first[job.out]} and {job.row} (from 0) have the same output, "
                 f"{job.out!r}"

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from rfwarp.images import load_images, to_uint8
 from rfwarp.jobs.table import Job, PoseText
@@ -139,13 +139,20 @@ def _batch(rows: list[tuple[Job, Tensor, _Sources]]) -> Batch:
     number = {id(sources): s for s, sources in enumerate(sets)}
     poses = _alike([pose for sources in sets for pose in sources.poses], sets[0].pictures)
     counts = [len(sources.poses) for sources in sets]
+    tensors = [
+        pad_sequence([sources.pictures for sources in sets], batch_first=True),
+        pad_sequence(torch.stack(poses).split(counts), batch_first=True),
+        torch.stack(_alike([target for _, target, _ in rows], sets[0].pictures)),
+    ]
+    if get_worker_info() is not None:
+        # They would be anyway, but in a thread whose errors (shared memory is often scarce in
+        # containers) get lost, so that the main process waits for ever.
+        tensors = [tensor.share_memory_() for tensor in tensors]
     return Batch(
         [job for job, _, _ in rows],
         [number[id(sources)] for _, _, sources in rows],
         counts,
-        pad_sequence([sources.pictures for sources in sets], batch_first=True),
-        pad_sequence(torch.stack(poses).split(counts), batch_first=True),
-        torch.stack(_alike([target for _, target, _ in rows], sets[0].pictures)),
+        *tensors,
     )
 
 

@@ -7,10 +7,12 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections import abc
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch.utils.data import DataLoader
@@ -100,7 +102,8 @@ def run_jobs(
             f"got {batch_size}, {workers}, and {rank} of {world_size}"
         )
     table, out = Path(table), Path(out)
-    size = size or generator.config.image_size or "native"
+    if size is None:
+        size = generator.config.image_size or "native"
     settings = f"{_fingerprint(generator)} {size} {dtype}"
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} exists and is no folder")
@@ -110,18 +113,18 @@ def run_jobs(
         todo = int(plan.pending.sum())
         logger.info("%s: %d rows, of which %d are to do here", table, len(plan.keys), todo)
         begin = time.perf_counter()
+        painter = Painter(generator.optimize(dtype))
+        chunks = _read(plan, JobReader(table.parent, generator.config, size), batch_size, workers)
         writer = PictureWriter(out, log, limit=2 * batch_size)
-        with writer, noted_interrupts() as interrupts:
-            painter = Painter(generator.optimize(dtype))
-            reader = JobReader(table.parent, generator.config, size)
-            for chunk in _read(plan, reader, batch_size, workers):
+        with writer, noted_interrupts() as interrupts, closing(chunks):
+            for chunk in chunks:
                 _work_on(chunk, plan, painter, writer)
                 if progress is not None:
                     progress(writer.done + writer.failed, todo)
                 if interrupts:
                     break
             writer.finish()
-        if interrupts:
+        if interrupts and writer.done + writer.failed < todo:
             raise KeyboardInterrupt(f"{writer.done} pictures written; the same command resumes")
         if progress is not None:
             progress(todo, todo)
@@ -131,7 +134,9 @@ def run_jobs(
     )
 
 
-def _read(plan: Plan, reader: JobReader, batch_size: int, workers: int) -> Iterator[Chunk]:
+def _read(
+    plan: Plan, reader: JobReader, batch_size: int, workers: int
+) -> abc.Generator[Chunk, None, None]:
     """Chunks in the order of the table, read ahead by worker processes.
 
     This process reads the table, as the workers ask for more.
@@ -139,19 +144,27 @@ def _read(plan: Plan, reader: JobReader, batch_size: int, workers: int) -> Itera
     loader = DataLoader(
         reader,
         batch_size=None,
-        sampler=cast("Iterator[int]", plan.chunks(batch_size)),  # what the reader is indexed with
+        sampler=cast("Iterable[int]", plan.chunks(batch_size)),  # what the reader is indexed with
         num_workers=workers,
         prefetch_factor=PREFETCH if workers else None,
         worker_init_fn=outlive_interrupts,
     )
+    chunks = iter(loader)
     try:
-        yield from loader
+        yield from chunks
     except RuntimeError as error:  # DataLoader has no other type for it
         if "DataLoader worker" not in str(error):
             raise
+        reason = str(error).strip().splitlines()[-1]
         raise ChildProcessError(
-            f"{error}; if memory ran out, take fewer --workers or a smaller --batch-size"
+            f"a reader process failed, {reason}; if memory ran out, take fewer --workers or a "
+            "smaller --batch-size"
         ) from error
+    finally:
+        if workers:
+            # Tracebacks can hold on to the iterator until the program ends, which would then wait
+            # for the workers to notice.
+            cast(Any, chunks)._shutdown_workers()
 
 
 def _work_on(chunk: Chunk, plan: Plan, painter: Painter, writer: PictureWriter) -> None:

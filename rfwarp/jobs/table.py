@@ -51,7 +51,9 @@ class Job(NamedTuple):
 
 def hash64(text: str) -> int:
     """The same number in every process and on every machine."""
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+    # Half a surrogate pair, which JSON can hold, has no UTF-8.
+    data = text.encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "big")
 
 
 def read_table(path: str | os.PathLike[str]) -> Iterator[Job]:
@@ -187,8 +189,8 @@ def _parquet_rows(path: Path) -> _Rows:
                 for fields in batch.to_pylist():
                     yield f"row {number}", fields
                     number += 1
-    except ArrowException as error:
-        raise ValueError(f"which cannot be read as Parquet: {error}") from error
+    except (ArrowException, OSError) as error:  # damaged pages are an OSError
+        raise ValueError(f"its bytes: they cannot be read as Parquet: {error}") from error
 
 
 def _check_names(names: Mapping[str, Any] | list[str], place: str) -> None:
