@@ -95,6 +95,6 @@ def _report(summaries: list[Summary], out: Path) -> None:
         first = next(s for s in summaries if s.failed)
         logs = ", ".join(str(summary.log) for summary in summaries if summary.failed)
         raise ValueError(
-            f"{failed} of {done + skipped + failed} rows failed, see {logs}; the same command tries "
-            f"them again; the first was {first.first_failure}"
+            f"{failed} of {done + skipped + failed} rows failed, see {logs}; the same command "
+            f"tries them again; the first was {first.first_failure}"
         )

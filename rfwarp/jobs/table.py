@@ -180,11 +180,11 @@ def _parquet_rows(path: Path) -> _Rows:
     except ImportError as error:
         raise ImportError('Parquet tables need pyarrow: pip install "rfwarp[scale]"') from error
     try:
-        with parquet.ParquetFile(path) as file:
+        # Buffered ahead, a whole row group would be in memory, and it can be the whole file.
+        with parquet.ParquetFile(path, pre_buffer=False) as file:
             names = [name for name in file.schema_arrow.names if not name.startswith(_PANDAS_INDEX)]
             _check_names(names, "its schema")
             number = 0
-            # Read ahead, a whole row group would be in memory, and it can be the whole file.
             for batch in file.iter_batches(_PARQUET_ROWS, columns=names):
                 for fields in batch.to_pylist():
                     yield f"row {number}", fields
