@@ -245,7 +245,7 @@ def test_two_processes_of_which_one_is_killed(
 def test_another_number_of_processes_resumes(
     model: Path, sources: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without restarts, torchrun fails; a row fails too. One process does the rest."""
+    """Without restarts, torchrun ends with the killed process; one process does the rest."""
     rows = 200
     table, out = write_table(tmp_path, sources, rows), tmp_path / "out"
     command = ["generate", "--jobs", table, "-o", out, "-w", model, "--workers", "0"]
