@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from rfwarp.files import write_atomically
 from rfwarp.nn import Generator
 from rfwarp.nn.inputs import MIN_SIZE
+from rfwarp.ops import grid_sample
 from rfwarp.ops.schema import operators
 
 INPUTS = ("sources", "poses", "target_pose")
@@ -59,7 +58,8 @@ def export_onnx(generator: Generator, path: str | os.PathLike[str], size: tuple[
     path = Path(path)
     # Without gradients and aliases, in the operators that ONNX knows.
     table: dict[Any, Callable[..., Any]] = dict(torch.export.default_decompositions())
-    table |= {operators.warp.default: _grid_sample_warp, operators.warp_fuse.default: _blend}
+    table[operators.warp.default] = grid_sample.warp
+    table[operators.warp_fuse.default] = grid_sample.warp_fuse
     with _quietly():
         program = _program(generator, size).run_decompositions(table)
         exported = torch.onnx.export(
@@ -120,37 +120,6 @@ def _program(generator: Generator, size: tuple[int, int]) -> ExportedProgram:
         torch.zeros(shape, dtype=weight.dtype, device=weight.device) for shape in shapes
     )
     return torch.export.export(generator.eval(), examples, dynamic_shapes=_SHAPES)
-
-
-def _grid_sample_warp(features: Tensor, flow: Tensor, padding_mode: str) -> Tensor:
-    """``rfwarp::warp`` by ``F.grid_sample``, which ONNX has."""
-    height, width = features.shape[-2:]
-    x = flow[:, 0] + torch.arange(width, dtype=flow.dtype, device=flow.device)
-    y = flow[:, 1] + torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None]
-    # A size of 1 has no extent to normalise by; sizes are at least MIN_SIZE / 8 here.
-    grid = torch.stack([x * (2 / (width - 1)) - 1, y * (2 / (height - 1)) - 1], dim=-1)
-    sampled = F.grid_sample(features.to(flow.dtype), grid, "bilinear", padding_mode, True)
-    return sampled.to(features.dtype)
-
-
-def _blend(
-    features: Tensor,
-    flow: Tensor,
-    residual: Tensor | None,
-    occlusion: Tensor,
-    attention: Tensor,
-    target: Tensor,
-    mask: Tensor | None,
-    padding_mode: str,
-) -> Tensor:
-    """``rfwarp::warp_fuse`` (Eq. 5 and 6) without a mask, by ``F.grid_sample``."""
-    assert mask is None
-    n, k = flow.shape[:2]
-    moved = flow if residual is None else flow + residual
-    warped = _grid_sample_warp(features.flatten(0, 1), moved.flatten(0, 1), padding_mode)
-    m, a = occlusion.sigmoid(), attention.softmax(dim=1)
-    blended = a * (warped.unflatten(0, (n, k)) * (1 - m) + target[:, None] * m)
-    return blended.sum(dim=1).to(target.dtype)
 
 
 @contextmanager

@@ -10,12 +10,11 @@ import onnxruntime
 import pytest
 import torch
 from test_generator import C, inputs, make
-from test_optimize import CONFIGS, randomised
+from test_optimize import randomised
 
 from rfwarp import Generator
 from rfwarp.cli import main
-from rfwarp.export import _blend, _grid_sample_warp, export_onnx, export_package
-from rfwarp.ops import warp, warp_fuse
+from rfwarp.export import export_onnx, export_package
 
 SHAPES = [(2, 2), (1, 1), (1, 3), (3, 1), (4, 2)]
 
@@ -26,29 +25,6 @@ def exported(request, tmp_path_factory) -> tuple[Generator, Path]:
     generator = generator.optimize() if request.param else generator
     path = tmp_path_factory.mktemp("onnx") / "generator.onnx"
     return generator, export_onnx(generator, path, (64, 96))
-
-
-@pytest.mark.parametrize("config", CONFIGS[2:], ids=str)
-@pytest.mark.parametrize("k", [1, 3])
-def test_the_operators_for_onnx_are_ours(config, k):
-    """Where they are used, far outside of the image too."""
-    padding = config.get("padding_mode", "zeros")
-    g = torch.Generator().manual_seed(k)
-
-    def draw(*shape: int, scale: float = 1) -> torch.Tensor:
-        return scale * torch.randn(2, *shape, generator=g, dtype=torch.float64)
-
-    features, flow, residual = draw(k, 6, 8, 12), draw(k, 2, 8, 12, scale=9), draw(k, 2, 8, 12)
-    confidences, target = (draw(k, 1, 8, 12), draw(k, 1, 8, 12)), draw(6, 8, 12)
-    r = residual if config.get("residual_flow", True) else None
-    torch.testing.assert_close(
-        _blend(features, flow, r, *confidences, target, None, padding),
-        warp_fuse(features, flow, r, *confidences, target, None, padding),
-    )
-    torch.testing.assert_close(
-        _grid_sample_warp(features[:, 0], flow[:, 0], padding),
-        warp(features[:, 0], flow[:, 0], padding),
-    )
 
 
 def test_onnx_has_only_standard_operators(exported):
