@@ -109,8 +109,12 @@ class Generate:
             except ValueError as error:
                 raise UsageError(error) from error
         poses, targets = self._poses(), self._targets()
-        generator = Generator.from_pretrained(self.weights, device=choose_device(self.device))
-        drawn, maps = generator.generate(self.pictures, poses, targets, return_maps=True)
+        device = choose_device(self.device)
+        generator = Generator.from_pretrained(self.weights, device=device).optimize()
+        if self.maps is None:
+            drawn = generator.generate(self.pictures, poses, targets)
+        else:
+            drawn, maps = generator.generate(self.pictures, poses, targets, return_maps=True)
         results = [enlarge(picture, self.scale) for picture in drawn]
         if not self.turntable:
             write_picture(self.out, results[0])
