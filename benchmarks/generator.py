@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
+import torch._inductor.config
 import tyro
 from harness import machine
 from harness.checking import Mismatch
@@ -213,6 +214,8 @@ def first_call(case: Case, name: str, width: float) -> dict[str, float]:
     """Seconds of the first call, compilation included, and bytes of a later one's peak memory."""
     if case.device == "cpu":
         torch.set_num_threads(1)
+    # As on a machine that has not compiled this before.
+    torch._inductor.config.force_disable_caches = True
     every = candidates(case, network(0, width), compiled=True)
     candidate: Candidate = next(c for c in every if c.name == name)
     inputs = make_inputs(case, 0)
