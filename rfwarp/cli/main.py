@@ -21,7 +21,7 @@ from rfwarp.cli.evaluate import Evaluate
 from rfwarp.cli.generate import Generate
 from rfwarp.cli.info import Info
 from rfwarp.cli.render_chairs import RenderChairs
-from rfwarp.cli.train import Train
+from rfwarp.cli.train import Train, configured
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +89,7 @@ def _parse(arguments: Sequence[str]) -> Command:
             prog="rfwarp",
             description=DESCRIPTION,
             args=list(arguments),
+            default=configured(list(arguments)),
             config=(FlagCreatePairsOff,),
         )
     except ValueError as error:  # options that parse, but refuse each other or their value

@@ -18,9 +18,10 @@ Refused = Callable[..., str]
 
 
 TINY = (
-    *("--width", "0.125", "--chairs", "2", "--batch-size", "2", "--sources", "1", "2"),
+    *("--width", "0.125", "--data.count", "2", "--batch-size", "2", "--sources", "1", "2"),
     *("--flow-steps", "1", "--workers", "0", "--device", "cpu", "--precision", "float32"),
-    *("--checkpoint-every", "1", "--log-every", "1", "--ema", "0.5"),
+    *("--checkpoint-every", "1", "--log-every", "1", "--ema", "0.5", "--sample-every", "0"),
+    *("--features", "oriented-pyramid"),
 )
 
 
@@ -50,8 +51,8 @@ def test_train_refuses_to_resume_another_run(tmp_path: Path, refused: Refused) -
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--size", "33"], "size must be a multiple of 32"),
-        (["--sources", "0"], "sources must be numbers in 1..53"),
+        (["--data.size", "33"], "size must be a multiple of 32"),
+        (["--sources", "0"], "sources must be numbers of at least 1"),
         (["--lr", "0"], "lr must be positive and finite, got 0.0"),
     ],
 )
@@ -67,7 +68,10 @@ def test_train_names_the_missing_extra(
 ) -> None:
     monkeypatch.setattr("rfwarp.cli.train.find_spec", lambda name: None)
     message = refused("train", "--out", tmp_path / "run", status=1)
-    assert 'accelerate and matplotlib: pip install "rfwarp[train]"' in message
+    assert (
+        'accelerate and matplotlib and tensorboard and pyyaml: pip install "rfwarp[train]"'
+        in message
+    )
 
 
 @pytest.fixture
