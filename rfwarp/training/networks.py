@@ -74,9 +74,9 @@ def _laid_out(network: Module, device: torch.device) -> Module:
 
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """What is computed inside has a gradient for its inputs, but none for the network."""
-    network.requires_grad_(False)
+    """Inside, what the network computes has a gradient for its inputs and leaves no trace in it."""
+    network.eval().requires_grad_(False)
     try:
         yield
     finally:
-        network.requires_grad_(True)
+        network.train().requires_grad_(True)

@@ -275,13 +275,16 @@ class Trainer:
                 terms["adversarial"] = self._adversarial(image)
             return terms
 
-        def judge(stage: nn.Module, pair: tuple[Batch, Tensor]) -> dict[str, Tensor]:
-            terms: dict[str, Tensor] = stage(from_uint8(pair[0]["target"]), pair[1])
+        def judge(stage: nn.Module, place: int) -> dict[str, Tensor]:
+            # Spectral norms are re-estimated once per step, however many parts it has.
+            stage.train(place == 0)
+            real = from_uint8(parts[place]["target"])
+            terms: dict[str, Tensor] = stage(real, painted[place])
             return terms
 
         terms = learners[0].step(parts, judged, rate)
         for learner in learners[1:]:
-            theirs = learner.step(list(zip(parts, painted, strict=True)), judge, rate)
+            theirs = learner.step(range(len(parts)), judge, rate)
             terms["discriminator"] = theirs["loss"]
             terms["discriminator_gradient_norm"] = theirs["gradient_norm"]
         return terms
