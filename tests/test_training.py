@@ -15,6 +15,8 @@ from PIL import Image
 
 pytest.importorskip("accelerate")
 
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
 from rfwarp import Generator
 from rfwarp.data.catalog import DataConfig
 from rfwarp.training import LossWeights, TrainConfig
@@ -192,6 +194,54 @@ def test_another_seed_changes_all(straight, tmp_path):
     out = tmp_path / "run"
     Trainer(config(out, seed=1, steps=1)).train(progress=False)
     assert log(out)[0]["loss"] != log(straight)[0]["loss"]
+
+
+def test_sheets_of_samples_and_tensorboard(tmp_path):
+    out = tmp_path / "run"
+    Trainer(config(out, sample_every=2)).train(progress=False)
+    sheets = sorted(out.glob("samples/*.png"))
+    # Of stage 2, which begins after step 4: every two steps, and the last.
+    assert [path.stem for path in sheets] == ["00000006", "00000008", "00000009"]
+    for path in sheets:
+        with Image.open(path) as sheet:
+            # four sources, pose, result, truth; four rows
+            assert sheet.width > 7 * 64
+            assert sheet.height > 4 * 64
+    assert sheets[0].read_bytes() != sheets[1].read_bytes()
+    board = EventAccumulator(str(out / "tensorboard"))
+    board.Reload()
+    for entry in log(out):
+        for name in entry.keys() - {"step", "stage"}:
+            found = {event.step: event.value for event in board.Scalars(name)}
+            assert found[entry["step"]] == pytest.approx(entry[name], rel=1e-6)
+    assert [event.step for event in board.Images("samples")] == [6, 8, 9]
+
+
+def test_gradients_of_several_batches_are_averaged(tmp_path):
+    """Losses of a step are those of the same samples in one batch, and so is what it changes."""
+    runs = {"one": {"batch_size": 4}, "two": {"batch_size": 2, "accumulate": 2}}
+    for name, changes in runs.items():
+        Trainer(config(tmp_path / name, **changes, steps=1, flow_steps=1, log_every=1)).train(False)
+    for ours, theirs in zip(log(tmp_path / "one"), log(tmp_path / "two"), strict=True):
+        assert ours.keys() == theirs.keys()
+        for key in ours.keys() - {"stage"}:
+            assert ours[key] == pytest.approx(theirs[key], rel=1e-3), key
+
+
+def test_the_discriminator_learns_and_the_generator_hears_of_it(tmp_path):
+    with_it, without = tmp_path / "with", tmp_path / "without"
+    Trainer(config(with_it, log_every=1)).train(False)
+    Trainer(config(without, log_every=1, weights=LossWeights(adversarial=0.0))).train(False)
+    networks = [checkpoint(out)["networks"] for out in (with_it, without)]
+    assert "discriminator" not in networks[1]
+    assert not identical(networks[0]["generator"], networks[1]["generator"])
+    first = Trainer(config(tmp_path / "new")).networks.discriminator.state_dict()
+    changed = [not torch.equal(v, networks[0]["discriminator"][n]) for n, v in first.items()]
+    assert sum(changed) > len(changed) // 2
+    # Stage 1 knows nothing of it.
+    assert log(with_it)[:4] == log(without)[:4]
+    assert {"style", "discriminator"} <= log(with_it)[-1].keys()
+    assert not {"adversarial", "discriminator"} & log(without)[-1].keys()
 
 
 # ------------------------------------------------------------------ resuming

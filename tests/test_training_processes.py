@@ -31,7 +31,7 @@ config = TrainConfig(
     precision="float32", device="cpu", workers=0,
 )
 trainer = Trainer(config)
-networks = {"generator": trainer.networks.generator, "discriminator": trainer.networks.discriminator}
+networks = {name: getattr(trainer.networks, name) for name in ("generator", "discriminator")}
 adam_step, gradients = torch.optim.Adam.step, []
 
 def step(self, *args, **kwargs):

@@ -18,6 +18,7 @@ from tyro.conf import FlagCreatePairsOff, subcommand
 import rfwarp
 from rfwarp.cli.arguments import UsageError
 from rfwarp.cli.evaluate import Evaluate
+from rfwarp.cli.experiment import Experiment
 from rfwarp.cli.generate import Generate
 from rfwarp.cli.info import Info
 from rfwarp.cli.render_chairs import RenderChairs
@@ -29,6 +30,7 @@ Command: TypeAlias = (
     Annotated[Generate, subcommand("generate")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Experiment, subcommand("experiment")]
     | Annotated[RenderChairs, subcommand("render-chairs")]
     | Annotated[Info, subcommand("info")]
 )
