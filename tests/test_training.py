@@ -80,6 +80,12 @@ def straight(tmp_path_factory) -> Path:
     return out
 
 
+@pytest.fixture(autouse=True)
+def _no_curves(straight, monkeypatch):
+    """Half the time of such short runs would go into drawing them; one is drawn, and looked at."""
+    monkeypatch.setattr("rfwarp.training.journal.plot_losses", lambda log, out: None)
+
+
 def stop_after(monkeypatch, step: int, how) -> None:
     """Let ``how()`` happen in the middle of the step that comes after ``step`` steps."""
     proceed = Trainer._step

@@ -24,7 +24,6 @@ train:
   workers: 0
   sample_every: 0
 variants:
-  none: {residual_flow: false, attention: false, occlusion: false}
   full: {}
 seeds: [3]
 evaluation: {sources: [1], sets: 2}
@@ -38,20 +37,20 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_experiment_part_by_part(
+def test_experiment_runs_once(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert main(["experiment", str(file), "--out", str(out), "--variants", "full"]) == 0
-    assert "1 of 2 runs" in capsys.readouterr().out
-    assert main(["experiment", str(file), "--out", str(out)]) == 0
-    shown = capsys.readouterr().out
-    assert (out / "table.md").read_text() in shown
-    assert "2 of 2 runs" in shown
-    assert f"wrote {out / 'results.json'}" in shown
-    assert {path.name for path in out.iterdir()} == {
-        *("none-3", "full-3", "results.json", "table.md", "plot.png"),
-    }
+    shown = []
+    for options in (["--variants", "full"], ["--seeds", "3"]):
+        assert main(["experiment", str(file), "--out", str(out), *options]) == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1]
+    assert (out / "table.md").read_text() in shown[0]
+    assert "1 of 1 runs" in shown[0]
+    assert f"wrote {out / 'results.json'}" in shown[0]
+    files = {path.name for path in out.iterdir()}
+    assert files == {"full-3", "results.json", "table.md", "plot.png"}
 
 
 def test_experiment_refuses(file: Path, tmp_path: Path, refused: Refused) -> None:
