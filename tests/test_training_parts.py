@@ -11,12 +11,13 @@ import pytest
 import torch
 import yaml
 
+from rfwarp.data import ProceduralChairs
 from rfwarp.data.catalog import DataConfig
 from rfwarp.data.chairs.tuples import ChairTuples
 from rfwarp.interrupts import noted_interrupts
 from rfwarp.poses import Viewpoint
 from rfwarp.training import LossWeights, TrainConfig
-from rfwarp.training.batches import TupleBatches, split
+from rfwarp.training.batches import TupleBatches, check_dataset, split
 from rfwarp.training.card import describe_machine, describe_time, source_commit, trained_card
 from rfwarp.training.precision import resolve_precision
 from rfwarp.training.schedule import learning_rate
@@ -128,6 +129,16 @@ def test_batches_hold_what_they_say():
         assert torch.equal(batch["target_pose"], codes[target_views])
     assert set(counts) == {1, 2, 4}
     assert min(counts.values()) > 70  # of 300, 100 expected
+
+
+def test_datasets_that_cannot_be_trained_on():
+    dataset = ChairTuples(NumberedViews())
+    with pytest.raises(ValueError, match="at least 64, but those of chairs are 2 x 2: choose"):
+        check_dataset(dataset, config())
+    dataset = ChairTuples(ProceduralChairs(0, 1, 64))
+    check_dataset(dataset, config(sources=(53,)))
+    with pytest.raises(ValueError, match=r"sources of chairs must be in 1\.\.53, got \(1, 54\)"):
+        check_dataset(dataset, config(sources=(1, 54)))
 
 
 def test_processes_share_what_one_process_would_draw():

@@ -68,6 +68,20 @@ class TupleBatches(Dataset[Batch]):
         }
 
 
+def check_dataset(dataset: TupleDataset, config: TrainConfig) -> None:
+    """Raise ValueError unless the networks can take its pictures, and it has enough sources."""
+    name, size = config.data.name, (dataset.height, dataset.width)
+    if any(side < 64 or side % 32 for side in size):
+        raise ValueError(
+            "sides of pictures must be multiples of 32, at least 64, but those of "
+            f"{name} are {size[0]} x {size[1]}: choose another data.size"
+        )
+    if max(config.sources) > dataset.max_sources:
+        raise ValueError(
+            f"sources of {name} must be in 1..{dataset.max_sources}, got {config.sources}"
+        )
+
+
 def split(batch: Batch, parts: int) -> list[Batch]:
     """The batch in equal parts, in order; its size must be a multiple of their number."""
     pieces = {name: value.chunk(parts) for name, value in batch.items()}  # type: ignore[attr-defined]

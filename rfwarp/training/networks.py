@@ -30,10 +30,11 @@ class Networks:
 
     def __init__(self, config: TrainConfig, dataset: TupleDataset, device: torch.device) -> None:
         torch.manual_seed(config.seed)
+        height, width = dataset.height, dataset.width
         generator = Generator(
             pose_channels=POSE_KINDS[dataset.pose_kind].channels,
             pose_kind=dataset.pose_kind,
-            image_size=dataset.height if dataset.height == dataset.width else None,
+            image_size=height if height == width else (height, width),
             width=config.width,
             encoder_norm=config.encoder_norm,
             decoder_norm=config.decoder_norm,

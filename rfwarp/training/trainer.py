@@ -22,7 +22,7 @@ from rfwarp.images import from_uint8
 from rfwarp.interrupts import noted_interrupts, outlive_interrupts
 from rfwarp.poses.kinds import POSE_KINDS
 from rfwarp.training import losses
-from rfwarp.training.batches import Batch, TupleBatches, split
+from rfwarp.training.batches import Batch, TupleBatches, check_dataset, split
 from rfwarp.training.card import run_facts, source_commit, trained_card
 from rfwarp.training.checkpoint import load_checkpoint, save_checkpoint
 from rfwarp.training.config import TrainConfig
@@ -58,7 +58,7 @@ class Trainer:
         if config.out.exists() and not config.out.is_dir():
             raise NotADirectoryError(f"{config.out} is a file, not the folder of a run")
         self.dataset = open_dataset(config.data, "train")
-        self._check_dataset()
+        check_dataset(self.dataset, config)
         features = make_features(config.features, config.feature_weights)
         self.accelerator = Accelerator(
             cpu=config.device == "cpu" or not torch.cuda.is_available(),
@@ -87,27 +87,11 @@ class Trainer:
         config.out.mkdir(parents=True, exist_ok=True)
         self.resume()
 
-    def _check_dataset(self) -> None:
-        c, data = self.config, self.dataset
-        if any(side < 64 or side % 32 for side in (data.height, data.width)):
-            raise ValueError(
-                f"sides of pictures must be multiples of 32, at least 64, but those of "
-                f"{c.data.name} are {data.height} x {data.width}: choose another data.size"
-            )
-        if max(c.sources) > data.max_sources:
-            raise ValueError(
-                f"sources of {c.data.name} must be in 1..{data.max_sources}, got {c.sources}"
-            )
-
     # -------------------------------------------------------------- persistence
 
     @property
     def checkpoint_path(self) -> Path:
         return self.config.out / CHECKPOINT
-
-    @property
-    def _size(self) -> tuple[int, int]:
-        return self.dataset.height, self.dataset.width
 
     @property
     def _settings(self) -> dict[str, Any]:
@@ -154,7 +138,8 @@ class Trainer:
             "precision": self.precision,
             "commit": self.commit,
         }
-        card = trained_card(model.config.to_dict(), self.config, self._size, run)
+        size = (self.dataset.height, self.dataset.width)
+        card = trained_card(model.config.to_dict(), self.config, size, run)
         model.save_pretrained(self.config.out / MODEL, card)
 
     # -------------------------------------------------------------- training
