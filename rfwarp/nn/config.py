@@ -46,15 +46,15 @@ class GeneratorConfig:
             raise ValueError(
                 f"pose_channels must be an integer in 1..4096, got {self.pose_channels!r}"
             )
-        if isinstance(self.image_size, list):  # as JSON has it
-            object.__setattr__(self, "image_size", tuple(self.image_size))
-        sides = self.image_size if isinstance(self.image_size, tuple) else (self.image_size,) * 2
-        if self.image_size is not None and not (
+        size: Any = self.image_size
+        if isinstance(size, list):  # as JSON has it
+            object.__setattr__(self, "image_size", size := tuple(size))
+        sides = size if isinstance(size, tuple) else (size, size)
+        if size is not None and not (
             len(sides) == 2 and all(type(side) is int and 1 <= side <= 65536 for side in sides)
         ):
             raise ValueError(
-                "image_size must be an integer in 1..65536, two of them or None, "
-                f"got {self.image_size!r}"
+                f"image_size must be an integer in 1..65536, two of them or None, got {size!r}"
             )
         for name, least, most in (("width", 1 / 64, 16.0), ("negative_slope", 0.0, 1.0)):
             value = getattr(self, name)
