@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,5 +41,6 @@ class Experiment:
             results = run_experiment(config, self.out, variants=self.variants, seeds=self.seeds)
         except KeyboardInterrupt as interrupt:
             raise KeyboardInterrupt(f"the same command resumes in {self.out}") from interrupt
-        print(results.with_name("table.md").read_text(encoding="utf-8"))
-        print(f"wrote {results}")
+        if int(os.environ.get("RANK", "0")) == 0:
+            print(results.with_name("table.md").read_text(encoding="utf-8"))
+            print(f"wrote {results}")

@@ -35,12 +35,14 @@ class Train:
         from rfwarp.training.trainer import Trainer
 
         try:
-            model = Trainer(self.settings).train()
+            trainer = Trainer(self.settings)
+            model = trainer.train()
         except KeyboardInterrupt as interrupt:
             raise KeyboardInterrupt(
                 f"the same command resumes at the last checkpoint in {self.settings.out}"
             ) from interrupt
-        print(f"wrote {model}")
+        if trainer.main:
+            print(f"wrote {model}")
 
 
 def require_extra() -> None:

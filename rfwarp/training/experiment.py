@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -115,8 +116,8 @@ def run_experiment(
 ) -> Path:
     """Train and evaluate what is not yet done; writes ``results.json``, ``table.md``, ``plot.png``.
 
-    An interrupted run continues, finished ones are left alone. Several processes or machines may
-    share the folder, if each is given other variants or seeds.
+    An interrupted run continues, finished ones are left alone. Several commands, also on several
+    machines, may share the folder, if each is given other variants or seeds.
 
     Args:
         variants, seeds: the part of the grid to run; all by default.
@@ -146,7 +147,8 @@ def run_experiment(
         if read_result(run, config.evaluation) is None:
             logger.info("variant %s, seed %d", run.variant, run.config.seed)
             _finish(run, config.evaluation, progress)
-        _write_results(config, runs, out)
+        if int(os.environ.get("RANK", "0")) == 0:  # of the processes that torchrun started
+            _write_results(config, runs, out)
     return out / RESULTS
 
 
@@ -186,8 +188,12 @@ def _finish(run: Run, evaluation: EvaluationConfig, progress: bool) -> None:
     """Train to the end, evaluate, and leave the result in the folder of the run."""
     trainer = Trainer(run.config)
     model = trainer.train(progress)
-    if not trainer.main:
-        return
+    if trainer.main:
+        _evaluate(run, trainer, model, evaluation)
+    trainer.accelerator.wait_for_everyone()
+
+
+def _evaluate(run: Run, trainer: Trainer, model: Path, evaluation: EvaluationConfig) -> None:
     device = trainer.accelerator.device
     results = evaluate(
         Generator.from_pretrained(model, device=device),

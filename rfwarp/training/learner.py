@@ -1,16 +1,19 @@
-"""A module of losses with its optimiser: one step of either."""
+"""Modules of losses with their optimisers, and one step of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from rfwarp.images import from_uint8
+from rfwarp.training.batches import Batch
 from rfwarp.training.config import TrainConfig
+from rfwarp.training.stages import DiscriminatorStage
 
 T = TypeVar("T")
 
@@ -22,6 +25,9 @@ class Learner:
         stage: its parameters that require a gradient are trained.
         lr: peak learning rate.
         state: of :meth:`state_dict`, to continue from.
+
+    Attributes:
+        stage, bare: the module as it was wrapped, and as it was given.
     """
 
     def __init__(
@@ -33,6 +39,7 @@ class Learner:
         state: dict[str, Any] | None = None,
     ) -> None:
         self.accelerator = accelerator
+        self.bare = stage
         self.clip = config.clip
         self.lr = lr
         self.parameters = [p for p in stage.parameters() if p.requires_grad]
@@ -80,3 +87,42 @@ class Learner:
         if self.accelerator.scaler is not None:
             norm = norm.nan_to_num(0.0, 0.0, 0.0)  # the scaler has skipped such a step
         return {**means, "gradient_norm": norm}
+
+
+def train_step(
+    learners: Sequence[Learner], parts: Sequence[Batch], rate: float
+) -> dict[str, Tensor]:
+    """One step of the generator, then one of the discriminator on what was painted for it.
+
+    Args:
+        learners: of a stage, and of a :class:`DiscriminatorStage` if there is one.
+        parts: batches whose gradients are averaged.
+        rate: fraction of the peak learning rates.
+
+    Returns:
+        See :meth:`Learner.step`; of the discriminator, ``discriminator`` (its loss) and
+        ``discriminator_gradient_norm``.
+    """
+    painted: list[Tensor] = []
+
+    def paint(stage: nn.Module, part: Batch) -> dict[str, Tensor]:
+        terms: dict[str, Tensor]
+        terms, image = stage(part)
+        for critic in learners[1:]:
+            painted.append(image.detach())
+            with critic.accelerator.autocast():
+                terms["adversarial"] = cast(DiscriminatorStage, critic.bare).judge(image)
+        return terms
+
+    def criticise(stage: nn.Module, place: int) -> dict[str, Tensor]:
+        # Spectral norms are estimated anew once per step, however many parts it has.
+        stage.train(place == 0)
+        terms: dict[str, Tensor] = stage(from_uint8(parts[place]["target"]), painted[place])
+        return terms
+
+    terms = learners[0].step(parts, paint, rate)
+    for critic in learners[1:]:
+        theirs = critic.step(range(len(parts)), criticise, rate)
+        terms["discriminator"] = theirs["loss"]
+        terms["discriminator_gradient_norm"] = theirs["gradient_norm"]
+    return terms

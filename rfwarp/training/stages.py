@@ -15,6 +15,7 @@ from rfwarp.training import losses
 from rfwarp.training.batches import Batch
 from rfwarp.training.config import TrainConfig
 from rfwarp.training.features import FeatureSet
+from rfwarp.training.networks import frozen
 
 LEVELS = ((8, 3), (4, 5))  # stride and window of the affine regularisation, coarse first
 
@@ -139,15 +140,22 @@ class FullStage(nn.Module):
 
 
 class DiscriminatorStage(nn.Module):
-    """Beside stage 2: the discriminator's side of Eq. 11."""
+    """Beside stage 2: both sides of Eq. 11."""
 
     def __init__(self, discriminator: nn.Module, config: TrainConfig) -> None:
         super().__init__()
         self.discriminator = discriminator
+        self.weight = config.weights.adversarial
         self.adversarial = config.adversarial
 
+    def judge(self, image: Tensor) -> Tensor:
+        """The generator's loss, weighted, on its image (N, 3, H, W); the discriminator is fixed."""
+        with frozen(self.discriminator):
+            logits = self.discriminator(image).float()
+        return self.weight * losses.adversarial_generator(logits, self.adversarial)
+
     def forward(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Its loss on real and generated images, both (N, 3, H, W) in [-1, 1]."""
+        """The discriminator's loss on real and generated images, both (N, 3, H, W) in [-1, 1]."""
         logits = self.discriminator(torch.cat([real, fake.detach()])).float()
         of_real, of_fake = logits.chunk(2)
         loss = losses.adversarial_discriminator(of_real, of_fake, self.adversarial)

@@ -18,18 +18,16 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from rfwarp.data.catalog import open_dataset
-from rfwarp.images import from_uint8
 from rfwarp.interrupts import noted_interrupts, outlive_interrupts
 from rfwarp.poses.kinds import POSE_KINDS
-from rfwarp.training import losses
 from rfwarp.training.batches import Batch, TupleBatches, check_dataset, split
 from rfwarp.training.card import run_facts, source_commit, trained_card
 from rfwarp.training.checkpoint import load_checkpoint, save_checkpoint
 from rfwarp.training.config import TrainConfig
 from rfwarp.training.features import make_features
 from rfwarp.training.journal import Journal
-from rfwarp.training.learner import Learner
-from rfwarp.training.networks import Networks, frozen
+from rfwarp.training.learner import Learner, train_step
+from rfwarp.training.networks import Networks
 from rfwarp.training.precision import resolve_precision
 from rfwarp.training.processes import Processes
 from rfwarp.training.samples import SampleSheets
@@ -44,6 +42,9 @@ CHECKPOINT, MODEL = "checkpoint.pt", "model"
 
 class Trainer:
     """Trains one generator as ``config`` says; continues the run found in ``config.out``.
+
+    Started by ``torchrun``, its processes work on one run: with P of them a step has P times
+    ``batch_size * accumulate`` samples. All must see the same ``config.out``; the first writes.
 
     Raises:
         ValueError: if the run found there was started with another configuration or is damaged, if
@@ -247,40 +248,8 @@ class Trainer:
     def _step(
         self, learners: abc.Sequence[Learner], batch: Batch, rate: float
     ) -> dict[str, Tensor]:
-        """One step of the generator, then one of the discriminator on what it has painted."""
         moved = {k: cast(Tensor, v).to(self.accelerator.device) for k, v in batch.items()}
-        parts = split(cast(Batch, moved), self.config.accumulate)
-        painted: list[Tensor] = []
-
-        def judged(stage: nn.Module, part: Batch) -> dict[str, Tensor]:
-            terms: dict[str, Tensor]
-            terms, image = stage(part)
-            if len(learners) > 1:
-                painted.append(image.detach())
-                terms["adversarial"] = self._adversarial(image)
-            return terms
-
-        def judge(stage: nn.Module, place: int) -> dict[str, Tensor]:
-            # Spectral norms are re-estimated once per step, however many parts it has.
-            stage.train(place == 0)
-            real = from_uint8(parts[place]["target"])
-            terms: dict[str, Tensor] = stage(real, painted[place])
-            return terms
-
-        terms = learners[0].step(parts, judged, rate)
-        for learner in learners[1:]:
-            theirs = learner.step(range(len(parts)), judge, rate)
-            terms["discriminator"] = theirs["loss"]
-            terms["discriminator_gradient_norm"] = theirs["gradient_norm"]
-        return terms
-
-    def _adversarial(self, image: Tensor) -> Tensor:
-        """The generator's side of Eq. 11, weighted."""
-        c, discriminator = self.config, self.networks.discriminator
-        assert discriminator is not None
-        with frozen(discriminator), self.accelerator.autocast():
-            logits = discriminator(image)
-        return c.weights.adversarial * losses.adversarial_generator(logits.float(), c.adversarial)
+        return train_step(learners, split(cast(Batch, moved), self.config.accumulate), rate)
 
     def _finite_means(self) -> dict[str, float]:
         self.window.share(self.processes.mean)
