@@ -161,7 +161,13 @@ class Trainer:
         hidden = not (progress and self.main)
         journal = Journal(self.config.out, self.step) if self.main else None
         with (
-            tqdm(total=self.total, initial=self.step, disable=hidden, unit="step") as bar,
+            tqdm(
+                desc=self.config.out.name,
+                total=self.total,
+                initial=self.step,
+                disable=hidden,
+                unit="step",
+            ) as bar,
             journal or nullcontext(),
             noted_interrupts() as interrupts,
             closing(self._batches()) as batches,
