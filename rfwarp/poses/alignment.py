@@ -1,4 +1,4 @@
-"""People brought to one place and size before the network sees them, as the paper evaluates them."""
+"""People brought to one place and size before the network sees them, as in the paper."""
 
 from __future__ import annotations
 

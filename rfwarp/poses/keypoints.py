@@ -65,12 +65,13 @@ class Keypoints:
 
     def __post_init__(self) -> None:
         given = np.asarray(self.points, dtype=np.float32)
-        if given.shape not in ((18, 2), (18, 3)):
+        columns = given.shape[-1] if given.ndim == 2 and len(given) == 18 else 0
+        if columns not in (2, 3):
             raise ValueError(f"points must be (18, 2) or (18, 3), got {given.shape}")
         if min(self.height, self.width) < 1:
             raise ValueError(f"the picture has {self.height} x {self.width} pixels")
         xy = given[:, :2]
-        if given.shape[1] == 3:
+        if columns == 3:
             present = given[:, 2] > 0
         else:
             present = ~(np.isnan(xy).any(axis=1) | (xy == -1).all(axis=1))
@@ -83,11 +84,11 @@ class Keypoints:
 
     @classmethod
     def from_scores(cls, points: Any, height: int, width: int, threshold: float = 0.1) -> Keypoints:
-        """From a detector's (18, 3): x, y and confidence; below the threshold a joint is missing."""
+        """From a detector's (18, 3): x, y, confidence; below the threshold a joint is missing."""
         array = np.array(points, dtype=np.float32)
         if array.shape != (18, 3):
             raise ValueError(f"points with confidences must be (18, 3), got {array.shape}")
-        array[:, 2] = array[:, 2] >= max(threshold, np.finfo(np.float32).tiny)
+        array[:, 2] = (array[:, 2] > 0) & (array[:, 2] >= threshold)
         return cls(array, height, width)
 
     @classmethod
@@ -121,8 +122,8 @@ class Keypoints:
             threshold: below which confidence a joint is missing.
 
         Raises:
-            ValueError: if the file is malformed, holds normalised coordinates' or another model's
-                number of joints, or has no such person.
+            FileNotFoundError: if there is no such file.
+            ValueError: if the file is malformed or of another model, or has no such person.
         """
         try:
             people = json.loads(Path(path).read_text(encoding="utf-8"))["people"]

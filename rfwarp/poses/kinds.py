@@ -40,8 +40,9 @@ class PoseKind:
     _distance: Callable[[Tensor, Tensor], Tensor] = field(repr=False)
 
     def expand(self, codes: Tensor, height: int, width: int) -> Tensor:
-        """The maps that the networks read: (..., \\*code) to (..., c_p, height, width) float32 on the
-        device of ``codes``. Some share memory: copy before writing.
+        """The maps that the networks read: (..., \\*code) to (..., c_p, height, width) float32.
+
+        They are on the device of ``codes``. Some share memory: copy before writing.
 
         Raises:
             ValueError: if these are no codes of this kind, or of pictures of another size.
