@@ -8,14 +8,9 @@ import math
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from rfwarp.poses.keypoints import LIMBS
 from rfwarp.poses.kinds import PoseKind
 from rfwarp.viz.sheet import INK, PAPER
-
-# Limbs between the joints of OpenPose-18.
-_LIMBS = (
-    *((1, 2), (2, 3), (3, 4), (1, 5), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10)),
-    *((1, 11), (11, 12), (12, 13), (1, 0), (0, 14), (14, 16), (0, 15), (15, 17)),
-)
 
 
 def draw_pose(kind: PoseKind, code: Tensor, height: int, width: int) -> Image.Image:
@@ -53,9 +48,9 @@ def draw_pose(kind: PoseKind, code: Tensor, height: int, width: int) -> Image.Im
 
 def _skeleton(pen: ImageDraw.ImageDraw, joints: Tensor, height: int) -> None:
     thickness = max(1, round(height / 64))
-    for number, (a, b) in enumerate(_LIMBS):
+    for number, (a, b) in enumerate(LIMBS):
         if joints[a, 2] and joints[b, 2]:
-            hue = colorsys.hsv_to_rgb(number / len(_LIMBS), 1.0, 0.85)
+            hue = colorsys.hsv_to_rgb(number / len(LIMBS), 1.0, 0.85)
             ends = [(float(joints[j, 0]), float(joints[j, 1])) for j in (a, b)]
             colour = (round(255 * hue[0]), round(255 * hue[1]), round(255 * hue[2]))
             pen.line(ends, fill=colour, width=thickness)
