@@ -6,6 +6,8 @@ chosen by name and never replaced silently. ``oriented-pyramid`` is computed, no
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -58,6 +60,10 @@ class OrientedPyramid(nn.Module):
             maps.append(self.derivatives(image))
         return maps
 
+    def style(self, image: Tensor) -> list[Tensor]:
+        """The maps whose Gram matrices the style loss compares."""
+        return self.perceptual(image)
+
     def matching(self, image: Tensor, stride: int) -> Tensor:
         """Local descriptors (N, 36, H/stride, W/stride) for the sampling-correctness loss.
 
@@ -70,4 +76,12 @@ class OrientedPyramid(nn.Module):
         return F.avg_pool2d(torch.cat([signed.relu(), (-signed).relu()], dim=1), 2)
 
 
+FeatureSet = OrientedPyramid
 FEATURE_SETS = {OrientedPyramid.name: OrientedPyramid}
+
+
+def make_features(name: str, weights: Path | None) -> FeatureSet:
+    """A feature set by name."""
+    if name not in FEATURE_SETS:
+        raise ValueError(f"feature set {name!r} is not here; there are {', '.join(FEATURE_SETS)}")
+    return FEATURE_SETS[name]()

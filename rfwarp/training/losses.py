@@ -56,7 +56,9 @@ def best_match(source: Tensor, target: Tensor, chunk: int = 1024) -> Tensor:
     return torch.cat(parts, dim=1)
 
 
-def sampling_correctness(source: Tensor, target: Tensor, flow: Tensor) -> Tensor:
+def sampling_correctness(
+    source: Tensor, target: Tensor, flow: Tensor, sampler: str = "gaussian"
+) -> Tensor:
     """Sampling correctness loss (Ren 2019) at one level: does the flow sample similar features?
 
     ``mean_l exp(-cos(W(s)_l, t_l) / (mu_l + 1e-8)) - 1/e``, 0 where every position finds its best
@@ -66,6 +68,8 @@ def sampling_correctness(source: Tensor, target: Tensor, flow: Tensor) -> Tensor
         source, target: features (N, C, H, W).
         flow: (N, 2, H, W) in pixels of this level.
     """
+    if sampler != "gaussian":
+        raise ValueError(f"sampler must be gaussian, got {sampler!r}")
     source, target = source.detach(), target.detach()
     warped = gaussian_sample(source, flow)
     norms = (warped.norm(dim=1) + EPSILON) * (target.norm(dim=1) + EPSILON)
@@ -100,3 +104,28 @@ def perceptual(generated: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
     """Perceptual loss (Eq. 9): mean absolute difference of feature maps, summed over the maps."""
     differences = [F.l1_loss(g, r.detach()) for g, r in zip(generated, real, strict=True)]
     return torch.stack(differences).sum()
+
+
+def style(generated: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """Mean absolute difference of Gram matrices / (C H W), summed over the maps."""
+
+    def gram(x: Tensor) -> Tensor:
+        flat = x.flatten(2)
+        return flat @ flat.transpose(1, 2) / (flat.shape[1] * flat.shape[2])
+
+    pairs = zip(generated, real, strict=True)
+    return torch.stack([F.l1_loss(gram(g), gram(r.detach())) for g, r in pairs]).sum()
+
+
+def adversarial_discriminator(real_logits: Tensor, fake_logits: Tensor, kind: str) -> Tensor:
+    """The discriminator's side of Eq. 11."""
+    if kind == "least-squares":
+        return (real_logits - 1).square().mean() + fake_logits.square().mean()
+    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+
+
+def adversarial_generator(fake_logits: Tensor, kind: str) -> Tensor:
+    """The generator's side of Eq. 11, non-saturating."""
+    if kind == "least-squares":
+        return (fake_logits - 1).square().mean()
+    return F.softplus(-fake_logits).mean()
