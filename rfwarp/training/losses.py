@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 import torch
@@ -14,7 +14,10 @@ from rfwarp.ops import warp
 from rfwarp.training.gaussian import gaussian_sample
 
 EPSILON = 1e-8
-SAMPLERS = {"gaussian": gaussian_sample, "bilinear": warp}
+SAMPLERS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "gaussian": gaussian_sample,
+    "bilinear": warp,
+}
 SIMILARITY_BYTES = 128 * 2**20
 """Most that the similarities of :func:`best_match` take at a time, unless chosen otherwise."""
 
