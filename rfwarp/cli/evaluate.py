@@ -62,6 +62,7 @@ class Evaluate:
 
     def run(self) -> None:
         from rfwarp import Generator
+        from rfwarp.data import ChairTuples
         from rfwarp.metrics import evaluate
 
         device = choose_device(self.device)
@@ -72,7 +73,7 @@ class Evaluate:
         with progress_bar(self.sets, "set") as progress:
             results = evaluate(
                 generator,
-                views,
+                ChairTuples(views),
                 self.sources,
                 self.sets,
                 self.seed,
@@ -84,12 +85,12 @@ class Evaluate:
         if self.json is not None:
             self._write(self.json, results, views, device.type)
 
-    def _views(self, trained_at: int | None) -> ChairViews:
+    def _views(self, trained_at: int | tuple[int, int] | None) -> ChairViews:
         from rfwarp.data import ChairFolder, ProceduralChairs
 
         if self.dataset == PROCEDURAL:
             size = self.size or trained_at
-            if size is None:
+            if not isinstance(size, int):
                 raise UsageError(f"{self.weights} does not say which --size it was trained at")
             return ProceduralChairs(self.first_seed, self.count, size)
         if self.size is not None:

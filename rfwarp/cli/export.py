@@ -43,7 +43,7 @@ class Export:
         if size is None:
             if trained_at is None:
                 raise UsageError(f"{self.weights} does not say which --size it was trained at")
-            size = trained_at, trained_at
+            size = (trained_at, trained_at) if isinstance(trained_at, int) else trained_at
         if not self.plain:
             generator = generator.optimize()
         write = export_onnx if self.out.suffix == ".onnx" else export_package

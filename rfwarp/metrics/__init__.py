@@ -1,6 +1,6 @@
 """What results are judged by. Importing it needs ``pip install "rfwarp[metrics]"``."""
 
-from rfwarp.metrics.baselines import mean_source, nearest_source, view_angles
+from rfwarp.metrics.baselines import mean_source, nearest_source
 from rfwarp.metrics.evaluation import Evaluation, Scores, evaluate
 from rfwarp.metrics.images import MAX_PSNR, ImageScores, score_images
 
@@ -13,5 +13,4 @@ __all__ = [
     "mean_source",
     "nearest_source",
     "score_images",
-    "view_angles",
 ]

@@ -1,0 +1,48 @@
+"""Chairs as tuples of sources and a target."""
+
+from __future__ import annotations
+
+import torch
+
+from rfwarp.data.chairs.dataset import VIEW_COUNT, ChairViews, sample_view_sets
+from rfwarp.data.tuples import Row, Sample
+from rfwarp.poses import Viewpoint
+
+
+class ChairTuples:
+    """A :class:`rfwarp.data.TupleDataset` of chairs; picture c * 54 + v is view v of chair c."""
+
+    pose_kind = Viewpoint.kind
+
+    def __init__(self, views: ChairViews) -> None:
+        self.views = views
+        self._codes = Viewpoint.codes()
+
+    @property
+    def height(self) -> int:
+        return self.views.size
+
+    @property
+    def width(self) -> int:
+        return self.views.size
+
+    @property
+    def max_sources(self) -> int:
+        return len(self.views.available) - 1
+
+    def draw(self, seed: int, step: int, batch_size: int, sources: int) -> list[Row]:
+        """See :func:`sample_view_sets`."""
+        views = self.views
+        drawn = sample_view_sets(seed, step, batch_size, sources, views.count, views.available)
+        wanted = torch.cat([drawn.sources, drawn.targets[:, None]], dim=1)
+        return [tuple(row) for row in (drawn.chairs[:, None] * VIEW_COUNT + wanted).tolist()]
+
+    def evaluation_rows(self, seed: int, count: int, sources: int) -> list[Row]:
+        """As step 0 of training with this seed."""
+        return self.draw(seed, 0, count, sources)
+
+    def load(self, row: Row) -> Sample:
+        """All pictures of a row are of one chair."""
+        chair, indices = row[0] // VIEW_COUNT, [picture % VIEW_COUNT for picture in row]
+        pictures, codes = self.views.views(chair, indices), self._codes[indices]
+        return Sample(pictures[:-1], codes[:-1], pictures[-1], codes[-1])

@@ -1,0 +1,72 @@
+"""What training and evaluation ask of a dataset: tuples of K sources and a target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+
+class Sample(NamedTuple):
+    """K sources and a target, as pictures and pose codes.
+
+    A pose code is what a pose is before it becomes a map: see :mod:`rfwarp.poses.kinds`, which says
+    its shape and dtype for each kind of pose, and makes the (c_p, H, W) maps of batches of them.
+    """
+
+    sources: Tensor
+    """(K, 3, H, W) uint8 RGB."""
+    poses: Tensor
+    """(K, *code)."""
+    target: Tensor
+    """(3, H, W) uint8 RGB."""
+    target_pose: Tensor
+    """(*code)."""
+
+
+Row = tuple[int, ...]
+"""K + 1 numbers of pictures, all different: the sources, then the target."""
+
+
+class TupleDataset(Protocol):
+    """Pictures of things in several poses.
+
+    Rows are pure functions of their arguments, so that training can resume at any step. With the
+    other arguments equal, fewer sources are a prefix of more, with the same targets: results for
+    different K compare like with like.
+    """
+
+    @property
+    def pose_kind(self) -> str:
+        """Name of the kind of pose, a key of :data:`rfwarp.poses.POSE_KINDS`."""
+
+    @property
+    def height(self) -> int:
+        """Of every picture, pixels."""
+
+    @property
+    def width(self) -> int:
+        """Of every picture, pixels."""
+
+    @property
+    def max_sources(self) -> int:
+        """The largest K."""
+
+    def draw(self, seed: int, step: int, batch_size: int, sources: int) -> Sequence[Row]:
+        """``batch_size`` random rows for training.
+
+        Raises:
+            ValueError: if there are not so many sources.
+        """
+
+    def evaluation_rows(self, seed: int, count: int, sources: int) -> Sequence[Row]:
+        """Up to ``count`` rows to judge results by: of the published protocol where the dataset has
+        one (``seed`` is then without effect), else drawn from ``seed``."""
+
+    def load(self, row: Row) -> Sample:
+        """The pictures and poses of a row.
+
+        Raises:
+            ValueError: if a file is missing, damaged or of another size; the message names it.
+        """
