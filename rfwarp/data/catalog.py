@@ -10,38 +10,89 @@ if TYPE_CHECKING:
     from rfwarp.data.tuples import TupleDataset
 
 MEMORY = 2 << 30  # bytes of pictures that a set without a cache folder keeps
-SIZE = 64  # of pictures that nobody gave a size
+SIZE = 64  # of chairs that nobody gave a size
+
+
+Name = Literal["chairs", "deepfashion", "market1501", "shapenet-chairs", "kitti", "voxceleb2"]
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """Which pictures to train on."""
 
-    name: Literal["chairs"] = "chairs"
-    """Procedural chairs, posed by viewpoint."""
-    size: int | None = None
-    """Side of the pictures in pixels; without one 64."""
+    name: Name = "chairs"
+    """Procedural chairs, or a dataset of the paper that was downloaded and prepared."""
+    root: Path | None = None
+    """Folder of the download, see rfwarp prepare; chairs need none."""
+    size: int | tuple[int, int] | None = None
+    """Side of the pictures, or height and width, pixels; without it the protocol's, chairs 64."""
+    tuples: int | None = None
+    """deepfashion, market1501: K of the file of tuples to use; without it 2."""
     first_seed: int = 0
     """Seed of the first training chair."""
     count: int = 4000
     """Number of training chairs."""
     cache: Path | None = None
-    """Folder that keeps rendered pictures across runs. Without one they are kept in memory if they
+    """Folder that keeps rendered chairs across runs. Without one they are kept in memory if they
     fit there, else rendered for every batch."""
 
 
 def open_dataset(config: DataConfig, split: Literal["train", "test"]) -> TupleDataset:
-    """The training split that a configuration describes, or held-out things of the same kind.
+    """A split of the dataset that a configuration describes.
 
-    The test split of chairs has ``count`` chairs of held-out seeds, 64 at most.
+    The test split of procedural chairs has ``count`` chairs of held-out seeds, 64 at most.
 
     Raises:
-        ValueError: if a training chair is held out, or the cache folder is unfit.
+        FileNotFoundError: if a file or folder of the dataset is missing.
+        ValueError: if a file is malformed, a field does not go with the dataset, or a training
+            chair is held out.
     """
+    if config.name == "chairs":
+        if config.root is not None:
+            raise ValueError(f"procedural chairs have no root, got {config.root}")
+        return _chairs(config, split)
+    if config.root is None:
+        raise ValueError(f"{config.name} needs root, the folder of the download")
+    return _downloaded(config, config.root, split)
+
+
+def _downloaded(config: DataConfig, root: Path, split: Literal["train", "test"]) -> TupleDataset:
+    if config.name in ("deepfashion", "market1501"):
+        from rfwarp.data.people_pictures import DEEPFASHION, MARKET1501, PeoplePictures
+
+        layout = DEEPFASHION if config.name == "deepfashion" else MARKET1501
+        size = None if config.size is None else _pair(config.size)
+        return PeoplePictures(layout, root, split, config.tuples or 2, size)
+    if config.name == "kitti":
+        from rfwarp.data.kitti import KittiFrames
+
+        return KittiFrames(root, split, _pair(config.size or 256))
+    if config.name == "shapenet-chairs":
+        from rfwarp.data.chairs import ChairTuples
+        from rfwarp.data.shapenet import ShapeNetChairs
+
+        return ChairTuples(ShapeNetChairs(root, split, _side(config.size or 256)))
+    from rfwarp.data.voxceleb import VoxCelebVideos
+
+    return VoxCelebVideos(root, split, _side(config.size or 224))
+
+
+def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else size
+
+
+def _side(size: int | tuple[int, int]) -> int:
+    height, width = _pair(size)
+    if height != width:
+        raise ValueError(f"these pictures are square, but size is {height} x {width}")
+    return height
+
+
+def _chairs(config: DataConfig, split: Literal["train", "test"]) -> TupleDataset:
     from rfwarp.data.chairs import HELD_OUT_FIRST_SEED, ChairTuples, ProceduralChairs
     from rfwarp.poses import Viewpoint
 
-    size = config.size or SIZE
+    size = _side(config.size or SIZE)
     if split == "test":
         config = replace(config, first_seed=HELD_OUT_FIRST_SEED, count=min(64, config.count))
     elif config.first_seed + config.count > HELD_OUT_FIRST_SEED:
