@@ -22,6 +22,7 @@ from rfwarp.cli.experiment import Experiment
 from rfwarp.cli.export import Export
 from rfwarp.cli.generate import Generate
 from rfwarp.cli.info import Info
+from rfwarp.cli.prepare import Prepare
 from rfwarp.cli.render_chairs import RenderChairs
 from rfwarp.cli.train import Train, configured
 
@@ -33,6 +34,7 @@ Command: TypeAlias = (
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Export, subcommand("export")]
     | Annotated[Experiment, subcommand("experiment")]
+    | Annotated[Prepare, subcommand("prepare")]
     | Annotated[RenderChairs, subcommand("render-chairs")]
     | Annotated[Info, subcommand("info")]
 )
