@@ -64,7 +64,7 @@ def test_bad_settings(changes, message):
 
 
 def test_only_where_and_how_long_may_change():
-    data = DataConfig(cache=Path("cache"), root=Path("data"))
+    data = DataConfig(cache=Path("cache"))
     changed = config(data=data, steps=7, workers=3, checkpoint_every=9, device="cpu")
     assert changed.fixed() == config().fixed()
     assert config(batch_size=6).fixed() != config().fixed()
