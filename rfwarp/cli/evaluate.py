@@ -16,9 +16,11 @@ from rfwarp.cli.arguments import MAX_SIZE, UsageError, choose_device, progress_b
 
 if TYPE_CHECKING:
     from rfwarp.data import ChairViews
+    from rfwarp.data.tuples import TupleDataset
     from rfwarp.metrics import Evaluation
 
 PROCEDURAL = "chairs"
+DOWNLOADS = ("deepfashion", "market1501", "shapenet-chairs", "kitti", "voxceleb2")
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,11 @@ class Evaluate:
 
     weights: Annotated[str, arg(aliases=["-w"], metavar="MODEL")] = "chairs-64"
     """Bundled model, folder, or Hugging Face Hub id owner/name."""
-    dataset: Annotated[str, arg(metavar="chairs|FOLDER")] = PROCEDURAL
-    """Procedural chairs, or a folder as rfwarp render-chairs writes it."""
+    dataset: Annotated[str, arg(metavar="NAME|FOLDER")] = PROCEDURAL
+    """chairs, the procedural ones; a folder as rfwarp render-chairs writes it; or deepfashion,
+    market1501, shapenet-chairs, kitti or voxceleb2 in --root, prepared by rfwarp prepare."""
+    root: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Folder of a downloaded dataset."""
     first_seed: int = 900_000
     """Seed of the first procedural chair; those from 900000 are never trained on."""
     count: int = 64
@@ -62,45 +67,69 @@ class Evaluate:
 
     def run(self) -> None:
         from rfwarp import Generator
-        from rfwarp.data import ChairTuples
         from rfwarp.metrics import evaluate
 
         device = choose_device(self.device)
         generator = Generator.from_pretrained(self.weights, device=device)
-        views = self._views(generator.config.image_size)
+        dataset, facts = self._open(generator.config.image_size)
         if self.json is not None:
             self.json.parent.mkdir(parents=True, exist_ok=True)
         with progress_bar(self.sets, "set") as progress:
             results = evaluate(
                 generator,
-                ChairTuples(views),
+                dataset,
                 self.sources,
                 self.sets,
                 self.seed,
                 batch_size=self.batch_size,
                 progress=progress,
             )
-        print(f"{views.count} chairs, {self.sets} sets of views, {views.size} x {views.size}")
+        count = f"{facts['count']} chairs, " if "count" in facts else ""
+        print(f"{count}{self.sets} sets of pictures, {dataset.height} x {dataset.width}")
         print(_table(results))
         if self.json is not None:
-            self._write(self.json, results, views, device.type)
+            self._write(self.json, results, facts, device.type)
 
-    def _views(self, trained_at: int | tuple[int, int] | None) -> ChairViews:
-        from rfwarp.data import ChairFolder, ProceduralChairs
+    def _open(
+        self, trained_at: int | tuple[int, int] | None
+    ) -> tuple[TupleDataset, dict[str, Any]]:
+        """The dataset, and what a report says of it."""
+        from rfwarp.data import ChairFolder, ChairTuples, ProceduralChairs
 
+        facts: dict[str, Any] = {"name": self.dataset}
+        if self.dataset in DOWNLOADS:
+            return self._download(trained_at), facts
+        if self.root is not None:
+            raise UsageError(f"--root is for {', '.join(DOWNLOADS)}")
+        views: ChairViews
         if self.dataset == PROCEDURAL:
             size = self.size or trained_at
             if not isinstance(size, int):
                 raise UsageError(f"{self.weights} does not say which --size it was trained at")
-            return ProceduralChairs(self.first_seed, self.count, size)
+            views = ProceduralChairs(self.first_seed, self.count, size)
+            facts["first_seed"] = self.first_seed
+        elif self.size is not None:
+            raise UsageError("--size is for procedural chairs; other pictures have their own")
+        elif not Path(self.dataset).is_dir():
+            known = ", ".join((PROCEDURAL, *DOWNLOADS))
+            raise FileNotFoundError(f"no dataset {self.dataset!r}: neither a folder nor {known}")
+        else:
+            views = ChairFolder(self.dataset)
+        return ChairTuples(views), facts | {"count": views.count, "size": views.size}
+
+    def _download(self, trained_at: int | tuple[int, int] | None) -> TupleDataset:
+        from rfwarp.data.catalog import DataConfig, open_dataset
+
+        if self.root is None:
+            raise UsageError(f"{self.dataset} needs --root, the folder of the download")
         if self.size is not None:
-            raise UsageError("--size is for procedural chairs; a folder's pictures have their own")
-        if not Path(self.dataset).is_dir():
-            raise FileNotFoundError(f"no dataset {self.dataset!r}: neither a folder nor 'chairs'")
-        return ChairFolder(self.dataset)
+            raise UsageError("--size is for procedural chairs; other pictures have their own")
+        name: Any = self.dataset
+        tuples = max(self.sources)
+        return open_dataset(DataConfig(name, self.root, trained_at, tuples=tuples), "test")
 
     def _write(
-        self, path: Path, results: Sequence[Evaluation], views: ChairViews, device: str
+        self, path: Path, results: Sequence[Evaluation], facts: dict[str, Any], device: str
     ) -> None:
         import torch
         import torchmetrics
@@ -108,7 +137,6 @@ class Evaluate:
         from rfwarp.data.chairs import RENDERER_VERSION
         from rfwarp.files import write_atomically
 
-        dataset: dict[str, Any] = {"name": self.dataset, "count": views.count, "size": views.size}
         versions: dict[str, Any] = {
             "rfwarp": rfwarp.__version__,
             "python": platform.python_version(),
@@ -116,11 +144,10 @@ class Evaluate:
             "torchmetrics": torchmetrics.__version__,
         }
         if self.dataset == PROCEDURAL:
-            dataset["first_seed"] = self.first_seed
             versions["renderer"] = RENDERER_VERSION
         report = {
             "weights": self.weights,
-            "dataset": dataset,
+            "dataset": facts,
             "sets": self.sets,
             "seed": self.seed,
             "device": device,

@@ -89,8 +89,8 @@ class KittiFrames:
         picture = to_rgb(open_image(path))
         side = min(picture.size)
         left, upper = ((extent - side) // 2 for extent in picture.size)
-        box = (left, upper, left + side, upper + side)
-        resized = picture.resize((self.width, self.height), Image.Resampling.LANCZOS, box=box)
+        square = picture.crop((left, upper, left + side, upper + side))
+        resized = square.resize((self.width, self.height), Image.Resampling.LANCZOS)
         return torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous()
 
 

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_cli_jobs import Refused
+from test_cli_chairs import Refused
 
 from rfwarp.cli import main
 
@@ -39,9 +39,11 @@ def test_prepare_writes_tuples_and_a_report(
     assert (fashion / "deepfashion-train-1.csv").read_bytes() == first
 
 
-def test_unusable_downloads_fail(tmp_path: Path, refused: Refused) -> None:
-    message = refused("prepare", "kitti", "--root", tmp_path, status=1)
-    assert "train: 9 of its sequences or pictures are missing or broken" in message
+def test_unusable_downloads_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prepare", "kitti", "--root", str(tmp_path)]) == 1
+    shown = capsys.readouterr()
+    assert "       11 problems, see" in shown.out
+    assert "train: 9 of its sequences or pictures are missing or broken" in shown.err
     assert len((tmp_path / "prepare-report.txt").read_text().splitlines()) > 11
 
 

@@ -248,3 +248,24 @@ def test_samples_stack_to_batches(fashion):
     dataset = open_dataset(DataConfig("deepfashion", root=fashion), "train")
     samples = [dataset.load(row) for row in dataset.draw(0, 0, 3, 2)]
     assert torch.stack([s.sources for s in samples]).dtype == torch.uint8
+
+
+def test_training_and_evaluation(tmp_path):
+    """Two steps on pictures that are not square, then what the command says of the result."""
+    from rfwarp.cli import main
+
+    for split in ("train", "test"):
+        write_people(tmp_path, MARKET1501, MARKET, split)
+    assert main(["prepare", "market1501", "--root", str(tmp_path), "--sources", "1"]) == 0
+    out, report = tmp_path / "run", tmp_path / "report.json"
+    data = ["--data.name", "market1501", "--data.root", str(tmp_path), "--data.tuples", "1"]
+    small = ["--width", "0.015625", "--batch-size", "2", "--sources", "1", "--workers", "0"]
+    short = ["--flow-steps", "1", "--steps", "1", "--device", "cpu", "--sample-every", "1"]
+    plain = ["--features", "oriented-pyramid", "--precision", "float32"]
+    assert main(["train", "--out", str(out), *data, *small, *short, *plain]) == 0
+    given = ["--dataset", "market1501", "--root", str(tmp_path), "--sources", "1"]
+    assert main(["evaluate", "-w", str(out / "model"), *given, "--json", str(report)]) == 0
+    (result,) = json.loads(report.read_text())["results"]
+    assert result["nearest_source"] == result["mean_source"]
+    assert 0 < result["model"]["psnr"] < 100
+    assert list((out / "samples").glob("*.png"))
