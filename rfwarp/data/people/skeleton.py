@@ -44,7 +44,7 @@ class Leg:
 
 @dataclass(frozen=True)
 class Pose:
-    """Degrees. ``azimuth`` 0 faces the viewer, 90 shows the person's right side; pairs are the
+    """Degrees. ``azimuth`` 0 faces the viewer, 90 the picture's left; pairs are the
     person's right, then left."""
 
     azimuth: float

@@ -1,0 +1,141 @@
+"""The solids that a figure is made of: round cones, squeezed, and cast parallel rays at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rfwarp.data.people.parameters import Color, Pattern, PrintStyle
+
+Floats = npt.NDArray[np.float64]
+Picture = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Cloth:
+    """What a solid looks like; lengths in metres, along its axis.
+
+    Args:
+        hem: fraction of the length that the pattern ends at; beyond, or on the face of a head, it
+            is ``skin``.
+        front, back: prints on the two halves.
+        line: of the front, and its width.
+    """
+
+    pattern: Pattern
+    skin: Color = (0, 0, 0)
+    hem: float = 2.0
+    front: tuple[PrintStyle, Color] = ("none", (0, 0, 0))
+    back: tuple[PrintStyle, Color] = ("none", (0, 0, 0))
+    line: Color | None = None
+    line_width: float = 0.0
+    face: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Solid:
+    """A round cone about the axis from ``start`` to ``end``.
+
+    Args:
+        radii: at the start and the end, to the person's left and right.
+        front: the direction that texture coordinates count from.
+        depth: half the depth relative to half the width.
+        open: cut off flat at both ends, instead of round.
+    """
+
+    start: Floats
+    end: Floats
+    radii: tuple[float, float]
+    front: Floats
+    cloth: Cloth
+    depth: float = 1.0
+    open: bool = False
+
+    def frame(self) -> tuple[Floats, float]:
+        """Rows: the axes from the viewer's frame to the solid's, y along its axis; its length."""
+        axis = self.end - self.start
+        length = float(np.linalg.norm(axis))
+        y = axis / length
+        z = self.front - (self.front @ y) * y
+        z = z / np.linalg.norm(z)
+        x = np.array([y[1] * z[2] - y[2] * z[1], y[2] * z[0] - y[0] * z[2], y[0] * z[1] - y[1] * z[0]])
+        return np.stack([x, y, z / self.depth]), length
+
+
+@dataclass(frozen=True, eq=False)
+class Cast:
+    """A solid in its own frame, where it is round, and rays parallel to the viewer's z axis."""
+
+    solid: Solid
+    matrix: Floats
+    length: float
+    ray: Floats
+    stretch: float
+
+    @classmethod
+    def of(cls, solid: Solid) -> Cast:
+        matrix, length = solid.frame()
+        stretch = float(np.linalg.norm(matrix[:, 2]))
+        return cls(solid, matrix, length, matrix[:, 2] / -stretch, stretch)
+
+    def origins(self, x: Picture, y: Picture) -> list[Picture]:
+        """Where the rays through z = 0 at (x, y) are in the solid's frame."""
+        start = self.matrix @ self.solid.start
+        return [
+            x * np.float32(row[0]) + y * np.float32(row[1]) - np.float32(offset)
+            for row, offset in zip(self.matrix, start, strict=True)
+        ]
+
+    def depth(self, x: Picture, y: Picture) -> Picture:
+        """z of the nearest point, -inf where the ray misses."""
+        ox, oy, oz = self.origins(x, y)
+        dx, dy, dz = (np.float32(v) for v in self.ray)
+        ra, rb = (np.float32(r) for r in self.solid.radii)
+        length = np.float32(self.length)
+        rr = ra - rb
+        m3 = ox * dx + oy * dy + oz * dz
+        m5 = ox * ox + oy * oy + oz * oz
+        d2 = length * length - rr * rr
+        m2 = length * dy
+        k2 = d2 - m2 * m2
+        near = np.full(x.shape, np.inf, np.float32)
+        if d2 > 0 and k2 > 1e-7:
+            m1 = length * oy
+            k1 = d2 * m3 - m1 * m2 + m2 * rr * ra
+            k0 = d2 * m5 - m1 * m1 + 2 * rr * ra * m1 - length * length * ra * ra
+            root = k1 * k1 - k0 * k2
+            half = np.sqrt(np.maximum(root, 0))
+            for sign in (-1, 1) if self.solid.open else (-1,):
+                t = (sign * half - k1) / k2
+                along = m1 - ra * rr + t * m2
+                hit = (root > 0) & (along > 0) & (along < d2)
+                near = np.where(hit & (t < near), t, near)
+        if not self.solid.open:
+            for square, m in (
+                (m3 * m3 - m5 + ra * ra, m3),
+                (
+                    (m3 - m2) ** 2 - (m5 - 2 * length * oy + length * length) + rb * rb,
+                    m3 - m2,
+                ),
+            ):
+                t = -m - np.sqrt(np.maximum(square, 0))
+                near = np.where((square > 0) & (t < near), t, near)
+        return near / np.float32(-self.stretch)
+
+    def surface(self, x: Picture, y: Picture, z: Picture) -> tuple[list[Picture], Picture]:
+        """The points in the solid's frame, with depth as wide as width, and (3, N) unit normals in
+        the viewer's."""
+        column = self.matrix[:, 2]
+        p = [o + z * np.float32(c) for o, c in zip(self.origins(x, y), column, strict=True)]
+        ra, rb = self.solid.radii
+        d2 = self.length**2 - (ra - rb) ** 2
+        if d2 > 0:
+            along = np.clip((self.length * p[1] - ra * (ra - rb)) / np.float32(d2), 0, 1)
+        else:
+            along = np.full(x.shape, 0.0 if ra > rb else 1.0, np.float32)
+        local = np.stack([p[0], p[1] - np.float32(self.length) * along, p[2]])
+        normal = self.matrix.T.astype(np.float32) @ local
+        normal /= np.sqrt((normal * normal).sum(0)) + np.float32(1e-9)
+        return p, np.where(normal[2] < 0, -normal, normal)
