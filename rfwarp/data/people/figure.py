@@ -73,11 +73,11 @@ def _torso(person: PersonParameters, skeleton: Skeleton) -> list[Solid]:
     girth = 1.06 if person.top == "coat" else 1.0
     low = skeleton.waist - 0.03 * body.height * skeleton.hip_frame[:, 1]
     slope = 0.72 * body.shoulders * across
-    shoulder = 1.15 * body.arm_girth
+    shoulder = 1.05 * body.arm_girth
     bottom = Cloth(person.bottom_pattern)
     hips = skeleton.hip_frame
     return [
-        Solid(low, chest, (girth * body.waist, girth * body.chest), front, top, 0.66),
+        Solid(low, chest, (girth * body.waist, girth * body.chest), front, top, 0.62),
         Solid(
             neck - slope - 0.3 * shoulder * up,
             neck + slope - 0.3 * shoulder * up,
@@ -86,9 +86,9 @@ def _torso(person: PersonParameters, skeleton: Skeleton) -> list[Solid]:
             Cloth(replace(person.top_pattern, style="plain")),
         ),
         Solid(
-            skeleton.pelvis - 0.01 * hips[:, 1],
+            skeleton.pelvis,
             skeleton.waist,
-            (1.75 * body.hips, 0.98 * body.waist),
+            (0.95 * (body.hips + body.leg_girth), 0.98 * body.waist),
             hips[:, 2],
             bottom,
             0.72,
@@ -108,7 +108,7 @@ def _arm(person: PersonParameters, skeleton: Skeleton, i: int) -> list[Solid]:
         Solid(
             shoulder,
             elbow,
-            (1.15 * girth, 0.85 * girth),
+            (girth, 0.85 * girth),
             front,
             replace(sleeve, hem=0.55 if short else 2.0),
         ),
@@ -129,7 +129,7 @@ def _leg(person: PersonParameters, skeleton: Skeleton, i: int) -> list[Solid]:
     front = skeleton.hip_frame[:, 2]
     girth = body.leg_girth
     cloth = Cloth(person.bottom_pattern, person.skin)
-    upper = replace(cloth, hem={"trousers": 2.0, "skirt": -1.0, "shorts": 0.75}[person.bottom])
+    upper = replace(cloth, hem={"trousers": 2.0, "skirt": 0.3, "shorts": 0.75}[person.bottom])
     lower = replace(cloth, hem=0.97 if person.bottom == "trousers" else -1.0)
     thin = 0.5 if person.bottom == "trousers" else 0.42
     heel = ankle - 0.016 * body.height * skeleton.foot_frame[i][:, 1]
@@ -162,10 +162,10 @@ def _cone(person: PersonParameters, skeleton: Skeleton) -> list[Solid]:
         ground = _darker(person.top_pattern.ground, 0.45)
         garments.append((Cloth(person.top_pattern, line=ground, line_width=0.02), 0.75, 1.07))
     for cloth, reach, girth in garments:
-        width = girth * (1.75 * body.hips + 0.06 * body.height * reach)
-        depth = girth * max(0.72 * width, 1.2 * body.leg_girth + reach * spread)
-        top = skeleton.waist if girth == 1.0 else skeleton.waist + 0.02 * skeleton.hip_frame[:, 1]
-        radii = (girth * body.waist, width)
+        hip = girth * (body.hips + 1.1 * body.leg_girth)
+        hem = hip + 0.03 * body.height * reach
+        depth = max(0.8, girth * (1.1 * body.leg_girth + reach * spread) / hem)
         end = skeleton.pelvis + reach * down
-        found.append(Solid(top, end, radii, front, cloth, max(0.7, depth / width), open=True))
+        above = Solid(skeleton.pelvis, skeleton.waist, (hip, girth * body.waist), front, cloth, 0.8)
+        found += [above, Solid(skeleton.pelvis, end, (hip, hem), front, cloth, depth, open=True)]
     return found

@@ -27,7 +27,7 @@ def colors(cloth: Cloth, points: list[Picture], length: float, radius: float) ->
     found = np.where(figure, _column(pattern.figure), _column(pattern.ground))
     for (style, color), half in ((cloth.front, z > 0), (cloth.back, z < 0)):
         if style != "none":
-            mask = half & _in_print(style, x / radius, (y - 0.52 * length) / radius)
+            mask = half & _in_print(style, x / radius, (y - 0.66 * length) / radius)
             found = np.where(mask, _column(color), found)
     if cloth.line is not None:
         found = np.where((z > 0) & (abs(x) < cloth.line_width), _column(cloth.line), found)

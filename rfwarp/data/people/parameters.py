@@ -143,7 +143,7 @@ def _draw_body(dice: Dice) -> Body:
         head=height * dice.uniform(0.066, 0.072),
         shoulders=height * dice.uniform(0.104, 0.122),
         hips=height * dice.uniform(0.05, 0.058),
-        chest=height * 0.088 * build,
+        chest=height * 0.095 * build,
         waist=height * dice.uniform(0.07, 0.085) * build,
         torso=height * 0.29,
         upper_arm=height * dice.uniform(0.165, 0.18),

@@ -82,60 +82,55 @@ class Cast:
 
     def origins(self, x: Picture, y: Picture) -> list[Picture]:
         """Where the rays through z = 0 at (x, y) are in the solid's frame."""
-        start = self.matrix @ self.solid.start
-        return [
-            x * np.float32(row[0]) + y * np.float32(row[1]) - np.float32(offset)
-            for row, offset in zip(self.matrix, start, strict=True)
-        ]
+        start = (self.matrix @ self.solid.start).tolist()
+        rows = self.matrix.tolist()
+        return [x * row[0] + (y * row[1] - at) for row, at in zip(rows, start, strict=True)]
 
     def depth(self, x: Picture, y: Picture) -> Picture:
         """z of the nearest point, -inf where the ray misses."""
         ox, oy, oz = self.origins(x, y)
-        dx, dy, dz = (np.float32(v) for v in self.ray)
-        ra, rb = (np.float32(r) for r in self.solid.radii)
-        length = np.float32(self.length)
+        dx, dy, dz = self.ray.tolist()
+        ra, rb = self.solid.radii
+        length = self.length
         rr = ra - rb
         m3 = ox * dx + oy * dy + oz * dz
         m5 = ox * ox + oy * oy + oz * oz
         d2 = length * length - rr * rr
         m2 = length * dy
         k2 = d2 - m2 * m2
-        near = np.full(x.shape, np.inf, np.float32)
+        near = np.full(ox.shape, np.inf, np.float32)
         if d2 > 0 and k2 > 1e-7:
             m1 = length * oy
-            k1 = d2 * m3 - m1 * m2 + m2 * rr * ra
-            k0 = d2 * m5 - m1 * m1 + 2 * rr * ra * m1 - length * length * ra * ra
-            root = k1 * k1 - k0 * k2
+            k1 = d2 * m3 - m2 * (m1 - rr * ra)
+            k0 = d2 * m5 - m1 * (m1 - 2 * rr * ra) - length * length * ra * ra
+            root = k1 * k1 - k2 * k0
             half = np.sqrt(np.maximum(root, 0))
             for sign in (-1, 1) if self.solid.open else (-1,):
-                t = (sign * half - k1) / k2
-                along = m1 - ra * rr + t * m2
-                hit = (root > 0) & (along > 0) & (along < d2)
-                near = np.where(hit & (t < near), t, near)
+                t = (sign * half - k1) * (1 / k2)
+                along = m1 + (t * m2 - ra * rr)
+                hit = (root > 0) & (along > 0) & (along < d2) & (t < near)
+                np.copyto(near, t, where=hit)
         if not self.solid.open:
             for square, m in (
-                (m3 * m3 - m5 + ra * ra, m3),
-                (
-                    (m3 - m2) ** 2 - (m5 - 2 * length * oy + length * length) + rb * rb,
-                    m3 - m2,
-                ),
+                (m3 * m3 - (m5 - ra * ra), m3),
+                ((m3 - m2) ** 2 - (m5 - 2 * length * oy) - (length * length - rb * rb), m3 - m2),
             ):
                 t = -m - np.sqrt(np.maximum(square, 0))
-                near = np.where((square > 0) & (t < near), t, near)
-        return near / np.float32(-self.stretch)
+                np.copyto(near, t, where=(square > 0) & (t < near))
+        return near * (-1 / self.stretch)
 
     def surface(self, x: Picture, y: Picture, z: Picture) -> tuple[list[Picture], Picture]:
         """The points in the solid's frame, with depth as wide as width, and (3, N) unit normals in
         the viewer's."""
-        column = self.matrix[:, 2]
-        p = [o + z * np.float32(c) for o, c in zip(self.origins(x, y), column, strict=True)]
+        column = self.matrix[:, 2].tolist()
+        p = [o + z * c for o, c in zip(self.origins(x, y), column, strict=True)]
         ra, rb = self.solid.radii
         d2 = self.length**2 - (ra - rb) ** 2
         if d2 > 0:
-            along = np.clip((self.length * p[1] - ra * (ra - rb)) / np.float32(d2), 0, 1)
+            along = ((p[1] * self.length - ra * (ra - rb)) / d2).clip(0, 1)
         else:
             along = np.full(x.shape, 0.0 if ra > rb else 1.0, np.float32)
-        local = np.stack([p[0], p[1] - np.float32(self.length) * along, p[2]])
+        local = np.stack([p[0], p[1] - self.length * along, p[2]])
         normal = self.matrix.T.astype(np.float32) @ local
         normal /= np.sqrt((normal * normal).sum(0)) + np.float32(1e-9)
         return p, np.where(normal[2] < 0, -normal, normal)
