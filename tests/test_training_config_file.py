@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-
 from rfwarp.data.catalog import DataConfig
+
 from rfwarp.training import LossWeights, TrainConfig
 from rfwarp.training.config_file import load_config
 

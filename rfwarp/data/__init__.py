@@ -18,12 +18,14 @@ if TYPE_CHECKING:
         sample_view_sets,
         write_chair_folder,
     )
+    from rfwarp.data.people import ProceduralPeople
 
 __all__ = [
     "HELD_OUT_FIRST_SEED",
     "ChairFolder",
     "ChairViews",
     "ProceduralChairs",
+    "ProceduralPeople",
     "ViewSets",
     "render_chairs",
     "render_views",
@@ -31,7 +33,7 @@ __all__ = [
     "write_chair_folder",
 ]
 
-_LAZY = dict.fromkeys(__all__, "rfwarp.data.chairs")
+_LAZY = dict.fromkeys(__all__, "rfwarp.data.chairs") | {"ProceduralPeople": "rfwarp.data.people"}
 
 
 def __getattr__(name: str) -> Any:

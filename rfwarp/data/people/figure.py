@@ -47,7 +47,7 @@ def _head(person: PersonParameters, skeleton: Skeleton) -> list[Solid]:
         Solid(
             at(0, -0.45, 0), at(0, 0.3, 0), (0.6 * r, 0.8 * r), front, replace(skin, face=True), 1.1
         ),
-        Solid(at(0, -0.02, 0.8), at(0, -0.24, 0.98), (0.07 * r, 0.12 * r), front, skin),
+        Solid(at(0, 0, 0.7), at(0, -0.22, 0.8), (0.07 * r, 0.13 * r), front, skin),
         Solid(at(0, 0.1, -0.26), at(0, 0.44, -0.12), (0.84 * r, 0.84 * r), front, hair, 1.0),
     ]
     if person.hair_length > 0:

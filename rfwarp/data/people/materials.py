@@ -67,9 +67,9 @@ def _in_print(style: PrintStyle, u: Picture, v: Picture) -> Mask:
 def _faced(skin: Picture, u: Picture, v: Picture, z: Picture) -> Picture:
     """Eyes, brows and a mouth."""
     front = z > 0
-    white = front & (abs(abs(u) - 0.34) < 0.17) & (abs(v - 0.12) < 0.1)
-    dark = front & (abs(abs(u) - 0.34) < 0.1) & (abs(v - 0.12) < 0.12)
-    dark |= front & (abs(abs(u) - 0.34) < 0.2) & (abs(v - 0.36) < 0.05)
+    white = front & (abs(abs(u) - 0.38) < 0.17) & (abs(v - 0.12) < 0.1)
+    dark = front & (abs(abs(u) - 0.38) < 0.1) & (abs(v - 0.12) < 0.12)
+    dark |= front & (abs(abs(u) - 0.38) < 0.2) & (abs(v - 0.36) < 0.05)
     mouth = front & (abs(u) < 0.26) & (abs(v + 0.52) < 0.07)
     found = np.where(white, np.float32(0.93), skin)
     found = np.where(dark, np.float32(0.1), found)

@@ -172,7 +172,9 @@ def _contrasting(dice: Dice, ground: Color) -> Color:
 
 
 def _draw_pattern(dice: Dice, patterned: float) -> Pattern:
-    style: PatternStyle = dice.choose({"stripes": 0.35, "columns": 0.15, "checks": 0.3, "dots": 0.2})
+    style: PatternStyle = dice.choose(
+        {"stripes": 0.35, "columns": 0.15, "checks": 0.3, "dots": 0.2}
+    )
     scale = dice.uniform(0.09, 0.17)
     ground = _draw_color(dice)
     plain = not dice.chance(patterned)

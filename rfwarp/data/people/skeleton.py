@@ -149,9 +149,7 @@ def _turn(axis: int, degrees: float) -> Floats:
 def _direction(side: float, raised: float, forward: float) -> Floats:
     raised, forward = math.radians(raised), math.radians(forward)
     out = math.sin(raised)
-    return np.array(
-        [side * out * math.cos(forward), -math.cos(raised), out * math.sin(forward)]
-    )
+    return np.array([side * out * math.cos(forward), -math.cos(raised), out * math.sin(forward)])
 
 
 def stand(body: Body, pose: Pose) -> Skeleton:
@@ -187,9 +185,9 @@ def stand(body: Body, pose: Pose) -> Skeleton:
     head = neck + 0.055 * body.height * up + head_frame @ np.array([0, body.head, 0.12 * body.head])
     r = body.head
     for joint, place in (
-        (0, (0, -0.2, 1.0)),
-        (14, (-0.33, 0.12, 0.86)),
-        (15, (0.33, 0.12, 0.86)),
+        (0, (0, -0.22, 0.9)),
+        (14, (-0.27, 0.12, 0.76)),
+        (15, (0.27, 0.12, 0.76)),
         (16, (-0.78, 0, 0)),
         (17, (0.78, 0, 0)),
     ):
