@@ -197,8 +197,8 @@ def test_rays_meet_a_solid_where_marching_does(opened, depth):
             np.where(k > a * length, np.hypot(radial, p[1] - length) < rb, cone < 0),
         )
         if opened:
-            continue_ = (k > 0) & (k < a * length)
-            crossing = continue_[:, 1:] & (np.diff(np.sign(cone), axis=1) != 0)
+            within = (k > 0) & (k < a * length)
+            crossing = within[:, 1:] & (np.diff(np.sign(cone), axis=1) != 0)
             expected = np.where(crossing.any(1), z[1:][crossing.argmax(1)], -np.inf)
         else:
             expected = np.where(inside.any(1), z[inside.argmax(1)], -np.inf)

@@ -86,12 +86,21 @@ def _torso(person: PersonParameters, skeleton: Skeleton) -> list[Solid]:
             Cloth(replace(person.top_pattern, style="plain")),
         ),
         Solid(
-            skeleton.pelvis,
+            skeleton.pelvis + 0.3 * (skeleton.waist - skeleton.pelvis),
             skeleton.waist,
-            (0.95 * (body.hips + body.leg_girth), 0.98 * body.waist),
+            (0.9 * (body.hips + body.leg_girth), 0.98 * body.waist),
             hips[:, 2],
             bottom,
             0.72,
+        ),
+        Solid(
+            skeleton.waist + 0.02 * hips[:, 1],
+            skeleton.pelvis + 0.4 * (skeleton.waist - skeleton.pelvis),
+            (1.05 * body.waist, body.hips + 1.15 * body.leg_girth),
+            hips[:, 2],
+            replace(top, front=("none", ground), back=("none", ground)),
+            0.82,
+            open=True,
         ),
     ]
 
@@ -153,7 +162,7 @@ def _cone(person: PersonParameters, skeleton: Skeleton) -> list[Solid]:
     down = (knees[0] + knees[1]) / 2
     down = down * body.thigh / np.linalg.norm(down)
     # Deep enough for both thighs, one before the other.
-    spread = np.linalg.norm(knees[0] - knees[1]) / 2
+    spread = float(np.linalg.norm(knees[0] - knees[1])) / 2
     found = []
     garments = []
     if person.bottom == "skirt":

@@ -172,9 +172,13 @@ def _contrasting(dice: Dice, ground: Color) -> Color:
 
 
 def _draw_pattern(dice: Dice, patterned: float) -> Pattern:
-    style: PatternStyle = dice.choose(
-        {"stripes": 0.35, "columns": 0.15, "checks": 0.3, "dots": 0.2}
-    )
+    styles: dict[PatternStyle, float] = {
+        "stripes": 0.35,
+        "columns": 0.15,
+        "checks": 0.3,
+        "dots": 0.2,
+    }
+    style = dice.choose(styles)
     scale = dice.uniform(0.09, 0.17)
     ground = _draw_color(dice)
     plain = not dice.chance(patterned)

@@ -58,14 +58,14 @@ def render_person(
             down, across = down + box[0].start, across + box[1].start
             seen = _shaded(cast, x[across], y[down], nearest[down, across])
             picture[:, down, across] = seen
-    picture = picture[:, ::2] + picture[:, 1::2]
-    picture = (picture[..., ::2] + picture[..., 1::2]).transpose(1, 2, 0) / 4
+    halved = picture[:, ::2] + picture[:, 1::2]
+    pixels = (halved[..., ::2] + halved[..., 1::2]).transpose(1, 2, 0) / 4
     keypoints = np.empty((18, 3), np.float32)
     keypoints[:, 0] = skeleton.joints[:, 0] * height / VIEW_HEIGHT + (width - 1) / 2
     keypoints[:, 1] = height - 0.5 - skeleton.joints[:, 1] * height / VIEW_HEIGHT
     inside = (keypoints[:, :2] >= -0.5) & (keypoints[:, :2] < (width - 0.5, height - 0.5))
     keypoints[:, 2] = skeleton.present & inside.all(axis=1)
-    return (picture.clip(0, 1) * 255 + 0.5).astype(np.uint8), keypoints
+    return (pixels.clip(0, 1) * 255 + 0.5).astype(np.uint8), keypoints
 
 
 def _box(cast: Cast, x: Picture, y: Picture) -> tuple[slice, slice]:

@@ -60,10 +60,7 @@ class Solid:
         y = axis / length
         z = self.front - (self.front @ y) * y
         z = z / np.linalg.norm(z)
-        x = np.array(
-            [y[1] * z[2] - y[2] * z[1], y[2] * z[0] - y[0] * z[2], y[0] * z[1] - y[1] * z[0]]
-        )
-        return np.stack([x, y, z / self.depth]), length
+        return np.stack([np.cross(y, z), y, z / self.depth]), length
 
 
 @dataclass(frozen=True, eq=False)
