@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         sample_view_sets,
         write_chair_folder,
     )
+    from rfwarp.data.people import ProceduralPeople
 
 __all__ = [
     "HELD_OUT_FIRST_SEED",
@@ -26,6 +27,7 @@ __all__ = [
     "ChairTuples",
     "ChairViews",
     "ProceduralChairs",
+    "ProceduralPeople",
     "ViewSets",
     "render_chairs",
     "render_views",
@@ -33,7 +35,7 @@ __all__ = [
     "write_chair_folder",
 ]
 
-_LAZY = dict.fromkeys(__all__, "rfwarp.data.chairs")
+_LAZY = dict.fromkeys(__all__, "rfwarp.data.chairs") | {"ProceduralPeople": "rfwarp.data.people"}
 
 
 def __getattr__(name: str) -> Any:
