@@ -15,10 +15,10 @@ from PIL import Image
 
 pytest.importorskip("accelerate")
 
-from rfwarp.data.catalog import DataConfig
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rfwarp import Generator
+from rfwarp.data.catalog import DataConfig
 from rfwarp.training import LossWeights, TrainConfig
 from rfwarp.training.trainer import Trainer
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
-from rfwarp.data.catalog import DataConfig
 
+from rfwarp.data.catalog import DataConfig
 from rfwarp.training import LossWeights, TrainConfig
 from rfwarp.training.config_file import load_config
 

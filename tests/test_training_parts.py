@@ -10,9 +10,9 @@ from typing import get_args, get_type_hints
 import pytest
 import torch
 import yaml
-from rfwarp.data.catalog import DataConfig
 
 from rfwarp.data import ProceduralChairs
+from rfwarp.data.catalog import DataConfig
 from rfwarp.data.chairs.tuples import ChairTuples
 from rfwarp.interrupts import noted_interrupts
 from rfwarp.poses import Viewpoint

@@ -15,11 +15,10 @@ import rfwarp
 from rfwarp.cli.arguments import MAX_SIZE, UsageError, choose_device, progress_bar
 
 if TYPE_CHECKING:
-    from rfwarp.data import ChairViews
     from rfwarp.data.tuples import TupleDataset
     from rfwarp.metrics import Evaluation
 
-PROCEDURAL = "chairs"
+PROCEDURAL = ("chairs", "people")
 DOWNLOADS = ("deepfashion", "market1501", "shapenet-chairs", "kitti", "voxceleb2")
 
 
@@ -29,17 +28,17 @@ class Evaluate:
 
     weights: Annotated[str, arg(aliases=["-w"], metavar="MODEL")] = "chairs-64"
     """Bundled model, folder, or Hugging Face Hub id owner/name."""
-    dataset: Annotated[str, arg(metavar="NAME|FOLDER")] = PROCEDURAL
-    """chairs, the procedural ones; a folder as rfwarp render-chairs writes it; or deepfashion,
-    market1501, shapenet-chairs, kitti or voxceleb2 in --root, prepared by rfwarp prepare."""
+    dataset: Annotated[str, arg(metavar="NAME|FOLDER")] = "chairs"
+    """chairs or people, the procedural ones; a folder as rfwarp render-chairs writes it; or one of
+    deepfashion, market1501, shapenet-chairs, kitti and voxceleb2, which rfwarp prepare checked."""
     root: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Folder of a downloaded dataset."""
     first_seed: int = 900_000
-    """Seed of the first procedural chair; those from 900000 are never trained on."""
+    """Seed of the first chair or person; those from 900000 are never trained on."""
     count: int = 64
-    """Number of procedural chairs."""
+    """Number of chairs or people."""
     size: Annotated[int | None, arg(metavar="INT")] = None
-    """Side of the procedural chairs in pixels; without it, what the model was trained at."""
+    """Side of the procedural pictures in pixels; without it, what the model was trained at."""
     sources: tuple[int, ...] = (1, 2, 4)
     """Numbers of source views K."""
     sets: int = 256
@@ -84,7 +83,8 @@ class Evaluate:
                 batch_size=self.batch_size,
                 progress=progress,
             )
-        count = f"{facts['count']} chairs, " if "count" in facts else ""
+        things = "people" if self.dataset == "people" else "chairs"
+        count = f"{facts['count']} {things}, " if "count" in facts else ""
         print(f"{count}{self.sets} sets of pictures, {dataset.height} x {dataset.width}")
         print(_table(results))
         if self.json is not None:
@@ -94,36 +94,39 @@ class Evaluate:
         self, trained_at: int | tuple[int, int] | None
     ) -> tuple[TupleDataset, dict[str, Any]]:
         """The dataset, and what a report says of it."""
-        from rfwarp.data import ChairFolder, ChairTuples, ProceduralChairs
+        from rfwarp.data import ChairFolder, ChairTuples, ProceduralChairs, ProceduralPeople
 
         facts: dict[str, Any] = {"name": self.dataset}
         if self.dataset in DOWNLOADS:
             return self._download(trained_at), facts
         if self.root is not None:
             raise UsageError(f"--root is for {', '.join(DOWNLOADS)}")
-        views: ChairViews
-        if self.dataset == PROCEDURAL:
-            size = self.size or trained_at
-            if not isinstance(size, int):
-                raise UsageError(f"{self.weights} does not say which --size it was trained at")
-            views = ProceduralChairs(self.first_seed, self.count, size)
-            facts["first_seed"] = self.first_seed
-        elif self.size is not None:
-            raise UsageError("--size is for procedural chairs; other pictures have their own")
-        elif not Path(self.dataset).is_dir():
-            known = ", ".join((PROCEDURAL, *DOWNLOADS))
-            raise FileNotFoundError(f"no dataset {self.dataset!r}: neither a folder nor {known}")
-        else:
-            views = ChairFolder(self.dataset)
-        return ChairTuples(views), facts | {"count": views.count, "size": views.size}
+        if self.dataset not in PROCEDURAL:
+            self._refuse_size()
+            if not Path(self.dataset).is_dir():
+                known = ", ".join((*PROCEDURAL, *DOWNLOADS))
+                message = f"no dataset {self.dataset!r}: neither a folder nor {known}"
+                raise FileNotFoundError(message)
+            folder = ChairFolder(self.dataset)
+            return ChairTuples(folder), facts | {"count": folder.count, "size": folder.size}
+        size = self.size or trained_at
+        if not isinstance(size, int):
+            raise UsageError(f"{self.weights} does not say which --size it was trained at")
+        facts |= {"count": self.count, "size": size, "first_seed": self.first_seed}
+        if self.dataset == "people":
+            return ProceduralPeople(self.first_seed, self.count, size), facts
+        return ChairTuples(ProceduralChairs(self.first_seed, self.count, size)), facts
+
+    def _refuse_size(self) -> None:
+        if self.size is not None:
+            raise UsageError("--size is for procedural pictures; others have their own")
 
     def _download(self, trained_at: int | tuple[int, int] | None) -> TupleDataset:
         from rfwarp.data.catalog import DataConfig, open_dataset
 
         if self.root is None:
             raise UsageError(f"{self.dataset} needs --root, the folder of the download")
-        if self.size is not None:
-            raise UsageError("--size is for procedural chairs; other pictures have their own")
+        self._refuse_size()
         name: Any = self.dataset
         tuples = max(self.sources)
         return open_dataset(DataConfig(name, self.root, trained_at, tuples=tuples), "test")
@@ -134,7 +137,7 @@ class Evaluate:
         import torch
         import torchmetrics
 
-        from rfwarp.data.chairs import RENDERER_VERSION
+        from rfwarp.data import chairs, people
         from rfwarp.files import write_atomically
 
         versions: dict[str, Any] = {
@@ -143,8 +146,9 @@ class Evaluate:
             "torch": torch.__version__,
             "torchmetrics": torchmetrics.__version__,
         }
-        if self.dataset == PROCEDURAL:
-            versions["renderer"] = RENDERER_VERSION
+        if self.dataset in PROCEDURAL:
+            renderers = {"chairs": chairs.RENDERER_VERSION, "people": people.RENDERER_VERSION}
+            versions["renderer"] = renderers[self.dataset]
         report = {
             "weights": self.weights,
             "dataset": facts,

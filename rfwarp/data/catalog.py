@@ -13,7 +13,9 @@ MEMORY = 2 << 30  # bytes of pictures that a set without a cache folder keeps
 SIZE = 64  # of chairs that nobody gave a size
 
 
-Name = Literal["chairs", "deepfashion", "market1501", "shapenet-chairs", "kitti", "voxceleb2"]
+Name = Literal[
+    "chairs", "people", "deepfashion", "market1501", "shapenet-chairs", "kitti", "voxceleb2"
+]
 
 
 @dataclass(frozen=True)
@@ -21,36 +23,36 @@ class DataConfig:
     """Which pictures to train on."""
 
     name: Name = "chairs"
-    """Procedural chairs, or a dataset of the paper that was downloaded and prepared."""
+    """Procedural chairs or people, or a dataset of the paper that was downloaded and prepared."""
     root: Path | None = None
-    """Folder of the download, see rfwarp prepare; chairs need none."""
+    """Folder of the download, see rfwarp prepare; what is procedural needs none."""
     size: int | tuple[int, int] | None = None
-    """Side of the pictures, or height and width, pixels; without it the protocol's, chairs 64."""
+    """Side of the pictures, or height and width, pixels; without it the protocol's, or 64."""
     tuples: int | None = None
     """deepfashion, market1501: K of the file of tuples to use; without it 2."""
     first_seed: int = 0
-    """Seed of the first training chair."""
+    """chairs, people: seed of the first one to train on."""
     count: int = 4000
-    """Number of training chairs."""
+    """chairs, people: how many to train on."""
     cache: Path | None = None
-    """Folder that keeps rendered chairs across runs. Without one they are kept in memory if they
-    fit there, else rendered for every batch."""
+    """chairs: folder that keeps pictures across runs. Without one, and of people, they are kept in
+    memory if they fit there, else rendered for every batch."""
 
 
 def open_dataset(config: DataConfig, split: Literal["train", "test"]) -> TupleDataset:
     """A split of the dataset that a configuration describes.
 
-    The test split of procedural chairs has ``count`` chairs of held-out seeds, 64 at most.
+    The test split of what is procedural has ``count`` things of held-out seeds, 64 at most.
 
     Raises:
         FileNotFoundError: if a file or folder of the dataset is missing.
-        ValueError: if a file is malformed, a field does not go with the dataset, or a training
-            chair is held out.
+        ValueError: if a file is malformed, a field does not go with the dataset, or something to
+            train on is held out.
     """
-    if config.name == "chairs":
+    if config.name in ("chairs", "people"):
         if config.root is not None:
-            raise ValueError(f"procedural chairs have no root, got {config.root}")
-        return _chairs(config, split)
+            raise ValueError(f"procedural {config.name} have no root, got {config.root}")
+        return _procedural(_held_apart(config, split))
     if config.root is None:
         raise ValueError(f"{config.name} needs root, the folder of the download")
     return _downloaded(config, config.root, split)
@@ -88,27 +90,35 @@ def _side(size: int | tuple[int, int]) -> int:
     return height
 
 
-def _chairs(config: DataConfig, split: Literal["train", "test"]) -> TupleDataset:
-    from rfwarp.data.chairs import HELD_OUT_FIRST_SEED, ChairTuples, ProceduralChairs
+def _held_apart(config: DataConfig, split: Literal["train", "test"]) -> DataConfig:
+    """The seeds of a split."""
+    from rfwarp.data.chairs import HELD_OUT_FIRST_SEED
+
+    if split == "test":
+        return replace(config, first_seed=HELD_OUT_FIRST_SEED, count=min(64, config.count))
+    if config.first_seed + config.count > HELD_OUT_FIRST_SEED:
+        raise ValueError(
+            f"{config.name} from seed {HELD_OUT_FIRST_SEED} are held out for evaluation, so seeds "
+            f"{config.first_seed}..{config.first_seed + config.count - 1} cannot be trained on"
+        )
+    return config
+
+
+def _procedural(config: DataConfig) -> TupleDataset:
+    from rfwarp.data.chairs import ChairTuples, ProceduralChairs
+    from rfwarp.data.people import VIEWS, ProceduralPeople
     from rfwarp.poses import Viewpoint
 
     size = _side(config.size or SIZE)
-    if split == "test":
-        config = replace(config, first_seed=HELD_OUT_FIRST_SEED, count=min(64, config.count))
-    elif config.first_seed + config.count > HELD_OUT_FIRST_SEED:
-        raise ValueError(
-            f"chairs from seed {HELD_OUT_FIRST_SEED} are held out for evaluation, so seeds "
-            f"{config.first_seed}..{config.first_seed + config.count - 1} cannot be trained on"
-        )
-    views = sum(1 for _ in Viewpoint.grid())
-    # Keeping some would not help: of thousands of chairs the wanted one is rarely among them.
-    fits = views * 3 * size**2 * config.count <= MEMORY
+    views = VIEWS if config.name == "people" else sum(1 for _ in Viewpoint.grid())
+    # Keeping some would not help: of thousands of things the wanted one is rarely among them.
+    kept = config.count if views * 3 * size**2 * config.count <= MEMORY else 0
+    if config.name == "people":
+        if config.cache is not None:
+            raise ValueError(f"people are kept in memory, not in a cache, got {config.cache}")
+        return ProceduralPeople(config.first_seed, config.count, size, memory_people=kept)
     return ChairTuples(
         ProceduralChairs(
-            config.first_seed,
-            config.count,
-            size,
-            cache=config.cache,
-            memory_chairs=config.count if fits else 0,
+            config.first_seed, config.count, size, cache=config.cache, memory_chairs=kept
         )
     )

@@ -17,6 +17,9 @@ from rfwarp.data.people.skeleton import sample_pose
 from rfwarp.data.tuples import Row, Sample
 from rfwarp.poses.keypoints import Keypoints
 
+VIEWS = 24
+"""Poses of each person."""
+
 
 class ProceduralPeople:
     """A :class:`rfwarp.data.TupleDataset` of people of consecutive seeds, rendered when first asked
@@ -45,7 +48,7 @@ class ProceduralPeople:
         count: int,
         size: int,
         *,
-        views: int = 24,
+        views: int = VIEWS,
         memory_people: int = 1024,
     ) -> None:
         for name, value, least in (
