@@ -35,8 +35,9 @@ from tqdm import tqdm
 
 SCHEMA = "generator 1"
 CHECKED = 4  # pictures of a batch or a stream
-# Of values in [-1, 1], against float64; what each type may lose through some forty layers.
-TOLERANCE = {"float32": 1e-4, "bfloat16": 0.25, "float16": 0.05}
+# Of values in [-1, 1], against float64, through some forty layers. In 16 bits single pixels near an
+# edge of the warp say little, so there it is the root mean square.
+TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05, "float16": 0.01}
 
 
 @dataclass(frozen=True)
@@ -197,12 +198,13 @@ def _in_float64(plain: Any, inputs: Any) -> Tensor:
 
 
 def check(name: str, case: Case, images: Tensor, expected: Tensor) -> float:
-    """The largest error of the first pictures.
+    """The error of the first pictures: the largest, in 16-bit types the root mean square.
 
     Raises:
         Mismatch: if it is more than the type explains.
     """
-    error = float((images[: len(expected)].cpu().double() - expected).abs().max())
+    errors = (images[: len(expected)].cpu().double() - expected).abs()
+    error = float(errors.max() if case.dtype == "float32" else errors.square().mean().sqrt())
     if not error <= TOLERANCE[case.dtype]:
         raise Mismatch(
             f"{name} on {case} is off by {error:.2g}, more than {TOLERANCE[case.dtype]:g}"

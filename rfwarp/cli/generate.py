@@ -38,8 +38,9 @@ class Generate:
     ] = ()
     """Pictures of one thing; at least one."""
     poses: Annotated[tuple[str, ...], arg(aliases=["-p"], metavar="POSE")] = ()
-    """Poses of the sources in their order: AZIMUTH:ELEVATION in degrees, or .npy files. If there
-    are none, they are read from the names of the pictures: NAME_AZIMUTH_ELEVATION.png."""
+    """Poses of the sources in their order: AZIMUTH:ELEVATION in degrees, .json files of OpenPose,
+    or .npy files. If there are none, they are read from the names of the pictures:
+    NAME_AZIMUTH_ELEVATION.png."""
     target: Annotated[str | None, arg(aliases=["-t"], metavar="POSE")] = None
     """Pose to draw."""
     turntable: bool = False
@@ -130,14 +131,15 @@ class Generate:
 
     def _poses(self) -> list[PoseLike]:
         if self.poses:
-            return [parse_pose(text) for text in self.poses]
+            given = zip(self.poses, self.pictures, strict=True)
+            return [parse_pose(text, picture) for text, picture in given]
         return [viewpoint_of_file(path) for path in self.pictures]
 
     def _targets(self) -> list[PoseLike]:
         from rfwarp.poses import Viewpoint
 
         if self.target is not None:
-            return [parse_pose(self.target)]
+            return [parse_pose(self.target, self.pictures[0])]
         return [parse_viewpoint(f"{azimuth}:{self.elevation}") for azimuth in Viewpoint.AZIMUTHS]
 
 
