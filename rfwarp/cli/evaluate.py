@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
@@ -15,8 +15,10 @@ import rfwarp
 from rfwarp.cli.arguments import MAX_SIZE, UsageError, choose_device, progress_bar
 
 if TYPE_CHECKING:
+    import torch
+
     from rfwarp.data.tuples import TupleDataset
-    from rfwarp.metrics import Evaluation
+    from rfwarp.metrics import Evaluation, Judges
 
 PROCEDURAL = ("chairs", "people")
 DOWNLOADS = ("deepfashion", "market1501", "shapenet-chairs", "kitti", "voxceleb2")
@@ -24,7 +26,10 @@ DOWNLOADS = ("deepfashion", "market1501", "shapenet-chairs", "kitti", "voxceleb2
 
 @dataclass(frozen=True)
 class Evaluate:
-    """PSNR, SSIM and L1 of a model, of the nearest source view and of the mean of the sources."""
+    """PSNR, SSIM and L1 of a model, of the nearest source view and of the mean of the sources.
+
+    LPIPS and FID with --metrics. Of a dataset of the paper, its published numbers are shown too.
+    """
 
     weights: Annotated[str, arg(aliases=["-w"], metavar="MODEL")] = "chairs-64"
     """Bundled model, folder, or Hugging Face Hub id owner/name."""
@@ -47,6 +52,13 @@ class Evaluate:
     """Seed of these sets."""
     batch_size: int = 16
     """Sets computed at a time."""
+    metrics: tuple[Literal["lpips", "mask-lpips", "fid"], ...] = ()
+    """More scores, by networks whose weights must be there: lpips; mask-lpips, of people without
+    the background; fid."""
+    lpips_weights: Path | None = None
+    """torchvision's file of AlexNet; without it the torch hub's cache is looked into."""
+    fid_weights: Path | None = None
+    """pytorch-fid's file of Inception; without it the torch hub's cache is looked into."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU if there is one."""
     json: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -67,9 +79,11 @@ class Evaluate:
     def run(self) -> None:
         from rfwarp import Generator
         from rfwarp.metrics import evaluate
+        from rfwarp.metrics.published import PUBLISHED
 
         device = choose_device(self.device)
         generator = Generator.from_pretrained(self.weights, device=device)
+        judges = self._judges(device)
         dataset, facts = self._open(generator.config.image_size)
         if self.json is not None:
             self.json.parent.mkdir(parents=True, exist_ok=True)
@@ -81,14 +95,28 @@ class Evaluate:
                 self.sets,
                 self.seed,
                 batch_size=self.batch_size,
+                judges=judges,
                 progress=progress,
             )
         things = "people" if self.dataset == "people" else "chairs"
         count = f"{facts['count']} {things}, " if "count" in facts else ""
         print(f"{count}{self.sets} sets of pictures, {dataset.height} x {dataset.width}")
         print(_table(results))
+        for line in PUBLISHED.get(self.dataset, ()):
+            if line.sources in self.sources:
+                print(
+                    f"{line.sources:>7}  the paper      FID {line.fid:.3f}, LPIPS {line.lpips:.4f}"
+                )
         if self.json is not None:
             self._write(self.json, results, facts, device.type)
+
+    def _judges(self, device: torch.device) -> Judges:
+        from rfwarp.metrics import Inception, Judges, Lpips
+
+        masked = "mask-lpips" in self.metrics
+        lpips = Lpips(self.lpips_weights).to(device) if masked or "lpips" in self.metrics else None
+        inception = Inception(self.fid_weights).to(device) if "fid" in self.metrics else None
+        return Judges(lpips, masked, inception)
 
     def _open(
         self, trained_at: int | tuple[int, int] | None
@@ -156,7 +184,7 @@ class Evaluate:
             "seed": self.seed,
             "device": device,
             "versions": versions,
-            "results": [asdict(result) for result in results],
+            "results": [result.to_dict() for result in results],
         }
         text = json.dumps(report, indent=2) + "\n"
         write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
@@ -164,15 +192,14 @@ class Evaluate:
 
 
 def _table(results: Sequence[Evaluation]) -> str:
-    lines = [f"{'sources':>7}  {'':<14} {'PSNR dB':>8} {'SSIM':>7} {'L1':>7}"]
+    names = {"psnr": "PSNR dB", "ssim": "SSIM", "l1": "L1", "lpips": "LPIPS"}
+    names |= {"mask_lpips": "MLPIPS", "fid": "FID"}
+    columns = [name for name in names if name in results[0].to_dict()["model"]]
+    lines = ["sources  " + " " * 14 + "".join(f" {names[name]:>8}" for name in columns)]
     for result in results:
-        for name, scores in (
-            ("model", result.model),
-            ("nearest source", result.nearest_source),
-            ("mean source", result.mean_source),
-        ):
-            lines.append(
-                f"{result.sources:>7}  {name:<14} "
-                f"{scores.psnr:8.2f} {scores.ssim:7.4f} {scores.l1:7.4f}"
-            )
+        scores = result.to_dict()
+        for method in ("model", "nearest_source", "mean_source"):
+            digits = {"psnr": 2, "fid": 3}
+            cells = [f" {scores[method][c]:8.{digits.get(c, 4)}f}" for c in columns]
+            lines.append(f"{result.sources:>7}  {method.replace('_', ' '):<14}" + "".join(cells))
     return "\n".join(lines)

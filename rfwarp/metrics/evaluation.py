@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rfwarp.data.tuples import Row, TupleDataset
-from rfwarp.images import from_uint8
+from rfwarp.images import from_uint8, to_uint8
 from rfwarp.metrics.baselines import mean_source, nearest_source
 from rfwarp.metrics.images import ImageScores, score_images
+from rfwarp.metrics.inception import Inception
+from rfwarp.metrics.lpips import Lpips, person_mask
 from rfwarp.nn import Generator
 from rfwarp.poses.kinds import POSE_KINDS, PoseKind
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Means over all target images; see :class:`rfwarp.metrics.ImageScores`."""
+    """Means over all target images; see :class:`rfwarp.metrics.ImageScores`.
+
+    What was not asked for is None.
+    """
 
     psnr: float
     ssim: float
     l1: float
+    lpips: float | None = None
+    """See :class:`rfwarp.metrics.Lpips`."""
+    mask_lpips: float | None = None
+    """LPIPS with all but the target's person black in both, see :func:`person_mask`."""
+    fid: float | None = None
+    """Frechet Inception distance of all images to all targets (Heusel et al. 2017)."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +46,34 @@ class Evaluation:
     nearest_source: Scores
     mean_source: Scores
 
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-able values, without scores that were not asked for."""
+        scores = {
+            method: {k: v for k, v in asdict(getattr(self, method)).items() if v is not None}
+            for method in METHODS
+        }
+        return {"sources": self.sources, **scores}
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Networks whose scores are wanted too.
+
+    Attributes:
+        lpips: for LPIPS.
+        masked: whether also of the person alone.
+        inception: for FID. It holds 2048 numbers for every picture.
+    """
+
+    lpips: Lpips | None = None
+    masked: bool = False
+    inception: Inception | None = None
+
 
 METHODS = ("model", "nearest_source", "mean_source")
+
+
+NO_JUDGES = Judges()
 
 
 @torch.inference_mode()
@@ -47,6 +85,7 @@ def evaluate(
     seed: int = 0,
     *,
     batch_size: int = 16,
+    judges: Judges = NO_JUDGES,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Evaluation]:
     """Scores of a generator and of two baselines for each number of sources.
@@ -62,6 +101,7 @@ def evaluate(
             if the dataset has fewer.
         seed: of these sets, where they are drawn.
         batch_size: sets that the generator works on at a time.
+        judges: networks for more scores, which run where they are.
         progress: called with (sets done, sets) after each batch.
 
     Returns:
@@ -84,8 +124,10 @@ def evaluate(
         raise ValueError(f"numbers of sources must be at least 1, got {tuple(sources)}")
     if sets < 1 or batch_size < 1:
         raise ValueError(f"sets and batch_size must be at least 1, got {sets} and {batch_size}")
+    if judges.masked and (judges.lpips is None or kind.name != "keypoints"):
+        raise ValueError("masked LPIPS needs the network of LPIPS, and people posed by keypoints")
     rows = dataset.evaluation_rows(seed, sets, max(sources))
-    scores: dict[tuple[int, str], list[ImageScores]] = {}
+    tallies = {(k, method): _Tally(judges) for k in sources for method in METHODS}
     for begin in range(0, len(rows), batch_size):
         batch = _load(dataset, rows[begin : begin + batch_size])
         for k in sources:
@@ -96,10 +138,10 @@ def evaluate(
                 "mean_source": mean_source(seen),
             }
             for method, images in candidates.items():
-                scores.setdefault((k, method), []).append(score_images(images, batch.targets))
+                tallies[k, method].add(images, batch.targets, batch.target_poses)
         if progress is not None:
             progress(begin + len(batch.targets), len(rows))
-    return [Evaluation(k, *(_mean(scores[k, method]) for method in METHODS)) for k in sources]
+    return [Evaluation(k, *(tallies[k, method].scores() for method in METHODS)) for k in sources]
 
 
 @dataclass(frozen=True)
@@ -132,5 +174,59 @@ def _generate(
     return generator(sources.to(weight), maps(poses), maps(target_poses))
 
 
-def _mean(batches: Sequence[ImageScores]) -> Scores:
-    return Scores(*(float(torch.cat(values).mean()) for values in zip(*batches, strict=True)))
+class _Tally:
+    """The scores of one method's images."""
+
+    def __init__(self, judges: Judges) -> None:
+        self._judges = judges
+        self._plain: list[ImageScores] = []
+        self._lpips: list[Tensor] = []
+        self._masked: list[Tensor] = []
+        self._features: list[tuple[Tensor, Tensor]] = []
+
+    def add(self, images: Tensor, targets: Tensor, target_poses: Tensor) -> None:
+        """Count a batch, (N, 3, H, W) each, in [-1, 1]."""
+        self._plain.append(score_images(images, targets))
+        lpips, inception = self._judges.lpips, self._judges.inception
+        # In 256 steps, as when pictures are saved.
+        pair = [from_uint8(to_uint8(x.float())) for x in (images, targets)]
+        if lpips is not None:
+            pair = [x.to(lpips.shift.device) for x in pair]
+            self._lpips.append(lpips(*pair).cpu())
+            if self._judges.masked:
+                mask = person_mask(target_poses.to(pair[0].device), *pair[0].shape[-2:])
+                self._masked.append(lpips(*((x + 1) * mask - 1 for x in pair)).cpu())
+        if inception is not None:
+            device = next(inception.parameters()).device
+            self._features.append(tuple(inception(x.to(device)).cpu() for x in pair))
+
+    def scores(self) -> Scores:
+        parts = zip(*self._plain, strict=True)
+        psnr, ssim, l1 = (float(torch.cat(values).mean()) for values in parts)
+        lpips, masked = (
+            float(torch.cat(values).double().mean()) if values else None
+            for values in (self._lpips, self._masked)
+        )
+        return Scores(psnr, ssim, l1, lpips, masked, frechet_distance(self._features))
+
+
+def frechet_distance(features: Sequence[tuple[Tensor, Tensor]]) -> float | None:
+    """FID of batches of features, (N, 2048) of generated and of real pictures; None for none."""
+    if not features:
+        return None
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    distance = FrechetInceptionDistance(feature=_Given(), normalize=True)
+    for generated, real in features:
+        distance.update(generated, real=False)
+        distance.update(real, real=True)
+    return float(distance.compute())
+
+
+class _Given(nn.Module):
+    """In the place of the network, for features that are there already."""
+
+    num_features = Inception.num_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features

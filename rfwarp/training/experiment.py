@@ -211,7 +211,7 @@ def _evaluate(run: Run, trainer: Trainer, model: Path, evaluation: EvaluationCon
         **run_facts(trainer.seconds, device, trainer.accelerator.num_processes),
         "commit": source_commit(),
         "settings": _settings(run, evaluation),
-        "results": [asdict(row) for row in results],
+        "results": [row.to_dict() for row in results],
     }
     _write_json(run.config.out / RESULT, result)
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from rfwarp.published_weights import find_weights, load_weights
 
 FILE_NAME = "vgg19-dcbb9e9d.pth"
 URL = f"https://download.pytorch.org/models/{FILE_NAME}"
+ADVICE = f"Choose another feature set, or download {URL} (548 MB)"
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, in [0, 1]
 # Channels and convolutions of each block. The last has two more, which nothing here reads.
@@ -45,9 +46,9 @@ class Vgg19(nn.Module):
 
     def __init__(self, weights: Path | None = None) -> None:
         super().__init__()
-        path = find_weights(weights)
+        path = find_weights(weights, FILE_NAME, "VGG-19", ADVICE)
         self.features, self.outputs = _layers()
-        load_features(self.features, path)
+        load_weights(self.features, path, "VGG-19", prefix="features.")
         self.mean: Tensor
         self.std: Tensor
         for name, values in (("mean", MEAN), ("std", STD)):
@@ -104,47 +105,3 @@ def _layers() -> tuple[nn.Sequential, dict[str, int]]:
             outputs[f"relu{block}_{i}"] = len(layers) - 1
             channels = width
     return nn.Sequential(*layers), outputs
-
-
-def find_weights(weights: Path | None) -> Path:
-    """``weights``, or torchvision's file in the torch hub's cache, if it is there."""
-    path = weights or Path(torch.hub.get_dir(), "checkpoints", FILE_NAME)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no VGG-19 weights: {path} is no file. Download {URL} (548 MB), and give its path or "
-            f"put it into {Path(torch.hub.get_dir(), 'checkpoints')}; or choose another feature set"
-        )
-    return path
-
-
-def load_features(features: nn.Sequential, path: Path) -> None:
-    """Fill the convolutions from the file's ``features.*``; whatever else it holds is ignored."""
-    given = _read(path)
-    state: dict[str, Tensor] = {}
-    for name, like in features.state_dict().items():
-        tensor = given.get(f"features.{name}")
-        if not isinstance(tensor, Tensor):
-            raise ValueError(f"{path} is no file of VGG-19: it has no tensor features.{name}")
-        if tensor.shape != like.shape or not tensor.is_floating_point():
-            raise ValueError(
-                f"{path}: features.{name} must be floating point {tuple(like.shape)}, "
-                f"got {tensor.dtype} {tuple(tensor.shape)}"
-            )
-        if not tensor.isfinite().all():
-            raise ValueError(f"{path}: features.{name} has values that are not finite")
-        state[name] = tensor.to(torch.float32, copy=True)  # out of the file it may be a view of
-    features.load_state_dict(state, assign=True)
-
-
-def _read(path: Path) -> Mapping[str, object]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        given = torch.load(path, map_location="cpu", weights_only=True)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
-    except Exception as error:  # on damaged bytes the unpickler raises whatever comes
-        raise ValueError(f"{path} is damaged or no file of weights: {error}") from error
-    if not isinstance(given, dict):
-        raise ValueError(f"{path} must hold a dict of tensors, got {type(given).__name__}")
-    return given
