@@ -150,13 +150,13 @@ class Evaluate:
             raise UsageError("--size is for procedural pictures; others have their own")
 
     def _download(self, trained_at: int | tuple[int, int] | None) -> TupleDataset:
-        from rfwarp.data.catalog import DataConfig, open_dataset
+        from rfwarp.data.catalog import PEOPLE, DataConfig, open_dataset
 
         if self.root is None:
             raise UsageError(f"{self.dataset} needs --root, the folder of the download")
         self._refuse_size()
         name: Any = self.dataset
-        tuples = max(self.sources)
+        tuples = max(self.sources) if name in PEOPLE else None
         return open_dataset(DataConfig(name, self.root, trained_at, tuples=tuples), "test")
 
     def _write(

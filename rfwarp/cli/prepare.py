@@ -26,6 +26,8 @@ class Prepare:
     """People: K, the number of sources in each tuple."""
     seed: int = 0
     """People: of the tuples."""
+    pairs: bool = False
+    """People: take the published pairs for the tuples with --sources 1, instead of drawing them."""
     decode: bool = False
     """Also read every picture, not only find it."""
     device: str = "auto"
@@ -35,12 +37,15 @@ class Prepare:
         for name, least in (("sources", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise UsageError(f"--{name} must be at least {least}, got {getattr(self, name)}")
+        if self.pairs and self.sources != 1:
+            raise UsageError("--pairs needs --sources 1: published pairs have one source")
 
     def run(self) -> None:
-        from rfwarp.data.preparation import REPORT, Options, prepare
+        from rfwarp.data.preparation import prepare
+        from rfwarp.data.report import REPORT, Options
 
         device = choose_device(self.device)
-        options = Options(self.sources, self.seed, self.decode, str(device))
+        options = Options(self.sources, self.seed, self.pairs, self.decode, str(device))
         with progress_bar(0, "file") as progress:
             report = prepare(self.dataset, self.root, options, progress)
         report.write(self.root / REPORT)

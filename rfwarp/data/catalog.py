@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 MEMORY = 2 << 30  # bytes of pictures that a set without a cache folder keeps
 SIZE = 64  # of chairs that nobody gave a size
+PEOPLE = ("deepfashion", "market1501")  # photographs of them
 
 
 Name = Literal[
@@ -29,7 +30,10 @@ class DataConfig:
     size: int | tuple[int, int] | None = None
     """Side of the pictures, or height and width, pixels; without it the protocol's, or 64."""
     tuples: int | None = None
-    """deepfashion, market1501: K of the file of tuples to use; without it 2."""
+    """deepfashion, market1501: K of the file of tuples to use; without it the largest prepared."""
+    align: bool = False
+    """deepfashion, market1501: scale and move the sources' people onto the target's, as in the
+    paper's evaluation."""
     first_seed: int = 0
     """chairs, people: seed of the first one to train on."""
     count: int = 4000
@@ -49,6 +53,10 @@ def open_dataset(config: DataConfig, split: Literal["train", "test"]) -> TupleDa
         ValueError: if a file is malformed, a field does not go with the dataset, or something to
             train on is held out.
     """
+    if config.name not in PEOPLE:
+        for field in ("tuples", "align"):
+            if getattr(config, field):
+                raise ValueError(f"{field} is for {' and '.join(PEOPLE)}, not for {config.name}")
     if config.name in ("chairs", "people"):
         if config.root is not None:
             raise ValueError(f"procedural {config.name} have no root, got {config.root}")
@@ -59,12 +67,12 @@ def open_dataset(config: DataConfig, split: Literal["train", "test"]) -> TupleDa
 
 
 def _downloaded(config: DataConfig, root: Path, split: Literal["train", "test"]) -> TupleDataset:
-    if config.name in ("deepfashion", "market1501"):
+    if config.name in PEOPLE:
         from rfwarp.data.people_pictures import DEEPFASHION, MARKET1501, PeoplePictures
 
         layout = DEEPFASHION if config.name == "deepfashion" else MARKET1501
         size = None if config.size is None else _pair(config.size)
-        return PeoplePictures(layout, root, split, config.tuples or 2, size)
+        return PeoplePictures(layout, root, split, config.tuples, size, config.align)
     if config.name == "kitti":
         from rfwarp.data.kitti import KittiFrames
 

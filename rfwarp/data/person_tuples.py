@@ -9,7 +9,7 @@ from itertools import permutations
 from math import perm
 from pathlib import Path
 
-from rfwarp.data.draws import generator
+from rfwarp.data.draws import generator, orders
 from rfwarp.files import write_atomically
 from rfwarp.poses.keypoints import Keypoints
 
@@ -17,6 +17,11 @@ SHOULDERS_AND_HIPS = (2, 5, 8, 11)
 
 Names = tuple[str, ...]
 """K sources, then the target."""
+
+
+def has_torso(pose: Keypoints) -> bool:
+    """Whether both shoulders and both hips are there."""
+    return pose.has(*SHOULDERS_AND_HIPS)
 
 
 def build_tuples(
@@ -41,7 +46,7 @@ def build_tuples(
         raise ValueError(f"sources must be at least 1, got {sources}")
     people: dict[str, list[str]] = {}
     for name in sorted(keypoints):
-        if keypoints[name].has(*SHOULDERS_AND_HIPS):
+        if has_torso(keypoints[name]):
             people.setdefault(identity(name), []).append(name)
     return [
         row
@@ -57,11 +62,12 @@ def _of_person(person: str, names: Sequence[str], length: int, seed: int) -> lis
     wanted, random = n * (n - 1), generator(seed, person)
     if perm(n, length) <= 8 * wanted:
         every = list(permutations(names, length))
-        chosen = random.permutation(len(every))[:wanted]
+        chosen = orders(random, 1, len(every))[0, :wanted]
         return [every[i] for i in sorted(chosen.tolist())]
     drawn: dict[Names, None] = {}
     while len(drawn) < wanted:
-        drawn[tuple(names[i] for i in random.permutation(n)[:length])] = None
+        for row in orders(random, wanted - len(drawn), n)[:, :length].tolist():
+            drawn[tuple(names[i] for i in row)] = None
     return list(drawn)
 
 

@@ -4,66 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
-from rfwarp.data.kitti import SEQUENCES, read_sequence
-from rfwarp.data.people_pictures import DEEPFASHION, MARKET1501, PeopleFormat, widened
-from rfwarp.data.person_tuples import build_tuples, write_tuples
+from rfwarp.data.face_preparation import prepare_faces
+from rfwarp.data.kitti import KittiFrames, read_sequence, read_targets
+from rfwarp.data.people_pictures import DEEPFASHION, MARKET1501, PeopleFormat, framed
+from rfwarp.data.person_tuples import Names, build_tuples, has_torso, write_tuples
+from rfwarp.data.report import SPLITS, Options, Progress, Report, Split
 from rfwarp.data.shapenet import ShapeNetChairs
-from rfwarp.data.voxceleb import find_videos, read_landmarks
-from rfwarp.files import write_atomically
 from rfwarp.images import load_image, open_image
-from rfwarp.poses.face_detection import FaceDetector
 from rfwarp.poses.keypoints import Keypoints
 
-REPORT = "prepare-report.txt"
-SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
-Progress = Callable[[int, int], None]
-
-
-@dataclass
-class Report:
-    """What a check has found.
-
-    Attributes:
-        usable: what training and evaluation will see, by name, such as ``"train tuples"``.
-        problems: a line for each file that is missing or broken.
-        unusable: why the dataset cannot be used at all; empty if it can.
-    """
-
-    usable: dict[str, int] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    unusable: list[str] = field(default_factory=list)
-
-    def write(self, path: Path) -> None:
-        """All of it as text, atomically."""
-        counts = [f"{count} {name}" for name, count in self.usable.items()]
-        lines = [*counts, *self.unusable, f"{len(self.problems)} problems", *self.problems]
-        text = "\n".join(lines) + "\n"
-        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to do besides looking.
-
-    Attributes:
-        sources: K of the tuples.
-        seed: of the tuples.
-        decode: also read every picture, not only find it.
-        device: where landmarks are detected.
-    """
-
-    sources: int = 2
-    seed: int = 0
-    decode: bool = False
-    device: str = "cpu"
+Check: TypeAlias = Callable[[Path, Split, Options, Report, Progress], None]
 
 
 def prepare(
@@ -71,7 +25,8 @@ def prepare(
 ) -> Report:
     """Check a download, and write what is to be written into it.
 
-    People get files of tuples; VoxCeleb2 gets landmarks, where a frame has none yet.
+    People get files of tuples; VoxCeleb2 gets lists of frames, and landmarks where there are too
+    few.
 
     Args:
         name: of the dataset, as in :class:`rfwarp.data.catalog.DataConfig`, but chairs.
@@ -93,144 +48,102 @@ def prepare(
     return report
 
 
-def _people(layout: PeopleFormat) -> Callable[..., None]:
-    def check(
-        root: Path,
-        split: Literal["train", "test"],
-        options: Options,
-        report: Report,
-        progress: Progress,
-    ) -> None:
-        keypoints = layout.read_keypoints(root, split)
-        folder = root / layout.pictures.format(split=split)
-        if not folder.is_dir():
-            raise FileNotFoundError(f"there is no folder {folder}")
-        there = set(os.listdir(folder))
-        good: dict[str, Keypoints] = {}
-        for done, (picture, pose) in enumerate(keypoints.items(), start=1):
-            problem = f"{folder / picture} is missing" if picture not in there else None
-            if problem is None and options.decode:
-                problem = _damage(folder / picture, pose, layout.size)
-            if problem is None:
-                good[picture] = pose
-            else:
-                report.problems.append(problem)
-            progress(done, len(keypoints))
-        report.usable[f"{split} pictures"] = len(good)
-        unposed = sum(layout.is_person(picture) and picture not in keypoints for picture in there)
-        report.usable[f"{split} pictures without keypoints, left out"] = unposed
-        rows = build_tuples(good, layout.identity, options.sources, options.seed)
-        if not rows:
-            raise ValueError(
-                f"nobody has {options.sources + 1} pictures with shoulders and hips in {folder}"
-            )
-        write_tuples(layout.tuples(root, split, options.sources), rows)
-        report.usable[f"{split} tuples of {options.sources} sources"] = len(rows)
-
-    return check
-
-
-def _damage(path: Path, pose: Keypoints, size: tuple[int, int]) -> str | None:
-    try:
-        widened(load_image(str(path), path), pose, size, path)
-    except ValueError as error:
-        return str(error)
-    return None
-
-
-def _kitti(
+def _people(
+    layout: PeopleFormat,
     root: Path,
-    split: Literal["train", "test"],
+    split: Split,
     options: Options,
     report: Report,
     progress: Progress,
 ) -> None:
-    frames, failures = 0, 0
-    for done, name in enumerate(SEQUENCES[split], start=1):
+    keypoints, folder = layout.read_keypoints(root, split), layout.folder(root, split)
+    there = set(os.listdir(folder))
+    good: dict[str, Keypoints] = {}
+    for done, (picture, pose) in enumerate(keypoints.items(), start=1):
+        path = folder / picture
+        try:
+            if picture not in there:
+                raise ValueError(f"{path} is missing")
+            if options.decode:
+                framed(load_image(str(path), path), pose, layout.size, path)
+            good[picture] = pose
+        except ValueError as error:
+            report.complain(error)
+        progress(done, len(keypoints))
+    counts = report.usable
+    counts[f"{split} pictures"] = len(good)
+    counts[f"{split} pictures without keypoints, left out"] = sum(
+        layout.is_person(picture) and picture not in keypoints for picture in there
+    )
+    if options.pairs:
+        rows = _whole_pairs(layout.read_pairs(root, split), good, report)
+    else:
+        without = sum(not has_torso(pose) for pose in good.values())
+        counts[f"{split} pictures without shoulders or hips, left out"] = without
+        rows = build_tuples(good, layout.identity, options.sources, options.seed)
+    if not rows:
+        raise ValueError(f"there are no tuples of {options.sources} sources and a target: {folder}")
+    write_tuples(layout.tuples(root, split, options.sources), rows)
+    counts[f"{split} tuples of {options.sources} sources"] = len(rows)
+
+
+def _whole_pairs(pairs: list[Names], good: dict[str, Keypoints], report: Report) -> list[Names]:
+    whole = []
+    for row in pairs:
+        lacking = [name for name in row if name not in good]
+        if lacking:
+            report.complain(f"pair {','.join(row)}: no picture or keypoints of {lacking[0]}")
+        else:
+            whole.append(row)
+    return whole
+
+
+def _kitti(root: Path, split: Split, options: Options, report: Report, progress: Progress) -> None:
+    frames, failures, sequences = 0, 0, list(read_targets(root, split))
+    for done, name in enumerate(sequences, start=1):
         try:
             pictures, _ = read_sequence(root, name)
         except (FileNotFoundError, ValueError) as error:
-            report.problems.append(str(error))
+            report.complain(error)
             failures += 1
-            continue
+            pictures = []
         frames += len(pictures)
         for path in pictures if options.decode else ():
             try:
                 open_image(path)
             except ValueError as error:
-                report.problems.append(str(error))
+                report.complain(error)
                 failures += 1
-        progress(done, len(SEQUENCES[split]))
+        progress(done, len(sequences))
     report.usable[f"{split} frames"] = frames
     if failures:
         raise ValueError(f"{failures} of its sequences or pictures are missing or broken")
+    KittiFrames(root, split)  # which sees whether the targets are there
 
 
 def _shapenet(
-    root: Path,
-    split: Literal["train", "test"],
-    options: Options,
-    report: Report,
-    progress: Progress,
+    root: Path, split: Split, options: Options, report: Report, progress: Progress
 ) -> None:
     chairs = ShapeNetChairs(root, split)
     report.usable[f"{split} chairs"] = chairs.count
+    for name, views in chairs.incomplete.items():
+        report.complain(f"{split} chair {name} has {views} of its views, so it is left out")
     failures = 0
     for chair in range(chairs.count) if options.decode else ():
         try:
-            chairs.views(chair, chairs.available)
+            chairs.check(chair)
         except ValueError as error:
-            report.problems.append(str(error))
+            report.complain(error)
             failures += 1
         progress(chair + 1, chairs.count)
     if failures:
         raise ValueError(f"{failures} chairs have pictures that cannot be read")
 
 
-def _voxceleb(
-    root: Path,
-    split: Literal["train", "test"],
-    options: Options,
-    report: Report,
-    progress: Progress,
-) -> None:
-    folder = root / split
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder}")
-    frames = sorted(folder.rglob("*.jpg"))
-    bare = [path for path in frames if not path.with_suffix(".npy").is_file()]
-    detector = FaceDetector(options.device) if bare else None
-    for done, path in enumerate(bare, start=1):
-        assert detector is not None
-        try:
-            faces = detector.detect(path)
-        except ValueError as error:
-            report.problems.append(str(error))
-            continue
-        if faces:
-            write_atomically(path.with_suffix(".npy"), partial(_save, faces[0].points))
-        else:
-            report.problems.append(f"{path} shows no face")
-        progress(done, len(bare))
-    for path in frames if options.decode else ():
-        try:
-            picture = load_image(str(path), path)
-            if path.with_suffix(".npy").is_file():
-                read_landmarks(path.with_suffix(".npy"), picture.height, picture.width)
-        except ValueError as error:
-            report.problems.append(str(error))
-    report.usable[f"{split} videos"] = len(find_videos(folder))
-
-
-def _save(points: npt.NDArray[np.float32], path: Path) -> None:
-    with path.open("wb") as file:  # np.save would add an ending to the temporary name
-        np.save(file, points)
-
-
-_CHECKS: dict[str, Callable[..., None]] = {
-    "deepfashion": _people(DEEPFASHION),
-    "market1501": _people(MARKET1501),
+_CHECKS: dict[str, Check] = {
+    "deepfashion": partial(_people, DEEPFASHION),
+    "market1501": partial(_people, MARKET1501),
     "kitti": _kitti,
     "shapenet-chairs": _shapenet,
-    "voxceleb2": _voxceleb,
+    "voxceleb2": prepare_faces,
 }

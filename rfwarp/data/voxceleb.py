@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from sys import intern
 from typing import Literal
 
 import numpy as np
@@ -10,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from rfwarp.data.draws import check_draw, generator
+from rfwarp.data.draws import check_draw, generator, integers, orders
 from rfwarp.data.tuples import Row, Sample
 from rfwarp.images import load_image
 from rfwarp.poses.landmarks import FaceLandmarks
@@ -18,13 +22,21 @@ from rfwarp.poses.landmarks import FaceLandmarks
 FRAMES = 8
 """Of each video; one is the target."""
 
+FOLDERS = {"train": ("train", "dev"), "test": ("test",)}
+ENDINGS = (".jpg", ".jpeg", ".png")
+HEADER = ("video", *(f"frame_{i}" for i in range(FRAMES)))
+
+Video = tuple[str, ...]
+"""Path of the folder below the root, with slashes, and names of :data:`FRAMES` frames in it."""
+
 
 class VoxCelebVideos:
     """A :class:`rfwarp.data.TupleDataset` of folders of frames, one for each video.
 
-    ``ROOT/SPLIT/**/VIDEO/*.jpg``, cropped to the face and square, each with its landmarks
-    beside it, ``NAME.npy`` (68, 2), x and y in pixels; ``rfwarp prepare voxceleb2`` detects them.
-    Of a video the first :data:`FRAMES` frames are used; one with fewer is left out.
+    ``ROOT/SPLIT/**/VIDEO/*.jpg`` or ``.png``, cropped to the face and square, each with its
+    landmarks beside it, ``NAME.npy`` (68, 2), x and y in pixels; the training split may be called
+    ``dev``, as the download calls it. ``rfwarp prepare voxceleb2`` chooses the frames, detects
+    their landmarks, and lists them in ``voxceleb2-SPLIT.csv``.
 
     Args:
         root: folder of the splits.
@@ -32,8 +44,8 @@ class VoxCelebVideos:
         size: side of the pictures for the network, pixels.
 
     Raises:
-        FileNotFoundError: if there is no folder of the split.
-        ValueError: if it has no video with enough frames that have landmarks.
+        FileNotFoundError: if there is no list of the split.
+        ValueError: if it is malformed; the message has the line's number.
     """
 
     pose_kind = FaceLandmarks.kind
@@ -41,14 +53,14 @@ class VoxCelebVideos:
 
     def __init__(self, root: Path, split: Literal["train", "test"], size: int = 224) -> None:
         self.height = self.width = size
-        self._frames = [path for video in find_videos(root / split) for path in video]
+        self._root = root
+        self._videos = read_videos(root, split)
 
     def draw(self, seed: int, step: int, batch_size: int, sources: int) -> list[Row]:
         check_draw(batch_size, sources, self.max_sources)
         random = generator(seed, step)
-        videos = random.integers(len(self._frames) // FRAMES, size=batch_size) * FRAMES
-        orders = random.random((batch_size, FRAMES)).argsort(axis=1, kind="stable")
-        rows = (videos[:, None] + orders).tolist()
+        videos = integers(random, len(self._videos), batch_size) * FRAMES
+        rows = (videos[:, None] + orders(random, batch_size, FRAMES)).tolist()
         return [(*row[1 : sources + 1], row[0]) for row in rows]
 
     def evaluation_rows(self, seed: int, count: int, sources: int) -> list[Row]:
@@ -56,11 +68,17 @@ class VoxCelebVideos:
         return self.draw(seed, 0, count, sources)
 
     def load(self, row: Row) -> Sample:
-        loaded = [self._load(self._frames[frame]) for frame in row]
+        loaded = [self._load(self._path(frame)) for frame in row]
         pictures, codes = (torch.stack(parts) for parts in zip(*loaded, strict=True))
         return Sample(pictures[:-1], codes[:-1], pictures[-1], codes[-1])
 
+    def _path(self, frame: int) -> Path:
+        folder, *names = self._videos[frame // FRAMES]
+        return self._root / folder / names[frame % FRAMES]
+
     def _load(self, path: Path) -> tuple[Tensor, Tensor]:
+        if not path.is_file():
+            raise ValueError(f"{path} is missing")
         picture = load_image(str(path), path)
         face = read_landmarks(path.with_suffix(".npy"), picture.height, picture.width)
         if picture.width != picture.height:
@@ -73,21 +91,63 @@ class VoxCelebVideos:
         return pixels.permute(2, 0, 1).contiguous(), code.permute(2, 0, 1).contiguous()
 
 
-def find_videos(folder: Path) -> list[list[Path]]:
-    """The first :data:`FRAMES` frames with landmarks of every video below a folder."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder}")
-    videos: dict[Path, list[Path]] = {}
-    for path in sorted(folder.rglob("*.jpg")):
-        if path.with_suffix(".npy").is_file():
-            videos.setdefault(path.parent, []).append(path)
-    found = [frames[:FRAMES] for frames in videos.values() if len(frames) >= FRAMES]
-    if not found:
-        raise ValueError(
-            f"{folder} has no video with {FRAMES} frames (.jpg) that have landmarks (.npy) beside "
-            "them; rfwarp prepare voxceleb2 detects landmarks"
+def table(root: Path, split: str) -> Path:
+    """The list of a split's videos."""
+    return root / f"voxceleb2-{split}.csv"
+
+
+def read_videos(root: Path, split: str) -> list[Video]:
+    """The list that ``rfwarp prepare`` wrote; see :class:`VoxCelebVideos`."""
+    path = table(root, split)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no {path}: make it by rfwarp prepare voxceleb2 --root {root}"
         )
-    return found
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = csv.reader(file)
+        try:
+            if (header := tuple(next(lines, ()))) != HEADER:
+                raise ValueError(f"expected {','.join(HEADER)}, got {','.join(header)!r}")
+            # A million videos share the names of their frames.
+            videos = [tuple(map(intern, _checked(line))) for line in lines]
+        except (ValueError, csv.Error) as error:
+            raise ValueError(f"{path}, line {max(1, lines.line_num)}: {error}") from error
+    if not videos:
+        raise ValueError(f"{path} has no videos")
+    return videos
+
+
+def _checked(line: list[str]) -> list[str]:
+    if len(line) != len(HEADER) or len(set(line)) < len(line):
+        raise ValueError(f"expected a folder and {FRAMES} different frames, got {','.join(line)!r}")
+    return line
+
+
+def find_videos(root: Path, split: str) -> Iterator[tuple[Path, list[str], set[str]]]:
+    """Every folder with frames below a split's: the folder, its frames in order, and those of them
+    that have landmarks.
+
+    Raises:
+        FileNotFoundError: if there is no folder of the split.
+    """
+    folders = [root / name for name in FOLDERS[split]]
+    top = next((folder for folder in folders if folder.is_dir()), None)
+    if top is None:
+        raise FileNotFoundError(f"there is no folder {' or '.join(map(str, folders))}")
+    for folder, inner, files in os.walk(top):
+        inner.sort()
+        there = set(files)
+        frames = sorted(name for name in files if name.lower().endswith(ENDINGS))
+        if frames:
+            posed = {name for name in frames if Path(name).stem + ".npy" in there}
+            yield Path(folder), frames, posed
+
+
+def spread(frames: Sequence[str], count: int = FRAMES) -> list[str]:
+    """So many frames, or all if there are fewer, evenly spread over the video: neighbours are
+    almost the same picture."""
+    n, count = len(frames), min(count, len(frames))
+    return [frames[(2 * i + 1) * n // (2 * count)] for i in range(count)]
 
 
 def read_landmarks(path: Path, height: int, width: int) -> FaceLandmarks:

@@ -51,6 +51,7 @@ def test_unusable_downloads_fail(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ("arguments", "status", "message"),
     [
         (["--sources", "0"], 2, "--sources must be at least 1"),
+        (["--pairs"], 2, "--pairs needs --sources 1"),
         (["--seed", "-1"], 2, "--seed must be at least 0"),
         (["--root", "nowhere"], 1, "there is no folder nowhere"),
     ],

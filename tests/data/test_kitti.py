@@ -31,7 +31,6 @@ def write_drive(root: Path, name: str, frames: int, first: int) -> None:
 @pytest.fixture
 def drives(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(kitti, "SEQUENCES", {"train": ("00", "01"), "test": ("09",)})
-    monkeypatch.setattr("rfwarp.data.preparation.SEQUENCES", kitti.SEQUENCES)
     for name, frames, first in (("00", 25, 0), ("01", 12, 100), ("09", 11, 200)):
         write_drive(tmp_path, name, frames, first)
     return tmp_path
@@ -90,7 +89,7 @@ def test_what_is_wrong_is_listed(drives):
     report = prepare("kitti", drives, Options(decode=True))
     assert len(report.problems) == 3
     assert "25 poses, so" in report.problems[0]
-    assert "it holds 24 pictures" in report.problems[0]
+    assert "it holds 24 pictures, without 000003.png" in report.problems[0]
     assert "01.txt, line 5: expected 12 numbers, got 11" in report.problems[1]
     assert "000002.png" in report.problems[2]
     assert len(report.unusable) == 2
@@ -104,3 +103,29 @@ def test_missing_parts(tmp_path):
     (tmp_path / "sequences" / "00" / "image_2").mkdir(parents=True)
     with pytest.raises(FileNotFoundError, match=r"no file .*00.txt"):
         KittiFrames(tmp_path, "train")
+
+
+def test_published_targets(drives):
+    (drives / "id_test.txt").write_text("01_000002\n00_000024\n00_000003\n")
+    dataset = KittiFrames(drives, "test")
+    rows = dataset.draw(0, 0, 60, 9)
+    assert {row[-1] for row in rows} == {3, 24, 27}
+    assert all((frame < 25) == (row[-1] < 25) for row in rows for frame in row)
+    assert {frame for row in rows for frame in row} - {3, 24, 27}  # sources are of no list
+    assert prepare("kitti", drives, Options()).unusable == []
+    assert len({row[-1] for row in KittiFrames(drives, "train").draw(0, 0, 500, 1)}) == 37
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("00_000001\n0_7\n", "line 2: expected SEQUENCE_FRAME, got '0_7'"),
+        ("00_000025\n", "frame 25 of sequence 00, which ends at 24"),
+        ("", "is empty"),
+    ],
+)
+def test_wrong_targets(drives, text, message):
+    (drives / "id_train.txt").write_text(text)
+    with pytest.raises(ValueError, match=rf"id_train.txt.* {message}"):
+        KittiFrames(drives, "train")
+    assert message in prepare("kitti", drives, Options()).unusable[0]

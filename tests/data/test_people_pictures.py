@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from rfwarp.data.catalog import DataConfig, open_dataset
 from rfwarp.data.people_pictures import DEEPFASHION, MARKET1501, PeoplePictures
 from rfwarp.data.person_tuples import build_tuples, read_tuples, write_tuples
 from rfwarp.data.preparation import Options, prepare
-from rfwarp.poses import POSE_KINDS, Keypoints
+from rfwarp.poses import POSE_KINDS, Keypoints, write_annotations
 
 JACKETS = [f"fashionMENJackets_Vestsid0000{i // 3}_{i % 3}front.jpg" for i in range(6)]
 MARKET = ["0002_c1s1_000451_03.jpg", "0002_c2s1_000451_01.jpg", "0007_c3s3_077419_03.jpg"]
@@ -33,7 +34,7 @@ def write_people(
     root: Path, layout, names: list[str], split: str = "train", size: tuple[int, int] | None = None
 ) -> None:
     """Pictures of one colour each, told by their number."""
-    folder = root / layout.pictures.format(split=split)
+    folder = root / layout.pictures[0].format(split=split)
     folder.mkdir(parents=True)
     lines = ["name:keypoints_y:keypoints_x"]
     height, width = size or (layout.height, layout.width)
@@ -41,7 +42,7 @@ def write_people(
         Image.new("RGB", (width, height), (20 * i, 100, 0)).save(folder / name, quality=100)
         y, x = keypoint_lists(i, layout.height, layout.width)
         lines.append(f"{name}: {json.dumps(y)}: {json.dumps(x)}")
-    (root / layout.annotations.format(split=split)).write_text("\n".join(lines) + "\n")
+    (root / layout.annotations[0].format(split=split)).write_text("\n".join(lines) + "\n")
 
 
 @pytest.fixture
@@ -118,6 +119,12 @@ def test_n_times_n_minus_1_tuples_per_person(sources):
     for row in rows:
         assert len(set(row)) == sources + 1
         assert len({name.rpartition("_")[0] for name in row}) == 1
+
+
+def test_tuples_of_many_sources_from_many_pictures():
+    rows = build_tuples(people(12, 11, 10), DEEPFASHION.identity, 10)
+    assert len(set(rows)) == len(rows) == 12 * 11 + 11 * 10
+    assert all(len(set(row)) == 11 for row in rows)
 
 
 def test_one_source_gives_all_pairs():
@@ -211,14 +218,14 @@ def test_unusable_downloads(tmp_path):
     assert "fasion-resize-annotation-train.csv" in report.unusable[0]
     write_people(tmp_path, DEEPFASHION, JACKETS[:2])
     report = prepare("deepfashion", tmp_path, Options(sources=2))
-    assert "nobody has 3 pictures with shoulders and hips" in report.unusable[0]
+    assert "no tuples of 2 sources and a target" in report.unusable[0]
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         prepare("deepfashion", tmp_path / "nothing", Options())
 
 
 def test_what_is_not_prepared_says_how(tmp_path):
     config = DataConfig("market1501", root=tmp_path, tuples=3)
-    with pytest.raises(FileNotFoundError, match=r"there is no folder .*bounding_box_train"):
+    with pytest.raises(FileNotFoundError, match=r"there is no .*bounding_box_train or .*train"):
         open_dataset(config, "train")
     write_people(tmp_path, MARKET1501, MARKET)
     message = "make it by rfwarp prepare market1501 --root .* --sources 3"
@@ -234,6 +241,92 @@ def test_a_damaged_picture_is_named_when_it_is_read(fashion):
     (fashion / "train" / JACKETS[1]).write_bytes(b"")
     with pytest.raises(ValueError, match=JACKETS[1]):
         dataset.load((0, 1))
+    (fashion / "train" / JACKETS[0]).unlink()
+    with pytest.raises(ValueError, match=f"{JACKETS[0]} is missing"):
+        dataset.load((0, 1))
+
+
+def test_photographs_of_high_resolution_in_the_files_of_gfla(tmp_path):
+    write_people(tmp_path, DEEPFASHION, JACKETS, size=(1101, 750))
+    (tmp_path / "fasion-resize-annotation-train.csv").rename(
+        tmp_path / "fasion-annotation-train.csv"
+    )
+    write_tuples(tmp_path / "deepfashion-train-1.csv", [(JACKETS[0], JACKETS[1])])
+    sample = PeoplePictures(DEEPFASHION, tmp_path, "train").load((0, 1))
+    assert sample.target.shape == (3, 256, 256)
+    assert (sample.target[:, :, :40] == 255).all()
+    assert (sample.target[:, :, 216:] == 255).all()
+    assert sample.target[:, 128, 44].tolist() == pytest.approx([20, 100, 0], abs=3)
+    y, x = keypoint_lists(1, 256, 176)
+    assert sample.target_pose[0].tolist() == [x[0] + 40, y[0], 1]
+
+
+def test_published_pairs(tmp_path):
+    for split in ("train", "test"):
+        write_people(tmp_path, DEEPFASHION, JACKETS, split)
+        pairs = f"from,to\n{JACKETS[3]},{JACKETS[4]}\n{JACKETS[0]},nobody_1.jpg\n"
+        (tmp_path / f"fasion-resize-pairs-{split}.csv").write_text(pairs)
+    report = prepare("deepfashion", tmp_path, Options(sources=1, pairs=True))
+    assert report.unusable == []
+    assert (
+        report.problems
+        == [f"pair {JACKETS[0]},nobody_1.jpg: no picture or keypoints of nobody_1.jpg"] * 2
+    )
+    assert read_tuples(tmp_path / "deepfashion-test-1.csv") == [(JACKETS[3], JACKETS[4])]
+    with pytest.raises(ValueError, match="published pairs have one source, but sources is 2"):
+        Options(sources=2, pairs=True)
+    (tmp_path / "fasion-resize-pairs-test.csv").unlink()
+    report = prepare("deepfashion", tmp_path, Options(sources=1, pairs=True))
+    assert "there is no" in report.unusable[0]
+    assert "fasion-pairs-test.csv" in report.unusable[0]
+
+
+def test_the_largest_tuples_are_used_unless_told(fashion):
+    prepare("deepfashion", fashion, Options(sources=1))
+    config = DataConfig("deepfashion", root=fashion)
+    assert open_dataset(config, "test").max_sources == 2
+    assert open_dataset(replace(config, tuples=1), "test").max_sources == 1
+    for path in fashion.glob("deepfashion-test-*.csv"):
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match="make them by rfwarp prepare deepfashion --root"):
+        open_dataset(config, "test")
+
+
+def test_evaluation_sees_many_people(fashion):
+    dataset = PeoplePictures(DEEPFASHION, fashion, "test")
+    rows = dataset.evaluation_rows(0, 4, 2)  # of 12: 6 of each person
+    assert [row[-1] // 3 for row in rows] == [0, 0, 1, 1]
+    assert dataset.evaluation_rows(5, 4, 1) == [(row[0], row[-1]) for row in rows]
+    assert len(set(dataset.evaluation_rows(0, 99, 2))) == 12
+
+
+def test_aligned_sources(tmp_path, caplog):
+    """Two people who stand at different places, one of them twice as tall, and one without neck."""
+    torso = {1: (50, 40), 2: (40, 40), 5: (60, 40), 8: (44, 80), 11: (56, 80)}
+    poses = {}
+    for name, scale, shift in (("a_0.jpg", 1, 0), ("a_1.jpg", 2, 30), ("a_2.jpg", 1, 5)):
+        points = np.full((18, 3), 0.0)
+        for joint, (x, y) in torso.items():
+            points[joint] = scale * x + shift, scale * y - shift, name != "a_2.jpg" or joint != 1
+        poses[name] = Keypoints(points, 256, 176)
+    (tmp_path / "train").mkdir()
+    for name in poses:
+        Image.new("RGB", (176, 256), (90, 0, 0)).save(tmp_path / "train" / name)
+    write_annotations(tmp_path / "fasion-resize-annotation-train.csv", poses)
+    write_tuples(tmp_path / "deepfashion-train-1.csv", build_tuples(poses, lambda name: "a", 1))
+    config = DataConfig("deepfashion", root=tmp_path, align=True)
+    dataset = open_dataset(config, "train")
+    assert sorted(dataset.evaluation_rows(0, 9, 1)) == [(0, 1), (1, 0)]
+    assert "4 tuples cannot be aligned and are left out" in caplog.text
+    sample = dataset.load((1, 0))
+    assert sample.poses[0].flatten().tolist() == pytest.approx(
+        sample.target_pose.flatten().tolist(), abs=1e-4
+    )
+    plain = open_dataset(replace(config, align=False), "train")
+    assert (plain.load((1, 0)).target == sample.target).all()
+    assert (plain.load((1, 0)).poses[0] != sample.poses[0]).any()
+    with pytest.raises(ValueError, match="align is for deepfashion and market1501, not for kitti"):
+        open_dataset(DataConfig("kitti", root=tmp_path, align=True), "train")
 
 
 @pytest.mark.parametrize("name", ["deepfashion", "kitti", "shapenet-chairs", "voxceleb2"])
