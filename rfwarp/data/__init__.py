@@ -1,7 +1,6 @@
 """Datasets: pictures of things from several poses."""
 
 from rfwarp.data.chairs import (
-    HELD_OUT_FIRST_SEED,
     ChairFolder,
     ChairViews,
     ProceduralChairs,
@@ -11,6 +10,7 @@ from rfwarp.data.chairs import (
     sample_view_sets,
     write_chair_folder,
 )
+from rfwarp.data.seeds import HELD_OUT_FIRST_SEED
 
 __all__ = [
     "HELD_OUT_FIRST_SEED",
