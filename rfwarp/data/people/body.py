@@ -16,6 +16,7 @@ from rfwarp.data.people.mesh import (
     RIGHT_LEG,
     TORSO,
     Sheet,
+    cross,
     ring_points,
     unit,
 )
@@ -70,8 +71,8 @@ class Tube:
         turned = np.clip((x + soft) / (2 * soft), 0, 1)[:, None]
         centres = limb.joints[1] + (x - beyond)[:, None] * first + beyond[:, None] * second
         tangents = unit((1 - turned) * first + turned * second)
-        front = np.cross(limb.hinge, tangents)
-        return cls(centres, tangents, front, np.cross(tangents, front), distance)
+        front = cross(limb.hinge, tangents)
+        return cls(centres, tangents, front, cross(tangents, front), distance)
 
     def sheet(
         self,

@@ -15,7 +15,7 @@ from rfwarp.data.people.body import (
     trunk_sizes,
 )
 from rfwarp.data.people.materials import Array, Cloth, Surface
-from rfwarp.data.people.mesh import FULL_TURN, HEAD, SIDES, TORSO, Sheet, ring_points, unit
+from rfwarp.data.people.mesh import FULL_TURN, HEAD, SIDES, TORSO, Sheet, cross, ring_points, unit
 from rfwarp.data.people.parameters import PersonParameters
 from rfwarp.data.people.pose import BodyPose
 from rfwarp.data.people.skeleton import HEAD_SCALE, Limb, Skeleton
@@ -243,6 +243,6 @@ def _ponytail(
     centres = centres + s * s * length * (swing - np.array([0.0, 0.0, 1.0]))
     radius = 0.021 * h * np.sin(np.pi * (0.12 + 0.86 * s)) ** 0.7
     tangents = unit(np.gradient(centres, axis=0))
-    front = unit(np.cross(frame[:, 1], tangents))
-    points = ring_points(centres, radius * front, radius * np.cross(tangents, front))
+    front = unit(cross(frame[:, 1], tangents))
+    points = ring_points(centres, radius * front, radius * cross(tangents, front))
     return Sheet(points, TURNS, length * s[:, 0], (colour,) * 7, HEAD)

@@ -16,7 +16,7 @@ from rfwarp.data.people.mesh import Mesh
 
 Indices = npt.NDArray[np.intp]
 
-_LIGHT = np.array([-0.42, 0.52, 0.744])  # in camera axes: from above, to the left
+_LIGHT = (-0.42, 0.52, 0.744)  # in camera axes: from above, to the left
 _AMBIENT, _KEY, _SKY = 0.60, 0.42, 0.06
 _INSIDE = 0.62  # light on the inner side of a sheet
 
@@ -39,45 +39,41 @@ def rasterise(corners: Array, thin: npt.NDArray[np.bool_], rows: int, columns: i
     """Z-buffering with perspective.
 
     Args:
-        corners: (T, 3, 3): three corners with x and y, in samples, and inverse distance. Seen from
-            outside, they run counter-clockwise as x runs to the right and y down.
+        corners: (3, 3, T): of three corners, x and y in samples and inverse distance. Seen from
+            outside, they run counter-clockwise as x runs to the right and y up.
         thin: (T,) whether the inner side is drawn too.
-        rows, columns: of samples; sample (0, 0) is at x = y = 0.
+        rows, columns: of samples; sample (0, 0) is at x = y = 0, and y grows downwards.
     """
-    x, y = corners[..., 0], corners[..., 1]
-    area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
-    low = np.maximum(np.ceil(corners[..., :2].min(1)), 0).astype(np.intp)
-    limits = np.array([columns - 1, rows - 1])
-    size = np.minimum(np.floor(corners[..., :2].max(1)), limits).astype(np.intp) - low + 1
-    seen = (size > 0).all(1) & ((area < 0) | (thin & (area > 0)))
+    (x0, y0, z0), (x1, y1, z1), (x2, y2, z2) = corners
+    area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+    left, width = _span(x0, x1, x2, columns)
+    top, height = _span(y0, y1, y2, rows)
+    seen = (width > 0) & (height > 0) & ((area < 0) | (thin & (area > 0)))
     chosen = np.flatnonzero(seen)
-    x, y, area, low, size = x[chosen], y[chosen], area[chosen], low[chosen], size[chosen]
-    # The weight of corner 1, of corner 2 and the inverse distance are affine in x and y.
-    z = corners[chosen, :, 2]
-    x0, y0 = x[:, 0] - low[:, 0], y[:, 0] - low[:, 1]
-    first = np.stack([(y[:, 2] - y[:, 0]) / area, (x[:, 0] - x[:, 2]) / area])
-    second = np.stack([(y[:, 0] - y[:, 1]) / area, (x[:, 1] - x[:, 0]) / area])
-    depth = (z[:, 1] - z[:, 0]) * first + (z[:, 2] - z[:, 0]) * second
-    slopes = np.concatenate([first, second, depth])
-    bases = np.stack(
-        [
-            -first[0] * x0 - first[1] * y0,
-            -second[0] * x0 - second[1] * y0,
-            z[:, 0] - depth[0] * x0 - depth[1] * y0,
-        ]
-    )
-    counts = size[:, 0] * size[:, 1]
+    x0, y0, z0, x1, y1, z1, x2, y2, z2 = corners.reshape(9, -1)[:, chosen]
+    area, left, top, width, height = (v[chosen] for v in (area, left, top, width, height))
+    # The weights of corners 1 and 2 and the inverse distance are affine in column and row, which
+    # are counted from (left, top).
+    first_x, first_y = (y2 - y0) / area, (x0 - x2) / area
+    second_x, second_y = (y0 - y1) / area, (x1 - x0) / area
+    depth_x = (z1 - z0) * first_x + (z2 - z0) * second_x
+    depth_y = (z1 - z0) * first_y + (z2 - z0) * second_y
+    dx, dy = left - x0, top - y0
+    first = first_x * dx + first_y * dy
+    second = second_x * dx + second_y * dy
+    depth = z0 + depth_x * dx + depth_y * dy
+    counts = width * height
     pair = np.repeat(np.arange(len(chosen)), counts)
     local = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts)
-    row = local // np.repeat(size[:, 0], counts)
-    column = local - row * np.repeat(size[:, 0], counts)
-    b1 = bases[0][pair] + slopes[0][pair] * column + slopes[1][pair] * row
-    b2 = bases[1][pair] + slopes[2][pair] * column + slopes[3][pair] * row
+    row = local // width[pair]
+    column = local - row * width[pair]
+    b1 = first[pair] + first_x[pair] * column + first_y[pair] * row
+    b2 = second[pair] + second_x[pair] * column + second_y[pair] * row
     b0 = 1 - b1 - b2
     inside = np.flatnonzero((b0 >= 0) & (b1 >= 0) & (b2 >= 0))
     pair, row, column = pair[inside], row[inside], column[inside]
-    inverse = bases[2][pair] + slopes[4][pair] * column + slopes[5][pair] * row
-    sample = (row + low[pair, 1]) * columns + column + low[pair, 0]
+    inverse = depth[pair] + depth_x[pair] * column + depth_y[pair] * row
+    sample = (row + top[pair]) * columns + column + left[pair]
     nearest = np.zeros(rows * columns)
     np.maximum.at(nearest, sample, inverse)
     won = np.flatnonzero(inverse == nearest[sample])
@@ -89,19 +85,24 @@ def rasterise(corners: Array, thin: npt.NDArray[np.bool_], rows: int, columns: i
     return Hits(hit, chosen[pair[best]], weights, inverse[best])
 
 
+def _span(a: Array, b: Array, c: Array, limit: int) -> tuple[Indices, Indices]:
+    """The first sample between three coordinates, and how many there are."""
+    low = np.maximum(np.ceil(np.minimum(np.minimum(a, b), c)), 0).astype(np.intp)
+    high = np.minimum(np.floor(np.maximum(np.maximum(a, b), c)), limit - 1).astype(np.intp)
+    return low, high - low + 1
+
+
 def shade(mesh: Mesh, hits: Hits, axes: Array) -> Array:
     """(M, 3) RGB in [0, 1] of what was hit; ``axes`` are the camera's."""
-    corners = mesh.triangles[hits.triangle]
-    data = np.concatenate([mesh.normals @ axes.T, mesh.turns[:, None], mesh.along[:, None]], 1)
-    blend = np.zeros((len(corners), 5))
-    for corner, weight in zip(corners.T, hits.weights, strict=True):
-        blend += weight[:, None] * data[corner]
-    normal = blend[:, :3]
-    length = np.sqrt((normal * normal).sum(1) + 1e-18)
-    inner = (normal[:, 2] < 0) & mesh.thin[hits.triangle]
-    side = np.where(inner, -1.0, 1.0) / length
-    facing = (normal @ _LIGHT) * side
-    light = _AMBIENT + _KEY * np.maximum(facing, 0) + _SKY * normal[:, 1] * side
+    corners = mesh.triangles[:, hits.triangle]
+    data = np.stack([*(mesh.normals @ axes.T).T, mesh.turns, mesh.along])
+    x, y, z, turns, along = sum(
+        weight * data[:, corner] for corner, weight in zip(corners, hits.weights, strict=True)
+    )
+    inner = (z < 0) & mesh.thin[hits.triangle]
+    side = np.where(inner, -1.0, 1.0) / np.sqrt(x * x + y * y + z * z + 1e-18)
+    facing = (_LIGHT[0] * x + _LIGHT[1] * y + _LIGHT[2] * z) * side
+    light = _AMBIENT + _KEY * np.maximum(facing, 0) + _SKY * y * side
     light = np.where(inner, _INSIDE * light, light)
-    colour = paint(mesh.surfaces, mesh.surface[hits.triangle], blend[:, 3], blend[:, 4])
+    colour = paint(mesh.surfaces, mesh.surface[hits.triangle], turns, along)
     return np.clip(colour * light[:, None], 0.0, 1.0)

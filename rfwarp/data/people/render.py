@@ -125,6 +125,13 @@ def _visible(mesh: Mesh, hits: Hits, places: Array, present: Array, n: int, colu
     return visible
 
 
+def _average(canvas: Array, n: int) -> Array:
+    """(H * n, W * n, 3) -> (H, W, 3): the mean of n x n samples."""
+    row_sums = sum(canvas[i::n] for i in range(n))
+    sums: Array = sum(row_sums[:, j::n] for j in range(n))
+    return sums / (n * n)
+
+
 def picture(
     person: PersonParameters, pose: BodyPose, camera: Camera, height: int, width: int
 ) -> tuple[Array, Array, Array]:
@@ -135,11 +142,12 @@ def picture(
     rows, columns = height * n, width * n
     points = camera.project(mesh.points, tall, height, width)
     points[:, :2] = points[:, :2] * n + (n - 1) / 2
-    hits = rasterise(points[mesh.triangles], mesh.thin, rows, columns)
+    corners = points.T[:, mesh.triangles].transpose(1, 0, 2)
+    hits = rasterise(corners, mesh.thin, rows, columns)
     canvas = np.empty((rows * columns, 3))
     canvas[:] = person.background
     canvas[hits.sample] = shade(mesh, hits, camera.axes())
-    pixels = canvas.reshape(height, n, width, n, 3).mean((1, 3))
+    pixels = _average(canvas.reshape(rows, columns, 3), n)
     places = camera.project(joints(person, skeleton), tall, height, width)
     present = _present(places, skeleton, camera, height, width)
     visible = _visible(mesh, hits, places, present, n, columns)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rfwarp.data.people.materials import Array
-from rfwarp.data.people.mesh import unit
+from rfwarp.data.people.mesh import cross, unit
 from rfwarp.data.people.parameters import Body
 from rfwarp.data.people.pose import Arm, BodyPose, Leg
 
@@ -67,7 +67,7 @@ class Skeleton:
         mixed = (1 - share) * self.pelvis_frame + share * self.chest_frame
         up = unit(mixed[:, :, 2])
         left = unit(mixed[:, :, 1] - (mixed[:, :, 1] * up).sum(-1, keepdims=True) * up)
-        return centres, np.stack([np.cross(left, up), left, up], -1)
+        return centres, np.stack([cross(left, up), left, up], -1)
 
 
 def _leg(body: Body, hip: Array, frame: Array, leg: Leg, side: int) -> tuple[Limb, Array]:
@@ -94,7 +94,7 @@ def _arm(body: Body, shoulder: Array, chest: Array, arm: Arm, side: int) -> Limb
     along = (upper**2 - lower**2 + distance**2) / (2 * distance)
     out = math.sqrt(max(upper**2 - along**2, 0.0))
     elbow = shoulder + along * ahead + out * pole
-    return Limb(np.stack([shoulder, elbow, shoulder + distance * ahead]), np.cross(ahead, pole))
+    return Limb(np.stack([shoulder, elbow, shoulder + distance * ahead]), cross(ahead, pole))
 
 
 def pose_body(body: Body, pose: BodyPose) -> Skeleton:
