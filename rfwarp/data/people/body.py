@@ -41,8 +41,8 @@ _TRUNK = np.array(
         (1.00, 0.040, 0.036),
     ]
 )
-WAIST, SHOULDER = 0.36, 0.86
-_ARM_RADII = ((-0.10, 0.012), (-0.05, 0.027), (0.06, 0.032), (0.30, 0.029), (0.5, 0.0235),
+WAIST, TRUNK_SQUARENESS = 0.36, 0.09
+_ARM_RADII = ((-0.09, 0.006), (-0.05, 0.022), (0.06, 0.031), (0.30, 0.029), (0.5, 0.0235),
               (0.62, 0.025), (0.80, 0.021), (1.0, 0.0155))  # fmt: skip
 _LEG_RADII = ((-0.06, 0.040), (0.06, 0.052), (0.25, 0.048), (0.48, 0.034), (0.56, 0.033),
               (0.68, 0.034), (0.85, 0.025), (1.0, 0.021))  # fmt: skip
@@ -103,7 +103,14 @@ def trunk_sizes(person: PersonParameters, t: Array) -> tuple[Array, Array]:
     return depth * body.height, width * body.height
 
 
-def printed(front: Print | None, back: Print | None, girth: float, middle: float) -> tuple[Mark, ...]:
+def shirt_girth(person: PersonParameters) -> float:
+    """Metres around the chest."""
+    return 5.2 * (float(trunk_sizes(person, np.array([0.84]))[1][0]) + 0.006)
+
+
+def printed(
+    front: Print | None, back: Print | None, girth: float, middle: float
+) -> tuple[Mark, ...]:
     """Prints on the chest and between the shoulders; ``middle`` is their height, metres."""
     return tuple(
         Mark(p.stencil, turns, middle, p.size / girth, p.size, p.colour)
@@ -117,11 +124,14 @@ def trunk(person: PersonParameters, skeleton: Skeleton) -> list[Sheet]:
     t = np.concatenate([_TRUNK[:3, 0], np.linspace(0.13, 0.72, 7), _TRUNK[7:, 0]])
     depth, width = (size + 0.006 for size in trunk_sizes(person, t))
     centres, frames = skeleton.trunk(t)
-    girth = 5.2 * float(width.max())
+    girth = shirt_girth(person)
     marks = printed(person.top.front, person.top.back, girth, 0.70 * skeleton.spine)
     shirt = Surface(person.top.cloth, girth, marks)
     points = ring_points(
-        centres, frames[:, :, 0] * depth[:, None], frames[:, :, 1] * width[:, None], squareness=0.09
+        centres,
+        frames[:, :, 0] * depth[:, None],
+        frames[:, :, 1] * width[:, None],
+        squareness=TRUNK_SQUARENESS,
     )
     lower = Surface(person.lower.cloth, girth)
     rows = [lower if height < 0.16 else shirt for height in t[1:]]
@@ -136,9 +146,7 @@ def trunk(person: PersonParameters, skeleton: Skeleton) -> list[Sheet]:
     steps = np.linspace(0, 1, 4)[:, None]
     frame = skeleton.head_frame
     girths = np.array([0.037, 0.031, 0.029, 0.030])[:, None] * h * (0.4 + 0.6 * person.body.girth)
-    neck = ring_points(
-        (1 - steps) * base + steps * top, girths * frame[:, 0], girths * frame[:, 1]
-    )
+    neck = ring_points((1 - steps) * base + steps * top, girths * frame[:, 0], girths * frame[:, 1])
     return [*sheets, Sheet(neck, TURNS, steps[:, 0], (skin,) * 3, TORSO)]
 
 
@@ -162,12 +170,12 @@ def arm(person: PersonParameters, limb: Limb, part: int) -> list[Sheet]:
     skin = Surface(Cloth.plain(person.body.skin), 1.0)
     cloth = Surface(top.sleeve_cloth, 0.036 * 6.28 * h)
     reach = {"none": 0.0, "short": 0.34, "long": 0.97, "wide": 0.5}[top.sleeves]
-    stations = np.array([-0.10, -0.05, 0.0, 0.06, 0.18, 0.34, 0.44, 0.5, 0.56, 0.66, 0.82, 0.97])
+    stations = np.array([-0.09, -0.05, 0.0, 0.06, 0.18, 0.34, 0.44, 0.5, 0.56, 0.66, 0.82, 0.97])
     tube = Tube.along(limb, stations, 0.035 * h)
     bare = np.interp(stations, *np.transpose(_ARM_RADII)) * h * person.body.girth
-    extra = np.where(stations < reach, 0.008, 0.0)
+    extra = np.where(stations < reach, 0.006, 0.0)
     if top.sleeves == "short":
-        extra = np.where(stations <= reach, 0.006 + 0.05 * np.clip(stations, 0, 1), 0.0)
+        extra = np.where(stations <= reach, 0.004 + 0.055 * np.clip(stations, 0, 1), 0.0)
     rows = [cloth if s <= reach else skin for s in stations[1:]]
     sheets = [tube.sheet(bare + extra, rows, part)]
     end = Tube.along(limb, np.array([1.0]), 0.035 * h)
@@ -201,9 +209,7 @@ def leg(person: PersonParameters, limb: Limb, foot: Array, part: int) -> list[Sh
     high = np.array([0.004, 0.026, 0.033, 0.03, 0.022, 0.017, 0.013, 0.004])
     ankle = limb.joints[2]
     centres = ankle + (x[:, None] * foot[:, 0] + (high - 0.042)[:, None] * foot[:, 2]) * h
-    points = ring_points(
-        centres, high[:, None] * foot[:, 2] * h, -wide[:, None] * foot[:, 1] * h
-    )
+    points = ring_points(centres, high[:, None] * foot[:, 2] * h, -wide[:, None] * foot[:, 1] * h)
     sole = Sheet(points, TURNS, x * h, (shoe,) * 7, part)
     return [*sheets, sole]
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from rfwarp.data.people.body import (
-    SHOULDER,
+    TRUNK_SQUARENESS,
     TURNS,
     WAIST,
     Tube,
     blob,
     head_profile,
     printed,
+    shirt_girth,
     trunk_sizes,
 )
 from rfwarp.data.people.materials import Array, Cloth, Surface
 from rfwarp.data.people.mesh import FULL_TURN, HEAD, SIDES, TORSO, Sheet, cross, ring_points, unit
 from rfwarp.data.people.parameters import PersonParameters
 from rfwarp.data.people.pose import BodyPose
-from rfwarp.data.people.skeleton import HEAD_SCALE, Limb, Skeleton
+from rfwarp.data.people.skeleton import HEAD_SCALE, SPINE, Limb, Skeleton
 
 
 def drape(
@@ -49,7 +50,9 @@ def drape(
     thickness = 0.052 * person.body.height * person.body.girth + margin
     for limb in skeleton.legs:
         steps = np.linspace(0, 1, 6)[:, None]
-        bones = [a + steps * (b - a) for a, b in zip(limb.joints[:-1], limb.joints[1:], strict=True)]
+        bones = [
+            a + steps * (b - a) for a, b in zip(limb.joints[:-1], limb.joints[1:], strict=True)
+        ]
         leg = np.concatenate([bones[0], bones[1][1:]])
         thick = thickness * np.linspace(1.0, 0.62, len(leg))
         offset = leg[None, :, :2] - centres[:, None]
@@ -70,26 +73,35 @@ def pleats(points: Array, centre: Array, angles: Array, count: int, depth: Array
     return points + (depth[:, None] * np.sin(count * angles))[..., None] * out
 
 
-def _ring_radii(depth: float, width: float, angles: Array) -> Array:
-    return 1 / np.sqrt((np.cos(angles) / depth) ** 2 + (np.sin(angles) / width) ** 2)
+def _cut(
+    person: PersonParameters, drops: Array, angles: Array, slack: float, flare: float
+) -> Array:
+    """(R, C) radii of cloth that is cut to pass the hips; ``drops`` in metres below the waist."""
+    t = np.maximum(WAIST - drops / (SPINE * person.body.height), 0.06)
+    depth, width = (np.maximum.accumulate(size) + slack for size in trunk_sizes(person, t))
+    cos, sin = np.cos(angles) / depth[:, None], np.sin(angles) / width[:, None]
+    ellipse = 1 / np.sqrt(cos**2 + sin**2)
+    return ellipse * (1 + TRUNK_SQUARENESS * np.sin(2 * angles) ** 2) + flare * drops[:, None]
+
+
+def _length(person: PersonParameters, fraction: float) -> float:
+    """Metres below the waist."""
+    return (WAIST * SPINE + fraction * 0.48) * person.body.height
 
 
 def skirt(person: PersonParameters, skeleton: Skeleton, pose: BodyPose) -> list[Sheet]:
-    lower, h = person.lower, person.body.height
-    t = np.array([WAIST])
-    depth, width = (float(size[0]) + 0.012 for size in trunk_sizes(person, t))
-    centre = skeleton.trunk(t)[0][0]
-    length = (WAIST * 0.315 + lower.length * 0.48) * h
+    lower = person.lower
+    if lower.kind != "skirt":
+        return []
+    length = _length(person, lower.length)
     drops = length * np.array([0, 0.1, 0.2, 0.32, 0.44, 0.56, 0.68, 0.8, 0.9, 1.0])
     angles = np.broadcast_to(FULL_TURN, (len(drops), SIDES + 1))
-    start = _ring_radii(depth, width, FULL_TURN)
-    # Cloth is cut to pass the hips.
-    cut = start + (0.022 * h * np.minimum(drops / (0.1 * h), 1) + lower.flare * drops)[:, None]
+    centre = skeleton.trunk(np.array([WAIST]))[0][0]
+    cut = _cut(person, drops, angles, 0.012, lower.flare)
     points = drape(person, skeleton, cut, centre, drops, angles, pose.sway, 0.012)
     points = pleats(points, centre, angles, lower.folds, lower.depth * drops / length)
-    girth = 5.2 * (width + lower.flare * length / 2)
-    cloth, border = Surface(lower.cloth, girth), Surface(lower.border, girth)
-    rows = (border,) + (cloth,) * 8
+    girth = 5.6 * float(cut[len(cut) // 2].mean())
+    rows = (Surface(lower.border, girth),) + (Surface(lower.cloth, girth),) * 8
     return [Sheet(points[::-1], TURNS, -drops[::-1], rows, TORSO, closed=False)]
 
 
@@ -97,49 +109,40 @@ def hem(person: PersonParameters, skeleton: Skeleton, pose: BodyPose) -> list[Sh
     """A shirt's part below the waist, worn over what is there."""
     if person.top.hem == 0:
         return []
-    t = np.linspace(0.44, 0.0, 5) - np.linspace(0, person.top.hem, 5) / skeleton.spine
-    depth, width = (size + np.linspace(0.007, 0.024, 5) for size in trunk_sizes(person, t))
-    depth, width = np.maximum.accumulate(depth), np.maximum.accumulate(width)
-    centres, frames = skeleton.trunk(t)
-    centres = centres + np.linspace(0, 0.25, 5)[:, None] ** 2 * np.array([*pose.sway, 0.0])
-    points = ring_points(
-        centres, frames[:, :, 0] * depth[:, None], frames[:, :, 1] * width[:, None], squareness=0.09
-    )[::-1]
-    girth = 5.2 * float(trunk_sizes(person, np.array([SHOULDER]))[1][0] + 0.006)
-    along = (t * skeleton.spine)[::-1]
-    return [Sheet(points, TURNS, along, (Surface(person.top.cloth, girth),) * 4, TORSO, False)]
+    drops = np.linspace(0, _length(person, 0.0) - 0.03 + person.top.hem, 7)
+    angles = np.broadcast_to(FULL_TURN, (len(drops), SIDES + 1))
+    centre = skeleton.trunk(np.array([WAIST]))[0][0]
+    over = person.lower.kind == "skirt"
+    cut = _cut(person, drops, angles, 0.024, person.lower.flare if over else 0.05)
+    points = drape(person, skeleton, cut, centre, drops, angles, pose.sway, 0.034)[::-1]
+    shirt = Surface(person.top.cloth, shirt_girth(person))
+    along = WAIST * skeleton.spine - drops[::-1]
+    return [Sheet(points, TURNS, along, (shirt,) * 6, TORSO, closed=False)]
 
 
 def coat(person: PersonParameters, skeleton: Skeleton, pose: BodyPose) -> list[Sheet]:
-    worn, h = person.coat, person.body.height
+    worn, lower = person.coat, person.lower
     if worn is None:
         return []
-    t = np.array([0.985, 0.95, 0.90, 0.84, 0.74, 0.64, 0.52, WAIST + 0.04])
+    t = np.array([0.985, 0.95, 0.90, 0.84, 0.74, 0.64, 0.52, WAIST])
     depth, width = (size + 0.026 for size in trunk_sizes(person, t))
     centres, frames = skeleton.trunk(t)
-    half = np.concatenate([np.linspace(0.9, 0.30, 8), np.linspace(0.30, 0.8, 9)[1:]])
-    half = half * worn.opening / 2 * 1.6
-    columns = np.linspace(0, 1, SIDES + 1)
-    angles = half[:, None] + columns * (2 * np.pi - 2 * half[:, None])
-    upper = ring_points(
-        centres,
-        frames[:, :, 0] * depth[:, None],
-        frames[:, :, 1] * width[:, None],
-        angles[:8],
-        squareness=0.09,
-    )
-    length = (WAIST * 0.315 + worn.length * 0.48) * h
-    drops = length * np.linspace(0, 1, 9)
-    frame = frames[-1]
-    yaw = np.arctan2(frame[1, 0], frame[0, 0])
-    cut = _ring_radii(depth[-1], width[-1], angles[7:]) + worn.flare * drops[:, None]
-    sway = (1.4 * pose.sway[0], 1.4 * pose.sway[1])
-    down = drape(person, skeleton, cut, centres[-1], drops, angles[7:] + yaw, sway, 0.03)
+    # Radians to either side of the front: wide at the neck and at the hem.
+    half = worn.opening * np.concatenate([np.linspace(0.7, 0.25, 8), np.linspace(0.3, 0.65, 8)])
+    angles = half[:, None] + np.linspace(0, 1, SIDES + 1) * (2 * np.pi - 2 * half[:, None])
+    x, y = frames[:, :, 0] * depth[:, None], frames[:, :, 1] * width[:, None]
+    upper = ring_points(centres, x, y, angles[:8], squareness=TRUNK_SQUARENESS)
+    drops = _length(person, worn.length) * np.linspace(0, 1, 9)
+    yaw = np.arctan2(frames[-1, 1, 0], frames[-1, 0, 0])
+    below = lower.kind == "skirt"
+    slack = 0.026 + (lower.depth if below else 0.0)
+    cut = _cut(person, drops, angles[7:], slack, worn.flare + (lower.flare if below else 0.0))
+    margin = 0.03 + slack if below else 0.03
+    down = drape(person, skeleton, cut, centres[-1], drops, angles[7:] + yaw, pose.sway, margin)
     points = np.concatenate([upper, down[1:]])[::-1]
     along = np.concatenate([t * skeleton.spine, t[-1] * skeleton.spine - drops[1:]])[::-1]
     girth = 5.6 * float(width.max())
-    marks = printed(None, worn.back, girth, 0.68 * skeleton.spine)
-    surface = Surface(worn.cloth, girth, marks)
+    surface = Surface(worn.cloth, girth, printed(None, worn.back, girth, 0.68 * skeleton.spine))
     turns = angles[::-1] / (2 * np.pi)
     return [Sheet(points, turns, along, (surface,) * 15, TORSO, closed=False)]
 
@@ -155,14 +158,18 @@ def sleeve(person: PersonParameters, limb: Limb, part: int) -> list[Sheet]:
     if worn is not None and not wide:
         stations = stations * 1.06
     tube = Tube.along(limb, stations, 0.045 * h)
-    radii = np.interp(stations, (-0.09, -0.04, 0.08, 0.5), (0.012, 0.030, 0.036, 0.032)) * h
+    radii = np.interp(stations, (-0.09, -0.04, 0.08, 0.5), (0.008, 0.025, 0.034, 0.032)) * h
     radii = radii * person.body.girth + (0.016 if worn is not None else 0.006)
-    if wide:
-        radii = radii + top.sleeve_width * np.clip((stations - 0.3) / 0.5, 0, 1) ** 1.6
-    hang = np.clip((stations - 0.3) / 0.5, 0, 1) * (radii - radii[0])
-    level = 1 - np.abs(tube.tangents[:, 2])
     sag = np.zeros((len(stations), 3))
-    sag[:, 2] = -0.75 * hang * level
+    if wide:
+        # The cloth falls off an arm that points up, and hangs below one that is level.
+        rising = np.clip(tube.tangents[:, 2], 0, 1)
+        wider = top.sleeve_width * np.clip((stations - 0.3) / 0.56, 0, 1) ** 1.6
+        wider = wider * (1 - 0.65 * rising)
+        radii = radii + wider
+        sag[:, 2] = -0.75 * wider * (1 - np.abs(tube.tangents[:, 2]))
+        slip = 0.30 * np.clip(stations - 0.25, 0, 1) * rising * h
+        sag -= slip[:, None] * 0.45 * tube.tangents
     rows = (Surface(cloth, 0.042 * 6.28 * h),) * (len(stations) - 1)
     return [tube.sheet(radii, rows, part, sag=sag, closed=False)]
 
@@ -217,9 +224,7 @@ def hair(person: PersonParameters, skeleton: Skeleton, pose: BodyPose) -> list[S
     return sheets
 
 
-def _fall(
-    person: PersonParameters, skeleton: Skeleton, pose: BodyPose, points: Array
-) -> Array:
+def _fall(person: PersonParameters, skeleton: Skeleton, pose: BodyPose, points: Array) -> Array:
     """Long hair below a cap: down over the shoulders, with its back before the back."""
     length = (0.06 + 0.13 * person.hair.length) * person.body.height
     steps = np.linspace(1.0, 0.15, 5)

@@ -1,8 +1,8 @@
 """What people wear and are covered with: cloth patterns, and marks printed on them.
 
 A surface has two coordinates: ``turns``, the fraction of a turn around it, 0 at the front and
-+-0.5 at the back, and ``along``, metres. They belong to the surface, not to the pose: a pattern moves
-with the cloth.
++-0.5 at the back, and ``along``, metres. They belong to the surface, not to the pose: a pattern
+moves with the cloth.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Surface:
 
 _GRID = 16
 _DIGITS = {
-    "1": ".#. ##. .#. .#. ###",
+    "1": "##. .#. .#. .#. ###",
     "2": "### ..# ### #.. ###",
     "3": "### ..# ### ..# ###",
     "4": "#.# #.# ### ..# ..#",
@@ -105,7 +105,7 @@ STENCILS = _stencils()
 def _wave(x: Array) -> Array:
     """A wave of period 1 between 0 and 1, with steep flanks."""
     phase = x - np.floor(x)
-    return np.clip(2.5 - 6.0 * np.abs(phase - 0.5) - 1.0, 0.0, 1.0)
+    return np.clip(3.0 - 10.0 * np.abs(phase - 0.5), 0.0, 1.0)
 
 
 def _mix(pattern: int, around: Array, along: Array) -> Array:
@@ -125,7 +125,9 @@ def _mix(pattern: int, around: Array, along: Array) -> Array:
     return np.asarray(np.hypot(x - np.floor(x) - 0.5, along - row - 0.5) < 0.3, np.float64)
 
 
-def paint(surfaces: Sequence[Surface], index: npt.NDArray[np.intp], turns: Array, along: Array) -> Array:
+def paint(
+    surfaces: Sequence[Surface], index: npt.NDArray[np.intp], turns: Array, along: Array
+) -> Array:
     """Colours of M samples.
 
     Args:
@@ -134,9 +136,9 @@ def paint(surfaces: Sequence[Surface], index: npt.NDArray[np.intp], turns: Array
         turns, along: (M,) where on it.
 
     Returns:
-        (M, 3) RGB in [0, 1].
+        (3, M) RGB in [0, 1].
     """
-    colour = np.array([s.cloth.first for s in surfaces])[index]
+    colour = np.array([s.cloth.first for s in surfaces]).T[:, index]
     for number, surface in enumerate(surfaces):
         cloth = surface.cloth
         if cloth.pattern == PLAIN and not surface.marks:
@@ -147,8 +149,9 @@ def paint(surfaces: Sequence[Surface], index: npt.NDArray[np.intp], turns: Array
         u, v = turns[here], along[here]
         if cloth.pattern != PLAIN:
             repeats = max(1, math.floor(surface.girth / cloth.period + 0.5))
-            mix = _mix(cloth.pattern, u * repeats, v / cloth.period)[:, None]
-            colour[here] = (1 - mix) * np.array(cloth.first) + mix * np.array(cloth.second)
+            mix = _mix(cloth.pattern, u * repeats, v / cloth.period)
+            first, second = np.array(cloth.first)[:, None], np.array(cloth.second)[:, None]
+            colour[:, here] = (1 - mix) * first + mix * second
         for mark in surface.marks:
             x = u - mark.turns
             x = (x - np.floor(x + 0.5)) / mark.half_width
@@ -157,5 +160,5 @@ def paint(surfaces: Sequence[Surface], index: npt.NDArray[np.intp], turns: Array
             columns = ((x[near] + 1) * (_GRID / 2)).astype(np.intp)
             rows = ((1 - y[near]) * (_GRID / 2)).astype(np.intp)
             inked = STENCILS[mark.stencil][np.minimum(rows, _GRID - 1), columns]
-            colour[here[near[inked]]] = mark.colour
+            colour[:, here[near[inked]]] = np.array(mark.colour)[:, None]
     return colour

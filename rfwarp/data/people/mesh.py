@@ -71,8 +71,8 @@ def ring_points(
 class Mesh:
     """Triangles of all sheets.
 
-    ``triangles`` (3, T) indexes the points; ``surface`` (T,) indexes ``surfaces``; ``part`` (T,); ``thin`` (T,) is True for triangles whose
-    inner side can be seen.
+    ``triangles`` (3, T) indexes the points; ``surface`` (T,) indexes ``surfaces``; ``part`` (T,);
+    ``thin`` (T,) is True for triangles whose inner side can be seen.
     """
 
     points: Array
@@ -98,7 +98,14 @@ class Mesh:
         corner = lower[:, None] * columns + np.arange(SIDES)
         # Seen from outside, both triangles of a quadrilateral run counter-clockwise.
         corners = np.stack(
-            [corner, corner + 1, corner + columns, corner + 1, corner + columns + 1, corner + columns],
+            [
+                corner,
+                corner + 1,
+                corner + columns,
+                corner + 1,
+                corner + columns + 1,
+                corner + columns,
+            ],
             -1,
         )
         per_quad = 2 * SIDES
@@ -107,9 +114,9 @@ class Mesh:
         return cls(
             points.reshape(-1, 3),
             normals.reshape(-1, 3),
-            np.concatenate(
-                [np.broadcast_to(s.turns, s.points.shape[:2]) for s in sheets]
-            ).reshape(-1),
+            np.concatenate([np.broadcast_to(s.turns, s.points.shape[:2]) for s in sheets]).reshape(
+                -1
+            ),
             np.repeat(np.concatenate([s.along for s in sheets]), columns),
             corners.reshape(-1, 3).T,
             np.repeat(surface, per_quad),

@@ -172,7 +172,9 @@ def _draw_body(dice: Dice) -> Body:
         legs=dice.uniform(0.97, 1.04),
         skin=skin,
         lips=(skin[0] * 0.86, skin[1] * rosy * 0.78, skin[2] * rosy * 0.85),
-        eyes=dice.choose({(0.16, 0.10, 0.07): 0.6, (0.15, 0.25, 0.42): 0.2, (0.18, 0.30, 0.2): 0.2}),
+        eyes=dice.choose(
+            {(0.16, 0.10, 0.07): 0.6, (0.15, 0.25, 0.42): 0.2, (0.18, 0.30, 0.2): 0.2}
+        ),
     )
 
 
@@ -187,7 +189,7 @@ def _draw_hair(dice: Dice) -> Hair:
         "curls": 0.09,
     }
     style = dice.choose(styles)
-    colour = dice.choose(dict.fromkeys(HAIRS, 1.0))
+    colour = dice.choose({**dict.fromkeys(HAIRS, 1.0), HAIRS[-1]: 0.35})
     tone = dice.uniform(0.85, 1.15)
     return Hair(
         style,
@@ -204,13 +206,13 @@ def _draw_colour(dice: Dice, dark: float = 0.25, pale: float = 0.15) -> Colour:
         return colorsys.hsv_to_rgb(hue, 0.6 * a, 0.14 + 0.22 * b)
     if kind < dark + pale:
         return colorsys.hsv_to_rgb(hue, 0.12 * a, 0.86 + 0.1 * b)
-    return colorsys.hsv_to_rgb(hue, 0.45 + 0.42 * a, 0.55 + 0.4 * b)
+    return colorsys.hsv_to_rgb(hue, 0.42 + 0.36 * a, 0.55 + 0.38 * b)
 
 
 def _contrast(dice: Dice, colour: Colour) -> Colour:
     """Another colour, that differs visibly."""
     light = 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2]
-    hue, saturation, _ = colorsys.rgb_to_hsv(*colour)
+    hue, _, _ = colorsys.rgb_to_hsv(*colour)
     kind = dice.choose({"grey": 0.45, "hue": 0.55})
     turn, strength = dice.uniform(0.3, 0.7), dice.uniform(0.55, 0.85)
     value = dice.uniform(0.9, 0.98) if light < 0.5 else dice.uniform(0.13, 0.34)
@@ -252,7 +254,7 @@ def _draw_top(dice: Dice) -> Top:
         cloth,
         dice.choose(sleeves),
         sleeve_cloth=raglan if dice.chance(0.2) and cloth.pattern == PLAIN else cloth,
-        sleeve_width=dice.uniform(0.08, 0.14),
+        sleeve_width=dice.uniform(0.05, 0.10),
         hem=dice.choose({0.0: 0.3, dice.uniform(0.05, 0.16): 0.7}),
         front=_draw_print(dice, cloth, EMBLEMS, 0.75),
         back=_draw_print(dice, cloth, BACK_PRINTS, 0.6),
@@ -274,9 +276,9 @@ def _draw_lower(dice: Dice) -> Lower:
             "shorts": dice.uniform(0.30, 0.46),
             "skirt": dice.uniform(0.38, 0.85),
         }[kind],
-        flare=dice.uniform(0.10, 0.42),
-        folds=dice.integer(5, 8),
-        depth=dice.uniform(0.008, 0.03),
+        flare=dice.uniform(0.06, 0.34),
+        folds=dice.integer(3, 5),
+        depth=dice.uniform(0.015, 0.045),
     )
 
 

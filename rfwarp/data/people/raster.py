@@ -44,14 +44,13 @@ def rasterise(corners: Array, thin: npt.NDArray[np.bool_], rows: int, columns: i
         thin: (T,) whether the inner side is drawn too.
         rows, columns: of samples; sample (0, 0) is at x = y = 0, and y grows downwards.
     """
-    (x0, y0, z0), (x1, y1, z1), (x2, y2, z2) = corners
+    (x0, y0, _), (x1, y1, _), (x2, y2, _) = corners
     area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+    chosen = np.flatnonzero((area < 0) | (thin & (area > 0)))
+    x0, y0, z0, x1, y1, z1, x2, y2, z2 = corners.reshape(9, -1)[:, chosen]
+    area = area[chosen]
     left, width = _span(x0, x1, x2, columns)
     top, height = _span(y0, y1, y2, rows)
-    seen = (width > 0) & (height > 0) & ((area < 0) | (thin & (area > 0)))
-    chosen = np.flatnonzero(seen)
-    x0, y0, z0, x1, y1, z1, x2, y2, z2 = corners.reshape(9, -1)[:, chosen]
-    area, left, top, width, height = (v[chosen] for v in (area, left, top, width, height))
     # The weights of corners 1 and 2 and the inverse distance are affine in column and row, which
     # are counted from (left, top).
     first_x, first_y = (y2 - y0) / area, (x0 - x2) / area
@@ -89,11 +88,11 @@ def _span(a: Array, b: Array, c: Array, limit: int) -> tuple[Indices, Indices]:
     """The first sample between three coordinates, and how many there are."""
     low = np.maximum(np.ceil(np.minimum(np.minimum(a, b), c)), 0).astype(np.intp)
     high = np.minimum(np.floor(np.maximum(np.maximum(a, b), c)), limit - 1).astype(np.intp)
-    return low, high - low + 1
+    return low, np.maximum(high - low + 1, 0)
 
 
 def shade(mesh: Mesh, hits: Hits, axes: Array) -> Array:
-    """(M, 3) RGB in [0, 1] of what was hit; ``axes`` are the camera's."""
+    """(3, M) RGB in [0, 1] of what was hit; ``axes`` are the camera's."""
     corners = mesh.triangles[:, hits.triangle]
     data = np.stack([*(mesh.normals @ axes.T).T, mesh.turns, mesh.along])
     x, y, z, turns, along = sum(
@@ -105,4 +104,4 @@ def shade(mesh: Mesh, hits: Hits, axes: Array) -> Array:
     light = _AMBIENT + _KEY * np.maximum(facing, 0) + _SKY * y * side
     light = np.where(inner, _INSIDE * light, light)
     colour = paint(mesh.surfaces, mesh.surface[hits.triangle], turns, along)
-    return np.clip(colour * light[:, None], 0.0, 1.0)
+    return np.clip(colour * light, 0.0, 1.0)

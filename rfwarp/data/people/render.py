@@ -72,14 +72,13 @@ def build(person: PersonParameters, pose: BodyPose) -> tuple[Mesh, Skeleton]:
         sheets += arm(person, limb, part) + sleeve(person, limb, part)
     for limb, foot, part in zip(skeleton.legs, skeleton.feet, LEGS, strict=True):
         sheets += leg(person, limb, foot, part)
-    if person.lower.kind == "skirt":
-        sheets += skirt(person, skeleton, pose)
-    sheets += hem(person, skeleton, pose) + coat(person, skeleton, pose)
+    for garment in (skirt, hem, coat):
+        sheets += garment(person, skeleton, pose)
     return Mesh.of(sheets), skeleton
 
 
 # What may lie before a joint without hiding it, and how far before it, in metres.
-_TRUNK_REACH, _LIMB_REACH, _FACE_REACH = 0.17, 0.12, 0.03
+_TRUNK_REACH, _LIMB_REACH, _SKIRT_REACH, _FACE_REACH = 0.17, 0.14, 0.28, 0.03
 _CARRIERS: tuple[tuple[frozenset[int], float], ...] = (
     (frozenset({HEAD}), _FACE_REACH),
     (frozenset({TORSO, HEAD}), _TRUNK_REACH),
@@ -89,9 +88,13 @@ _CARRIERS: tuple[tuple[frozenset[int], float], ...] = (
         for also, reach in (((TORSO,), _LIMB_REACH), ((), _LIMB_REACH), ((), _LIMB_REACH))
     ),
     *(
-        (frozenset({part, *also}), _TRUNK_REACH)
+        (frozenset({part, *also}), reach)
         for part in (RIGHT_LEG, LEFT_LEG)
-        for also in ((TORSO, RIGHT_LEG, LEFT_LEG), (TORSO,), (TORSO,))
+        for also, reach in (
+            ((TORSO, RIGHT_LEG, LEFT_LEG), _TRUNK_REACH),
+            ((TORSO,), _SKIRT_REACH),
+            ((TORSO,), _SKIRT_REACH),
+        )
     ),
     *((frozenset({HEAD}), _FACE_REACH),) * 4,
 )
@@ -125,17 +128,10 @@ def _visible(mesh: Mesh, hits: Hits, places: Array, present: Array, n: int, colu
     return visible
 
 
-def _average(canvas: Array, n: int) -> Array:
-    """(H * n, W * n, 3) -> (H, W, 3): the mean of n x n samples."""
-    row_sums = sum(canvas[i::n] for i in range(n))
-    sums: Array = sum(row_sums[:, j::n] for j in range(n))
-    return sums / (n * n)
-
-
 def picture(
     person: PersonParameters, pose: BodyPose, camera: Camera, height: int, width: int
 ) -> tuple[Array, Array, Array]:
-    """One picture (H, W, 3) float64 in [0, 1], keypoints (18, 3) and visibility (18,)."""
+    """One picture (3, H, W) float64 in [0, 1], keypoints (18, 3) and visibility (18,)."""
     mesh, skeleton = build(person, pose)
     tall = person.body.height
     n = 3 if height < 128 else 2  # samples along each side of a pixel
@@ -144,10 +140,13 @@ def picture(
     points[:, :2] = points[:, :2] * n + (n - 1) / 2
     corners = points.T[:, mesh.triangles].transpose(1, 0, 2)
     hits = rasterise(corners, mesh.thin, rows, columns)
-    canvas = np.empty((rows * columns, 3))
-    canvas[:] = person.background
-    canvas[hits.sample] = shade(mesh, hits, camera.axes())
-    pixels = _average(canvas.reshape(rows, columns, 3), n)
+    # A pixel is the mean of n x n samples, of the figure or of the background.
+    pixel = hits.sample // (columns * n) * width + hits.sample % columns // n
+    pixels = np.empty((3, height, width))
+    for channel, colour in enumerate(shade(mesh, hits, camera.axes())):
+        background = person.background[channel]
+        sums = np.bincount(pixel, colour - background, height * width)
+        pixels[channel] = background + sums.reshape(height, width) / (n * n)
     places = camera.project(joints(person, skeleton), tall, height, width)
     present = _present(places, skeleton, camera, height, width)
     visible = _visible(mesh, hits, places, present, n, columns)
@@ -178,7 +177,7 @@ def render_person(seed: int, views: Sequence[int], size: int | tuple[int, int]) 
     for number, view in enumerate(views):
         dice = Dice([int(seed), 1 + int(view)])
         drawn = picture(person, BodyPose.draw(dice), Camera.draw(dice), height, width)
-        pictures[number] = (drawn[0] * 255 + 0.5).astype(np.uint8).transpose(2, 0, 1)
+        pictures[number] = (drawn[0] * 255 + 0.5).astype(np.uint8)
         keypoints[number], visible[number] = drawn[1], drawn[2]
     return People(*(torch.from_numpy(array) for array in (pictures, keypoints, visible)))
 

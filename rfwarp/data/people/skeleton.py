@@ -18,6 +18,9 @@ from rfwarp.data.people.pose import Arm, BodyPose, Leg
 HEAD_SCALE = 1.12
 """Heads are a little large: faces have few pixels."""
 
+SPINE = 0.315
+"""From the hips to the base of the neck, over the height."""
+
 
 def rotation(axis: str, angle: float) -> Array:
     """(3, 3): right-handed, about x, y or z."""
@@ -32,7 +35,7 @@ def rotation(axis: str, angle: float) -> Array:
 
 @dataclass(frozen=True)
 class Limb:
-    """Three joints (3, 3), from the trunk outward, and the axis (3,) that the middle one bends about.
+    """Three joints (3, 3), from the trunk outward, and the axis (3,) the middle one bends about.
 
     ``hinge`` x (direction of a bone) points to where the elbow or the knee points.
     """
@@ -113,11 +116,9 @@ def pose_body(body: Body, pose: BodyPose) -> Skeleton:
     pelvis = np.array([0.0, 0.0, 0.042 * height - lowest])
     legs = tuple(Limb(leg.joints + pelvis, leg.hinge) for leg in legs)
     chest = rotation("z", pose.twist) @ rotation("y", pose.lean) @ rotation("x", -pose.bend)
-    spine = 0.315 * height
-    bare = Skeleton(
-        pelvis, pelvis_frame, chest, spine, pelvis, chest, (legs[0],) * 2, legs, feet
-    )
-    (shoulder_line, neck), _ = bare.trunk(np.array([0.885, 1.0]))
+    spine = SPINE * height
+    bare = Skeleton(pelvis, pelvis_frame, chest, spine, pelvis, chest, (legs[0],) * 2, legs, feet)
+    (shoulder_line, neck), _ = bare.trunk(np.array([0.87, 1.0]))
     arms = []
     for arm, side in zip(pose.arms, (-1, 1), strict=True):
         lift = max(0.0, arm.reach[2]) * 0.035 * height
