@@ -21,6 +21,7 @@ from rfwarp.cli.evaluate import Evaluate
 from rfwarp.cli.generate import Generate
 from rfwarp.cli.info import Info
 from rfwarp.cli.render_chairs import RenderChairs
+from rfwarp.cli.render_people import RenderPeople
 from rfwarp.cli.train import Train
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ Command: TypeAlias = (
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[RenderChairs, subcommand("render-chairs")]
+    | Annotated[RenderPeople, subcommand("render-people")]
     | Annotated[Info, subcommand("info")]
 )
 

@@ -1,6 +1,15 @@
-"""Procedural people: clothed, articulated figures, made from one integer each."""
+"""Procedural people: clothed, articulated figures with keypoints, made from one integer each."""
 
+from rfwarp.data.people.dataset import ProceduralPeople
+from rfwarp.data.people.folder import write_people_folder
 from rfwarp.data.people.parameters import PersonParameters
 from rfwarp.data.people.render import RENDERER_VERSION, People, render_person
 
-__all__ = ["RENDERER_VERSION", "People", "PersonParameters", "render_person"]
+__all__ = [
+    "RENDERER_VERSION",
+    "People",
+    "PersonParameters",
+    "ProceduralPeople",
+    "render_person",
+    "write_people_folder",
+]

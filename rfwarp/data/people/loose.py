@@ -68,9 +68,9 @@ def drape(
 
 
 def pleats(points: Array, centre: Array, angles: Array, count: int, depth: Array) -> Array:
-    """Moves points in and out around the vertical; ``depth`` (R,) metres."""
+    """Moves points out by up to ``depth`` (R,) metres; not in, where the legs are."""
     out = unit((points - centre) * np.array([1.0, 1.0, 0.0]))
-    return points + (depth[:, None] * np.sin(count * angles))[..., None] * out
+    return points + (depth[:, None] * (0.5 + 0.5 * np.sin(count * angles)))[..., None] * out
 
 
 def _cut(

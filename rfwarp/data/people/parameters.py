@@ -136,14 +136,13 @@ class PersonParameters:
         dice = Dice([checked_seed("person", seed), 0])
         body = _draw_body(dice)
         hair = _draw_hair(dice)
-        top, lower, coat = _draw_top(dice), _draw_lower(dice), _draw_coat(dice)
+        top, lower, spare = _draw_top(dice), _draw_lower(dice), _draw_coat(dice)
         if lower.kind == "skirt" and dice.chance(0.45):  # a dress
             plain = dice.chance(0.4)
             cloth = Cloth.plain(top.cloth.first) if plain else top.cloth
             lower = replace(lower, cloth=cloth)
             top = replace(top, hem=0.0)
-        if not dice.chance(0.24):
-            coat = None
+        coat = spare if dice.chance(0.24) else None
         grey = dice.uniform(0.86, 0.97)
         tint = [grey + dice.uniform(-0.025, 0.025) for _ in range(3)]
         return cls(
@@ -278,7 +277,7 @@ def _draw_lower(dice: Dice) -> Lower:
         }[kind],
         flare=dice.uniform(0.06, 0.34),
         folds=dice.integer(3, 5),
-        depth=dice.uniform(0.015, 0.045),
+        depth=dice.uniform(0.025, 0.075),
     )
 
 

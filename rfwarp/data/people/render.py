@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -34,6 +35,8 @@ RENDERER_VERSION = 1
 """Raised whenever the pictures of a seed change, so that caches of older pictures are refused."""
 
 JOINTS = 18
+
+Flags = npt.NDArray[np.bool_]
 
 
 class People(NamedTuple):
@@ -78,7 +81,7 @@ def build(person: PersonParameters, pose: BodyPose) -> tuple[Mesh, Skeleton]:
 
 
 # What may lie before a joint without hiding it, and how far before it, in metres.
-_TRUNK_REACH, _LIMB_REACH, _SKIRT_REACH, _FACE_REACH = 0.17, 0.14, 0.28, 0.03
+_TRUNK_REACH, _HIP_REACH, _LIMB_REACH, _SKIRT_REACH, _FACE_REACH = 0.17, 0.22, 0.14, 0.28, 0.03
 _CARRIERS: tuple[tuple[frozenset[int], float], ...] = (
     (frozenset({HEAD}), _FACE_REACH),
     (frozenset({TORSO, HEAD}), _TRUNK_REACH),
@@ -91,7 +94,7 @@ _CARRIERS: tuple[tuple[frozenset[int], float], ...] = (
         (frozenset({part, *also}), reach)
         for part in (RIGHT_LEG, LEFT_LEG)
         for also, reach in (
-            ((TORSO, RIGHT_LEG, LEFT_LEG), _TRUNK_REACH),
+            ((TORSO, RIGHT_LEG, LEFT_LEG), _HIP_REACH),
             ((TORSO,), _SKIRT_REACH),
             ((TORSO,), _SKIRT_REACH),
         )
@@ -103,7 +106,7 @@ _FACE = (0, 14, 15, 16, 17)
 _TURNED_AWAY = -0.2
 
 
-def _present(places: Array, skeleton: Skeleton, camera: Camera, height: int, width: int) -> Array:
+def _present(places: Array, skeleton: Skeleton, camera: Camera, height: int, width: int) -> Flags:
     """(18,) bool."""
     x, y = places[:, 0], places[:, 1]
     inside = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
@@ -113,7 +116,7 @@ def _present(places: Array, skeleton: Skeleton, camera: Camera, height: int, wid
     return inside
 
 
-def _visible(mesh: Mesh, hits: Hits, places: Array, present: Array, n: int, columns: int) -> Array:
+def _visible(mesh: Mesh, hits: Hits, places: Array, present: Flags, n: int, columns: int) -> Flags:
     """(18,) bool: the first thing at a joint's sample carries it, and is not far before it."""
     visible = np.zeros(JOINTS, bool)
     for joint in np.flatnonzero(present):
@@ -130,7 +133,7 @@ def _visible(mesh: Mesh, hits: Hits, places: Array, present: Array, n: int, colu
 
 def picture(
     person: PersonParameters, pose: BodyPose, camera: Camera, height: int, width: int
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array, Flags]:
     """One picture (3, H, W) float64 in [0, 1], keypoints (18, 3) and visibility (18,)."""
     mesh, skeleton = build(person, pose)
     tall = person.body.height
