@@ -169,7 +169,7 @@ def arm(person: PersonParameters, limb: Limb, part: int) -> list[Sheet]:
     h, top = person.body.height, person.top
     skin = Surface(Cloth.plain(person.body.skin), 1.0)
     cloth = Surface(top.sleeve_cloth, 0.036 * 6.28 * h)
-    reach = {"none": 0.0, "short": 0.34, "long": 0.97, "wide": 0.5}[top.sleeves]
+    reach = {"none": -1.0, "short": 0.34, "long": 0.97, "wide": 0.5}[top.sleeves]
     stations = np.array([-0.09, -0.05, 0.0, 0.06, 0.18, 0.34, 0.44, 0.5, 0.56, 0.66, 0.82, 0.97])
     tube = Tube.along(limb, stations, 0.035 * h)
     bare = np.interp(stations, *np.transpose(_ARM_RADII)) * h * person.body.girth

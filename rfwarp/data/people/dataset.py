@@ -25,12 +25,12 @@ from rfwarp.data.tuples import Row, Sample
 
 
 class ProceduralPeople:
-    """A :class:`rfwarp.data.tuples.TupleDataset` of people of consecutive seeds, rendered on demand.
+    """A :class:`rfwarp.data.tuples.TupleDataset` of people of consecutive seeds.
 
     Each has the same number of pictures, all in poses of their own; picture p * views + v is
-    picture v of person p. All pictures of a person are rendered together (about 8 ms each at 64 x
-    64 on one core) and kept: in ``cache``, which several processes may share and which outlives
-    them, or else in memory. The code of a pose is the keypoints of :class:`.People`.
+    picture v of person p. All pictures of a person are rendered when one is first asked for (about
+    7 ms each at 64 x 64 on one core) and kept: in ``cache``, which several processes may share and
+    which outlives them, or else in memory. The code of a pose is the keypoints of :class:`.People`.
 
     Args:
         first_seed: seed of person 0.
@@ -61,8 +61,9 @@ class ProceduralPeople:
         for name, value, least in (("views", views, 2), ("memory_people", memory_people, 1)):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
-        self.seeds, self.view_count = checked_seeds("people", first_seed, count), views
+        self.seeds = checked_seeds("people", first_seed, count)
         """Seed of every person."""
+        self.view_count = views
         self._size = checked_size(size)
         self._memory_people = memory_people
         self._memory: OrderedDict[int, dict[str, Array]] = OrderedDict()

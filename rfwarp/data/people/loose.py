@@ -74,7 +74,7 @@ def pleats(points: Array, centre: Array, angles: Array, count: int, depth: Array
 
 
 def _cut(
-    person: PersonParameters, drops: Array, angles: Array, slack: float, flare: float
+    person: PersonParameters, drops: Array, angles: Array, slack: Array | float, flare: float
 ) -> Array:
     """(R, C) radii of cloth that is cut to pass the hips; ``drops`` in metres below the waist."""
     t = np.maximum(WAIST - drops / (SPINE * person.body.height), 0.06)
@@ -113,7 +113,8 @@ def hem(person: PersonParameters, skeleton: Skeleton, pose: BodyPose) -> list[Sh
     angles = np.broadcast_to(FULL_TURN, (len(drops), SIDES + 1))
     centre = skeleton.trunk(np.array([WAIST]))[0][0]
     over = person.lower.kind == "skirt"
-    cut = _cut(person, drops, angles, 0.024, person.lower.flare if over else 0.05)
+    slack = np.linspace(0.010, 0.030, 7)
+    cut = _cut(person, drops, angles, slack, person.lower.flare if over else 0.05)
     points = drape(person, skeleton, cut, centre, drops, angles, pose.sway, 0.034)[::-1]
     shirt = Surface(person.top.cloth, shirt_girth(person))
     along = WAIST * skeleton.spine - drops[::-1]
@@ -125,7 +126,7 @@ def coat(person: PersonParameters, skeleton: Skeleton, pose: BodyPose) -> list[S
     if worn is None:
         return []
     t = np.array([0.985, 0.95, 0.90, 0.84, 0.74, 0.64, 0.52, WAIST])
-    depth, width = (size + 0.026 for size in trunk_sizes(person, t))
+    depth, width = (size + 0.028 for size in trunk_sizes(person, t))
     centres, frames = skeleton.trunk(t)
     # Radians to either side of the front: wide at the neck and at the hem.
     half = worn.opening * np.concatenate([np.linspace(0.7, 0.25, 8), np.linspace(0.3, 0.65, 8)])
@@ -135,9 +136,9 @@ def coat(person: PersonParameters, skeleton: Skeleton, pose: BodyPose) -> list[S
     drops = _length(person, worn.length) * np.linspace(0, 1, 9)
     yaw = np.arctan2(frames[-1, 1, 0], frames[-1, 0, 0])
     below = lower.kind == "skirt"
-    slack = 0.026 + (lower.depth if below else 0.0)
+    slack = 0.028 + np.linspace(0, lower.depth if below else 0.012, 9)
     cut = _cut(person, drops, angles[7:], slack, worn.flare + (lower.flare if below else 0.0))
-    margin = 0.03 + slack if below else 0.03
+    margin = 0.055 + (lower.depth if below else 0.0)
     down = drape(person, skeleton, cut, centres[-1], drops, angles[7:] + yaw, pose.sway, margin)
     points = np.concatenate([upper, down[1:]])[::-1]
     along = np.concatenate([t * skeleton.spine, t[-1] * skeleton.spine - drops[1:]])[::-1]
