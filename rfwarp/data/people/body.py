@@ -179,7 +179,7 @@ def arm(person: PersonParameters, limb: Limb, part: int) -> list[Sheet]:
     rows = [cloth if s <= reach else skin for s in stations[1:]]
     sheets = [tube.sheet(bare + extra, rows, part)]
     end = Tube.along(limb, np.array([1.0]), 0.035 * h)
-    frame = np.stack([end.front[0], end.side[0], -end.tangents[0]], -1)
+    frame = np.stack([end.front[0], end.side[0], end.tangents[0]], -1)
     hand = end.centres[0] + 0.028 * h * end.tangents[0]
     return [*sheets, blob(hand, frame, (0.024 * h, 0.015 * h, 0.046 * h), skin, part)]
 
