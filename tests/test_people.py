@@ -9,6 +9,7 @@ import torch
 
 from rfwarp.data import HELD_OUT_FIRST_SEED, render_person
 from rfwarp.data.people.camera import FOCAL, ROOM, Camera
+from rfwarp.data.people.keypoints import joints
 from rfwarp.data.people.materials import (
     BANDS,
     CHECKS,
@@ -25,15 +26,15 @@ from rfwarp.data.people.mesh import LEFT_LEG, RIGHT_LEG
 from rfwarp.data.people.parameters import PersonParameters, Print
 from rfwarp.data.people.pose import REACHES, Arm, BodyPose, Leg
 from rfwarp.data.people.raster import rasterise
-from rfwarp.data.people.render import build, joints, picture
+from rfwarp.data.people.render import build, picture
 from rfwarp.data.people.skeleton import pose_body
 from rfwarp.data.seeds import Dice
 
 GOLDEN_BODY = (1.662730018885, 1.04825187809)
 GOLDEN_MEANS = [
-    [224.538, 222.33, 228.843],
-    [198.691, 203.066, 210.776],
-    [209.633, 209.038, 200.978],
+    [222.956, 221.258, 230.227],
+    [202.36, 208.599, 208.423],
+    [225.768, 215.505, 221.138],
 ]
 GOLDEN_WRIST = (34.7161, 29.5815)
 

@@ -80,7 +80,7 @@ def test_the_cache_outlives_the_dataset(tmp_path, monkeypatch):
 )
 def test_a_cache_of_other_people_is_refused(tmp_path, first, count, size, views):
     ProceduralPeople(0, 2, SIZE, views=3, cache=tmp_path)
-    with pytest.raises(ValueError, match="people cache .* was made with"):
+    with pytest.raises(ValueError, match=r"people cache .* was made with"):
         ProceduralPeople(first, count, size, views=views, cache=tmp_path)
 
 
@@ -95,7 +95,7 @@ def test_a_damaged_cache_is_refused(tmp_path):
     ProceduralPeople(0, 2, SIZE, cache=tmp_path)
     data = (tmp_path / "keypoints.npy").read_bytes()
     (tmp_path / "keypoints.npy").write_bytes(data[:1000])
-    with pytest.raises(ValueError, match="people cache .* damaged"):
+    with pytest.raises(ValueError, match=r"people cache .* damaged"):
         ProceduralPeople(0, 2, SIZE, cache=tmp_path)
 
 

@@ -13,13 +13,8 @@ import torch
 
 from rfwarp.data.chairs.dataset import sample_view_sets
 from rfwarp.data.disk_cache import Array, DiskCache
-from rfwarp.data.people.render import (
-    JOINTS,
-    RENDERER_VERSION,
-    People,
-    checked_size,
-    render_person,
-)
+from rfwarp.data.people.keypoints import JOINTS
+from rfwarp.data.people.render import RENDERER_VERSION, People, checked_size, render_person
 from rfwarp.data.seeds import checked_seeds
 from rfwarp.data.tuples import Row, Sample
 

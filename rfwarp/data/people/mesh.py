@@ -91,8 +91,9 @@ class Mesh:
         columns = SIDES + 1
         points = np.concatenate([sheet.points for sheet in sheets])
         normals = _normals(points, rows, np.repeat([sheet.closed for sheet in sheets], rows))
-        known: dict[Surface, int] = {}
-        surface = [known.setdefault(s, len(known)) for sheet in sheets for s in sheet.surfaces]
+        surfaces = {id(s): s for sheet in sheets for s in sheet.surfaces}
+        numbers = {key: number for number, key in enumerate(surfaces)}
+        surface = [numbers[id(s)] for sheet in sheets for s in sheet.surfaces]
         last = np.cumsum(rows) - 1
         lower = np.delete(np.arange(rows.sum()), last)  # no quadrilaterals between sheets
         corner = lower[:, None] * columns + np.arange(SIDES)
@@ -122,7 +123,7 @@ class Mesh:
             np.repeat(surface, per_quad),
             np.repeat(np.repeat(part, rows - 1), per_quad),
             np.repeat(np.repeat(thin, rows - 1), per_quad),
-            tuple(known),
+            tuple(surfaces.values()),
         )
 
 

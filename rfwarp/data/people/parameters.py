@@ -105,7 +105,6 @@ class Coat:
     """Open at the front. Lengths as of :class:`Lower`; ``opening`` in radians."""
 
     cloth: Cloth
-    lining: Cloth
     length: float
     flare: float
     opening: float
@@ -285,7 +284,6 @@ def _draw_coat(dice: Dice) -> Coat:
     cloth = _draw_cloth(dice, plain=0.6, finest=0.1)
     return Coat(
         cloth,
-        lining=Cloth.plain(_contrast(dice, cloth.first)),
         length=dice.uniform(0.25, 0.72),
         flare=dice.uniform(0.08, 0.26),
         opening=dice.uniform(0.5, 1.1),
