@@ -15,6 +15,7 @@ from rfwarp.data.people.mesh import (
     RIGHT_ARM,
     RIGHT_LEG,
     TORSO,
+    TURNS,
     Sheet,
     cross,
     ring_points,
@@ -79,18 +80,12 @@ class Tube:
         radii: Array,
         surfaces: Sequence[Surface],
         part: int,
-        depth: float = 1.0,
         sag: Array | None = None,
         closed: bool = True,
     ) -> Sheet:
         centres = self.centres if sag is None else self.centres + sag
-        points = ring_points(
-            centres, depth * radii[:, None] * self.front, radii[:, None] * self.side
-        )
+        points = ring_points(centres, radii[:, None] * self.front, radii[:, None] * self.side)
         return Sheet(points, TURNS, self.distance, tuple(surfaces), part, closed)
-
-
-TURNS = np.linspace(-0.5, 0.5, ring_points(*np.zeros((3, 1, 3))).shape[1])
 
 
 def trunk_sizes(person: PersonParameters, t: Array) -> tuple[Array, Array]:
@@ -174,7 +169,7 @@ def arm(person: PersonParameters, limb: Limb, part: int) -> list[Sheet]:
     tube = Tube.along(limb, stations, 0.035 * h)
     bare = np.interp(stations, *np.transpose(_ARM_RADII)) * h * person.body.girth
     extra = np.where(stations < reach, 0.006, 0.0)
-    if top.sleeves == "short":
+    if top.sleeves == "short" and person.coat is None:
         extra = np.where(stations <= reach, 0.004 + 0.055 * np.clip(stations, 0, 1), 0.0)
     rows = [cloth if s <= reach else skin for s in stations[1:]]
     sheets = [tube.sheet(bare + extra, rows, part)]

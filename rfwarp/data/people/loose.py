@@ -6,7 +6,6 @@ import numpy as np
 
 from rfwarp.data.people.body import (
     TRUNK_SQUARENESS,
-    TURNS,
     WAIST,
     Tube,
     blob,
@@ -16,7 +15,17 @@ from rfwarp.data.people.body import (
     trunk_sizes,
 )
 from rfwarp.data.people.materials import Array, Cloth, Surface
-from rfwarp.data.people.mesh import FULL_TURN, HEAD, SIDES, TORSO, Sheet, cross, ring_points, unit
+from rfwarp.data.people.mesh import (
+    FULL_TURN,
+    HEAD,
+    SIDES,
+    TORSO,
+    TURNS,
+    Sheet,
+    cross,
+    ring_points,
+    unit,
+)
 from rfwarp.data.people.parameters import PersonParameters
 from rfwarp.data.people.pose import BodyPose
 from rfwarp.data.people.skeleton import HEAD_SCALE, SPINE, Limb, Skeleton
@@ -107,15 +116,18 @@ def skirt(person: PersonParameters, skeleton: Skeleton, pose: BodyPose) -> list[
 
 def hem(person: PersonParameters, skeleton: Skeleton, pose: BodyPose) -> list[Sheet]:
     """A shirt's part below the waist, worn over what is there."""
+    lower = person.lower
     if person.top.hem == 0:
         return []
     drops = np.linspace(0, _length(person, 0.0) - 0.03 + person.top.hem, 7)
     angles = np.broadcast_to(FULL_TURN, (len(drops), SIDES + 1))
     centre = skeleton.trunk(np.array([WAIST]))[0][0]
-    over = person.lower.kind == "skirt"
-    slack = np.linspace(0.010, 0.030, 7)
-    cut = _cut(person, drops, angles, slack, person.lower.flare if over else 0.05)
-    points = drape(person, skeleton, cut, centre, drops, angles, pose.sway, 0.034)[::-1]
+    slack, flare, margin = np.linspace(0.010, 0.030, 7), 0.05, 0.034
+    if lower.kind == "skirt":
+        folds = lower.depth * drops / _length(person, lower.length)
+        slack, flare, margin = 0.020 + folds, lower.flare, margin + lower.depth / 2
+    cut = _cut(person, drops, angles, slack, flare)
+    points = drape(person, skeleton, cut, centre, drops, angles, pose.sway, margin)[::-1]
     shirt = Surface(person.top.cloth, shirt_girth(person))
     along = WAIST * skeleton.spine - drops[::-1]
     return [Sheet(points, TURNS, along, (shirt,) * 6, TORSO, closed=False)]
@@ -125,7 +137,7 @@ def coat(person: PersonParameters, skeleton: Skeleton, pose: BodyPose) -> list[S
     worn, lower = person.coat, person.lower
     if worn is None:
         return []
-    t = np.array([0.985, 0.95, 0.90, 0.84, 0.74, 0.64, 0.52, WAIST])
+    t = np.array([0.985, 0.96, 0.91, 0.84, 0.72, 0.62, 0.50, WAIST])
     depth, width = (size + 0.028 for size in trunk_sizes(person, t))
     centres, frames = skeleton.trunk(t)
     # Radians to either side of the front: wide at the neck and at the hem.

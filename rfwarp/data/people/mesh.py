@@ -19,6 +19,8 @@ TORSO, HEAD, RIGHT_ARM, LEFT_ARM, RIGHT_LEG, LEFT_LEG = range(6)
 FULL_TURN = np.linspace(-np.pi, np.pi, SIDES + 1)
 """(C,) angles of a closed sheet: its seam is at the back."""
 
+TURNS = FULL_TURN / (2 * np.pi)
+
 
 @dataclass(frozen=True)
 class Sheet:
