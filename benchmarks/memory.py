@@ -102,7 +102,7 @@ def measure(case: Case, name: str) -> Memory:
         size = sum(result.nbytes for result in results)
         del results
         saved = _saved(run, inputs)
-        peak = _Peak(case.device)
+        peak = Peak(case.device)
         run(0)
         return Memory(peak.read(), saved, size)
 
@@ -123,7 +123,7 @@ def _saved(run: Any, inputs: Sequence[Tensor]) -> int:
     return sum(storages.values())
 
 
-class _Peak:
+class Peak:
     """The most memory in use since its creation, beyond what was then."""
 
     def __init__(self, device: str) -> None:

@@ -57,7 +57,7 @@ def main() -> None:
 
     chairs = sorted({path.name.split("_")[0] for path in ASSETS.glob("*.png")})
     try:
-        generator = Generator.from_pretrained(options.weights)
+        generator = Generator.from_pretrained(options.weights).optimize()
         sheet, animation = options.out / "novel_view.png", options.out / "turntable.gif"
         rows = [novel_views(generator, chair) for chair in chairs]
         columns = [f"source {k}" for k in range(1, len(SOURCES) + 1)]

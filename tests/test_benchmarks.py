@@ -18,6 +18,7 @@ from rfwarp.ops import warp_fuse
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import generator as generator_benchmark  # noqa: E402
 from harness.candidates import Candidate, Unavailable, baselines  # noqa: E402
 from harness.cases import SHAPES, Case, Inputs, Shape, make_inputs  # noqa: E402
 from harness.checking import Mismatch, Reference  # noqa: E402
@@ -281,3 +282,57 @@ def test_a_case_on_a_gpu(passes):
         for timing in m["timings"].values():
             assert {"graph", "kernel", "event", "wall"} <= set(timing)
             assert 0 < timing["kernel"]["median"] <= timing["wall"]["median"]
+
+
+# ------------------------------------------------------------------ benchmarks/generator.py
+
+SMALL = {"k": (1, 2), "n": (1, 2), "size": 64, "width": 1 / 64, "stream": 3, "seconds": 0.0}
+
+
+def test_the_generator_end_to_end(tmp_path):
+    config = generator_benchmark.GeneratorBenchmark(
+        **SMALL, compile=False, first_call=False, out=tmp_path
+    )
+    results = config.run()
+    written = json.loads((tmp_path / "generator.json").read_text())
+    assert written == json.loads(json.dumps(results))
+    jobs = [(m["case"]["job"], m["case"]["n"], m["case"]["k"]) for m in results["measurements"]]
+    pictures = [("picture", 1, 1), ("picture", 1, 2), ("picture", 2, 2)]
+    assert jobs == [*pictures, ("next picture", 1, 1), ("next picture", 1, 2), ("stream", 1, 2)]
+    for m in results["measurements"]:
+        assert set(m["timings"]) == {"eager", "rfwarp, torch", "rfwarp"}
+        assert max(m["errors"].values()) < 1e-4
+    convolutions = [
+        sum(part.get("convolution", 0) for part in results["profile"][name].values())
+        for name in ("eager", "rfwarp")
+    ]
+    assert min(convolutions) > 0
+    warps = results["profile"]["rfwarp"]["predictor"]["warp and fuse"]
+    assert 0 < warps < sum(results["profile"]["rfwarp"]["predictor"].values())
+    text = generator_benchmark.render(results, tmp_path)
+    assert "| next picture | 1 | 2 | float32 |" in text
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"generator{end}" for end in (".json", ".md", ".png", "-profile.png")
+    }
+
+
+def test_a_wrong_generator_ends_the_run(monkeypatch):
+    """One whose warp is off by a pixel."""
+    import harness.generators as generators
+
+    warp_fuse = generators.grid_sample.warp_fuse
+    monkeypatch.setattr(
+        generators.grid_sample,
+        "warp_fuse",
+        lambda features, flow, *rest: warp_fuse(features, flow + 1, *rest),
+    )
+    config = generator_benchmark.GeneratorBenchmark(**SMALL, compile=False, first_call=False)
+    with pytest.raises(Mismatch, match="eager on picture, N=1, K=1, float32 is off by"):
+        config.run()
+
+
+def test_first_calls_are_measured(tmp_path):
+    case = generator_benchmark.Case(1, 2, "picture", 64)
+    found = generator_benchmark.first_call(case, "rfwarp", 1 / 64)
+    assert found["seconds"] > 0
+    assert found["peak"] > 2 * 8 * 64 * 64 * 4  # the last block's two feature maps

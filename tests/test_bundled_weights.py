@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rfwarp import Generator, list_models
-from rfwarp.data import HELD_OUT_FIRST_SEED, ProceduralChairs
+from rfwarp.data import HELD_OUT_FIRST_SEED, ChairTuples, ProceduralChairs
 from rfwarp.metrics import Evaluation, evaluate
 from rfwarp.pretrained import BUNDLED
 
@@ -44,12 +44,12 @@ def test_card_and_committed_results_agree(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def chairs() -> ProceduralChairs:
-    return ProceduralChairs(HELD_OUT_FIRST_SEED, 12, 64)
+def chairs() -> ChairTuples:
+    return ChairTuples(ProceduralChairs(HELD_OUT_FIRST_SEED, 12, 64))
 
 
 @pytest.fixture(scope="module")
-def held_out(chairs: ProceduralChairs) -> dict[int, Evaluation]:
+def held_out(chairs: ChairTuples) -> dict[int, Evaluation]:
     """A sample of the committed evaluation: fewer sets, the same protocol."""
     generator = Generator.from_pretrained("chairs-64")
     return {r.sources: r for r in evaluate(generator, chairs, sources=(1, 2, 4), sets=48)}
@@ -57,7 +57,7 @@ def held_out(chairs: ProceduralChairs) -> dict[int, Evaluation]:
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16])
 def test_the_inference_form_loses_nothing_and_half_precision_hardly_anything(
-    held_out: dict[int, Evaluation], chairs: ProceduralChairs, dtype: torch.dtype | None
+    held_out: dict[int, Evaluation], chairs: ChairTuples, dtype: torch.dtype | None
 ) -> None:
     generator = Generator.from_pretrained("chairs-64").optimize(dtype)
     (result,) = evaluate(generator, chairs, sources=(2,), sets=48)

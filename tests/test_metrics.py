@@ -10,16 +10,15 @@ import torch
 from torch import Tensor
 
 from rfwarp import Generator
-from rfwarp.data import ProceduralChairs, sample_view_sets
+from rfwarp.data import ChairTuples, ProceduralChairs, sample_view_sets
 from rfwarp.metrics import (
     MAX_PSNR,
     evaluate,
     mean_source,
     nearest_source,
     score_images,
-    view_angles,
 )
-from rfwarp.poses import Viewpoint
+from rfwarp.poses import POSE_KINDS, Viewpoint
 
 
 @pytest.fixture
@@ -80,8 +79,11 @@ def test_scores_refuse_other_shapes(shape: tuple[int, ...]) -> None:
         score_images(torch.zeros(shape), torch.zeros(shape) if shape[0] != 2 else torch.zeros(3))
 
 
+KIND, CODES = POSE_KINDS["viewpoint"], Viewpoint.codes()
+
+
 def test_angles_equal_the_haversine_formula() -> None:
-    angles = view_angles()
+    angles = KIND.distance(CODES[:, None], CODES)
     for i, a in enumerate(Viewpoint.grid()):
         for j, b in enumerate(Viewpoint.grid()):
             up, around = radians(a.elevation - b.elevation), radians(a.azimuth - b.azimuth)
@@ -90,7 +92,7 @@ def test_angles_equal_the_haversine_formula() -> None:
             )
             expected = degrees(2 * asin(min(1, h**0.5)))
             assert float(angles[i, j]) == pytest.approx(expected, abs=2e-3)
-    assert torch.equal(angles, angles.T)
+    torch.testing.assert_close(angles, angles.T)
 
 
 def direction(view: Viewpoint) -> tuple[float, float, float]:
@@ -101,7 +103,7 @@ def direction(view: Viewpoint) -> tuple[float, float, float]:
 def test_nearest_source_equals_brute_force() -> None:
     sets = sample_view_sets(5, 0, 200, 4, chairs=3)
     sources = torch.arange(800.0).view(200, 4, 1, 1, 1).expand(-1, -1, 3, 2, 2)
-    chosen = nearest_source(sources, sets.sources, sets.targets)
+    chosen = nearest_source(sources, KIND, CODES[sets.sources], CODES[sets.targets])
     for n in range(200):
         target = direction(Viewpoint.from_index(int(sets.targets[n])))
         best, best_angle = 0, 999.0
@@ -119,7 +121,7 @@ def test_nearest_source_takes_the_first_of_equals(turn: int) -> None:
     for target in Viewpoint.grid():
         sides = [Viewpoint(target.azimuth + s, target.elevation).index for s in (turn, -turn)]
         sources = torch.tensor([0.0, 1.0]).view(1, 2, 1, 1, 1).expand(-1, -1, 3, 2, 2)
-        chosen = nearest_source(sources, torch.tensor([sides]), torch.tensor([target.index]))
+        chosen = nearest_source(sources, KIND, CODES[sides][None], CODES[target.index][None])
         assert float(chosen.max()) == 0
 
 
@@ -139,25 +141,23 @@ def generator() -> Generator:
 
 
 @pytest.fixture(scope="module")
-def chairs() -> ProceduralChairs:
-    return ProceduralChairs(900_000, 2, 64)
+def chairs() -> ChairTuples:
+    return ChairTuples(ProceduralChairs(900_000, 2, 64))
 
 
-def test_evaluation_equals_one_set_at_a_time(
-    generator: Generator, chairs: ProceduralChairs
-) -> None:
+def test_evaluation_equals_one_set_at_a_time(generator: Generator, chairs: ChairTuples) -> None:
     (result,) = evaluate(generator, chairs, sources=[2], sets=5, seed=3, batch_size=2)
     sets = sample_view_sets(3, 0, 5, 2, chairs=2)
     model, nearest, mean = [], [], []
     for chair, sources, target in zip(*sets, strict=True):
-        seen = chairs.views(int(chair), sources).double() / 127.5 - 1
-        truth = chairs.views(int(chair), [int(target)]).double() / 127.5 - 1
+        seen = chairs.views.views(int(chair), sources).double() / 127.5 - 1
+        truth = chairs.views.views(int(chair), [int(target)]).double() / 127.5 - 1
         ours = generator(
             seen[None].float(),
             torch.stack([Viewpoint.from_index(int(i)).encode(64, 64) for i in sources])[None],
             Viewpoint.from_index(int(target)).encode(64, 64)[None],
         )
-        angles = view_angles()[sources, target]
+        angles = KIND.distance(CODES[sources], CODES[target]).round(decimals=3)
         close = seen[:1] if angles[0] <= angles[1] else seen[1:]
         model.append(score_images(ours, truth))
         nearest.append(score_images(close, truth))
@@ -173,7 +173,7 @@ def test_evaluation_equals_one_set_at_a_time(
 
 
 def test_numbers_of_sources_do_not_depend_on_each_other(
-    generator: Generator, chairs: ProceduralChairs
+    generator: Generator, chairs: ChairTuples
 ) -> None:
     together = evaluate(generator, chairs, sources=[1, 3], sets=3)
     assert [result.sources for result in together] == [1, 3]
@@ -182,7 +182,7 @@ def test_numbers_of_sources_do_not_depend_on_each_other(
     assert together[0].nearest_source == together[0].mean_source
 
 
-def test_evaluation_reports_progress(generator: Generator, chairs: ProceduralChairs) -> None:
+def test_evaluation_reports_progress(generator: Generator, chairs: ChairTuples) -> None:
     seen: list[tuple[int, int]] = []
     evaluate(
         generator, chairs, [1], sets=3, batch_size=2, progress=lambda *given: seen.append(given)
@@ -201,13 +201,13 @@ def test_evaluation_reports_progress(generator: Generator, chairs: ProceduralCha
     ],
 )
 def test_evaluation_refuses_bad_numbers(
-    generator: Generator, chairs: ProceduralChairs, arguments: dict[str, object], message: str
+    generator: Generator, chairs: ChairTuples, arguments: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         evaluate(generator, chairs, **arguments)  # type: ignore[arg-type]
 
 
-def test_evaluation_refuses_models_of_other_poses(chairs: ProceduralChairs) -> None:
+def test_evaluation_refuses_models_of_other_poses(chairs: ChairTuples) -> None:
     with pytest.raises(ValueError, match="posed by viewpoint"):
         evaluate(Generator(pose_channels=18, width=0.125), chairs)
 

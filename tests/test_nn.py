@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import json
 
 import pytest
 import torch
@@ -203,6 +204,9 @@ def test_full_precision_convolution(dtype):
         ({"pose_channels": True}, "pose_channels must be an integer"),
         ({"pose_channels": "18"}, "got '18'"),
         ({"pose_channels": 3, "image_size": 0}, "image_size must be"),
+        ({"pose_channels": 3, "image_size": [64]}, r"1..65536, two of them or None, got \(64,\)"),
+        ({"pose_channels": 3, "image_size": [64, 2.0]}, "image_size must be"),
+        ({"pose_channels": 3, "image_size": True}, "image_size must be"),
         ({"pose_channels": 3, "width": 0}, "width must lie in"),
         ({"pose_channels": 3, "width": float("nan")}, "width must lie in"),
         ({"pose_channels": 3, "width": "1"}, "width must be a number"),
@@ -224,7 +228,9 @@ def test_signature_names_every_field():
     assert parameters["width"].default == 1.0
 
 
-def test_config_round_trip():
-    config = GeneratorConfig(pose_channels=21, pose_kind="viewpoint", image_size=64, width=0.5)
+@pytest.mark.parametrize("size", [64, (128, 64), None])
+def test_config_round_trip(size):
+    config = GeneratorConfig(pose_channels=21, pose_kind="viewpoint", image_size=size, width=0.5)
     assert GeneratorConfig.from_dict(config.to_dict()) == config
+    assert GeneratorConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     assert Generator(**config.to_dict()).config == config

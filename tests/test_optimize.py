@@ -251,6 +251,12 @@ def test_it_cannot_be_trained(pair):
     assert not pair[1].eval().training
 
 
+def test_its_weights_want_no_gradients():
+    optimized = make().optimize()
+    assert not any(parameter.requires_grad for parameter in optimized.parameters())
+    assert not optimized(*inputs(dtype=torch.float32)).requires_grad
+
+
 def test_optimized_twice_is_a_copy(pair):
     again = pair[1].optimize()
     assert again is not pair[1]

@@ -1,20 +1,24 @@
 """The parts of the trainer that need no training: settings, batches, schedule, card."""
 
 import math
+import re
 import signal
 from collections import Counter
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
 import yaml
 
-from rfwarp.data import HELD_OUT_FIRST_SEED
+from rfwarp.data import ProceduralChairs
+from rfwarp.data.catalog import DataConfig
+from rfwarp.data.chairs.tuples import ChairTuples
 from rfwarp.interrupts import noted_interrupts
 from rfwarp.poses import Viewpoint
 from rfwarp.training import LossWeights, TrainConfig
-from rfwarp.training.batches import ViewBatches, training_chairs
-from rfwarp.training.card import chair_model_card, describe_machine, describe_time, source_commit
+from rfwarp.training.batches import TupleBatches, check_dataset, split
+from rfwarp.training.card import describe_machine, describe_time, source_commit, trained_card
 from rfwarp.training.precision import resolve_precision
 from rfwarp.training.schedule import learning_rate
 from rfwarp.training.window import LossWindow
@@ -27,12 +31,11 @@ def config(**changes) -> TrainConfig:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"size": 96 + 1}, "size must be a multiple of 32, at least 64, got 97"),
-        ({"size": 32}, "size must be"),
-        ({"sources": ()}, r"sources must be numbers in 1\.\.53, got \(\)"),
+        ({"data": DataConfig(size=97)}, "size must be a multiple of 32, at least 64, got 97"),
+        ({"data": DataConfig(size=32)}, "size must be"),
+        ({"data": DataConfig("market1501", size=(128, 48))}, r"at least 64, got \(128, 48\)"),
+        ({"sources": ()}, r"sources must be numbers of at least 1, got \(\)"),
         ({"sources": (1, 0)}, "sources must be"),
-        ({"sources": (54,)}, "sources must be"),
-        ({"chairs": 0}, "chairs must be at least 1, got 0"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"steps": 0}, "steps must be at least 1"),
         ({"log_every": 0}, "log_every must be at least 1"),
@@ -43,8 +46,12 @@ def config(**changes) -> TrainConfig:
         ({"lr": math.nan}, "lr must be positive and finite, got nan"),
         ({"clip": math.inf}, "clip must be positive and finite"),
         ({"ema": 1.0}, r"ema must lie in \[0, 1\)"),
+        ({"betas": (0.9, 1.0)}, r"betas must lie in \[0, 1\), got \(0\.9, 1\.0\)"),
+        ({"accumulate": 0}, "accumulate must be at least 1"),
+        ({"discriminator_lr": 0.0}, "discriminator_lr must be positive"),
+        ({"adversarial": "hinge"}, r"adversarial must be one of \('log', 'least-squares'\), got"),
         ({"decoder_norm": "batch"}, r"decoder_norm must be one of \('instance', 'none'\), got"),
-        ({"features": "vgg19"}, "features must be one of"),
+        ({"features": "vgg16"}, "features must be one of"),
         ({"precision": "fp8"}, "precision must be one of .* got 'fp8'"),
         ({"device": "gpu"}, r"device must be one of \('auto', 'cpu', 'cuda'\), got 'gpu'"),
         ({"weights": LossWeights(l1=-1.0)}, "weight of l1 must not be negative or infinite"),
@@ -57,19 +64,21 @@ def test_bad_settings(changes, message):
 
 
 def test_only_where_and_how_long_may_change():
-    changed = config(steps=7, workers=3, cache=Path("cache"), checkpoint_every=9, device="cpu")
+    data = DataConfig(cache=Path("cache"))
+    changed = config(data=data, steps=7, workers=3, checkpoint_every=9, device="cpu")
     assert changed.fixed() == config().fixed()
     assert config(batch_size=6).fixed() != config().fixed()
+    assert config(data=DataConfig(first_seed=1)).fixed() != config().fixed()
 
 
 def test_learning_rate():
-    c = config(lr=1e-3, warmup=4, cooldown=5)
-    rates = [learning_rate(c, step, 20, last=True) / 1e-3 for step in range(20)]
+    c = config(warmup=4, cooldown=5)
+    rates = [learning_rate(c, step, 20, last=True) for step in range(20)]
     assert rates[:5] == pytest.approx([0.25, 0.5, 0.75, 1, 1])
     assert rates[14:] == pytest.approx([1, 1, 0.8, 0.6, 0.4, 0.2])
-    assert learning_rate(c, 19, 20, last=False) == 1e-3
-    assert learning_rate(config(warmup=0), 0, 20, last=True) == 1e-4
-    assert learning_rate(config(lr=1.0, warmup=0, cooldown=1000), 999, 1000, last=True) == 0.01
+    assert learning_rate(c, 19, 20, last=False) == 1
+    assert learning_rate(config(warmup=0), 0, 20, last=True) == 1
+    assert learning_rate(config(warmup=0, cooldown=1000), 999, 1000, last=True) == 0.01
 
 
 def test_precision_on_a_cpu():
@@ -89,20 +98,20 @@ class NumberedViews:
 
 
 def test_batches_are_functions_of_seed_and_step():
-    c = config(chairs=5, batch_size=3, sources=(1, 2, 4))
-    first, second = (ViewBatches(NumberedViews(), c, 100) for _ in range(2))
+    c = config(batch_size=3, sources=(1, 2, 4))
+    first, second = (TupleBatches(ChairTuples(NumberedViews()), c, 100) for _ in range(2))
     assert len(first) == 100
     backwards = {step: second[step] for step in reversed(range(30))}
     for step in range(30):
         for name, value in first[step].items():
             assert torch.equal(value, backwards[step][name])
-    other = ViewBatches(NumberedViews(), config(chairs=5, batch_size=3, seed=1), 100)
+    other = TupleBatches(ChairTuples(NumberedViews()), config(batch_size=3, seed=1), 100)
     assert not all(torch.equal(other[s]["target"], first[s]["target"]) for s in range(5))
 
 
 def test_batches_hold_what_they_say():
-    c = config(chairs=5, batch_size=3, sources=(1, 2, 4))
-    batches = ViewBatches(NumberedViews(), c, 300)
+    c = config(batch_size=3, sources=(1, 2, 4))
+    batches = TupleBatches(ChairTuples(NumberedViews()), c, 300)
     codes = torch.stack([v.vector() for v in Viewpoint.grid()])
     counts = Counter()
     for step in range(300):
@@ -122,21 +131,33 @@ def test_batches_hold_what_they_say():
     assert min(counts.values()) > 70  # of 300, 100 expected
 
 
-def test_processes_draw_their_own_batches_with_one_k():
-    c = config(chairs=5, batch_size=3)
-    alone = ViewBatches(NumberedViews(), c, 50)
-    parts = [ViewBatches(NumberedViews(), c, 50, process=p, processes=2) for p in range(2)]
-    for step in range(20):
-        k = {b[step]["sources"].shape[1] for b in (alone, *parts)}
-        assert len(k) == 1
-        assert not torch.equal(parts[0][step]["target"], parts[1][step]["target"])
+def test_datasets_that_cannot_be_trained_on():
+    dataset = ChairTuples(NumberedViews())
+    with pytest.raises(ValueError, match="at least 64, but those of chairs are 2 x 2: choose"):
+        check_dataset(dataset, config())
+    dataset = ChairTuples(ProceduralChairs(0, 1, 64))
+    check_dataset(dataset, config(sources=(53,)))
+    with pytest.raises(ValueError, match=r"sources of chairs must be in 1\.\.53, got \(1, 54\)"):
+        check_dataset(dataset, config(sources=(1, 54)))
 
 
-def test_chairs_are_kept_in_memory_if_they_fit():
-    assert training_chairs(config(chairs=100))._memory_chairs == 100
-    assert training_chairs(config(chairs=10_000))._memory_chairs == 0
-    with pytest.raises(ValueError, match="held out"):
-        training_chairs(config(first_seed=HELD_OUT_FIRST_SEED - 1))
+def test_processes_share_what_one_process_would_draw():
+    dataset = ChairTuples(NumberedViews())
+    parts = [TupleBatches(dataset, config(batch_size=3), 50, p, 2) for p in range(2)]
+    for whole in (config(batch_size=6), config(batch_size=2, accumulate=3)):
+        alone = TupleBatches(dataset, whole, 50)
+        for step in range(20):
+            for name, value in alone[step].items():
+                assert torch.equal(value, torch.cat([part[step][name] for part in parts]))
+
+
+def test_a_batch_is_split_in_order():
+    batch = TupleBatches(ChairTuples(NumberedViews()), config(batch_size=2, accumulate=3), 5)[4]
+    parts = split(batch, 3)
+    assert len(parts) == 3
+    for name, value in batch.items():
+        assert [len(part[name]) for part in parts] == [2, 2, 2]
+        assert torch.equal(torch.cat([part[name] for part in parts]), value)
 
 
 def test_signals_that_were_ignored_stay_ignored():
@@ -180,8 +201,9 @@ def test_card():
         ]
     }
     run = {"steps": 5, "time": describe_time(3725), "commit": source_commit()}
-    settings = config(first_seed=10, chairs=20, steps=70, cooldown=7, cache=Path("my-cache"))
-    card = chair_model_card({"width": 0.5}, settings, run, results)
+    data = DataConfig(first_seed=10, count=20, cache=Path("my-cache"))
+    settings = config(data=data, steps=70, cooldown=7)
+    card = trained_card({"width": 0.5}, settings, (64, 64), run, results)
     _, header, body = card.split("---\n", 2)
     assert yaml.safe_load(header)["library_name"] == "rfwarp"
     assert body.startswith("# rfwarp generator, procedural chairs at 64 x 64\n")
@@ -193,7 +215,19 @@ def test_card():
     assert "| 4 | model | 24.12 | 0.9000 | 0.0300 |" in body
     assert "| 1 | nearest source | 12.00 | 0.5000 | 0.1000 |" in body
     assert "## Limits" in body
-    assert "Not evaluated yet" in chair_model_card({}, config(), run)
+    assert "Not evaluated yet" in trained_card({}, config(), (64, 64), run)
+
+
+@pytest.mark.parametrize("name", get_args(get_type_hints(DataConfig)["name"]))
+def test_card_of_every_dataset(name):
+    card = trained_card({}, config(data=DataConfig(name)), (128, 64), {})
+    _, header, body = card.split("---\n", 2)
+    own = name in ("chairs", "people")
+    assert yaml.safe_load(header)["license"] == ("apache-2.0" if own else "other")
+    assert " at 128 x 64\n" in body
+    assert "128 x 64 pixels" in body
+    assert ("seeds 0 to 3999" in body) == own
+    assert not re.search(r"[{}](size|first|last)", body)
 
 
 def test_facts_of_a_run():

@@ -117,6 +117,7 @@ def interleave(
     turn: Turn,
     seconds: float,
     seed: int,
+    rounds: int = 3,
 ) -> dict[str, dict[str, Timing]]:
     """Times the calls in turns, in a new order every round, each call on the next slot.
 
@@ -128,8 +129,9 @@ def interleave(
         clocks: by name, in seconds; read around every call.
         slots: how many sets of inputs there are to rotate through.
         turn: how many calls each gets per round.
-        seconds: how long to go on; there are 3 rounds at least and 300 at most.
+        seconds: how long to go on; there are 300 rounds at most.
         seed: of the orders.
+        rounds: at least.
 
     Returns:
         The timings, by call and clock.
@@ -137,8 +139,8 @@ def interleave(
     samples: dict[str, dict[str, list[float]]] = {n: {c: [] for c in clocks} for n in calls}
     held: list[object] = [None] * slots
     order, shuffle = list(calls), random.Random(seed)
-    slot, rounds, start = 0, 0, time.perf_counter()
-    while rounds < 3 or (rounds < 300 and time.perf_counter() - start < seconds):
+    slot, done, start = 0, 0, time.perf_counter()
+    while done < rounds or (done < 300 and time.perf_counter() - start < seconds):
         shuffle.shuffle(order)
         for name in order:
             call, active = calls[name]
@@ -151,5 +153,5 @@ def interleave(
                     if i >= turn.untimed:
                         for clock, a, b in zip(clocks, before, after, strict=True):
                             samples[name][clock].append(b - a)
-        rounds += 1
+        done += 1
     return {n: {c: Timing.of(s) for c, s in by.items()} for n, by in samples.items()}

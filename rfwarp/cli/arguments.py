@@ -32,16 +32,18 @@ def parse_viewpoint(text: str) -> Viewpoint:
         raise UsageError(error) from error
 
 
-def parse_pose(text: str) -> PoseLike:
-    """A viewpoint, or the array in a ``.npy`` file.
+def parse_pose(text: str, picture: Path) -> PoseLike:
+    """A viewpoint, the array in a ``.npy`` file, or a person of ``picture`` in a ``.json`` file.
 
     Raises:
         UsageError: see :func:`parse_viewpoint`.
-        FileNotFoundError, ValueError: if there is no such file or no array in it.
+        FileNotFoundError, ValueError: if there is no such file or no pose in it.
     """
     from rfwarp.poses import text as poses
 
-    return poses.parse_pose(text) if text.endswith(".npy") else parse_viewpoint(text)
+    if text.endswith((".json", ".npy")):
+        return poses.parse_pose(text, picture=picture)
+    return parse_viewpoint(text)
 
 
 def viewpoint_of_file(path: Path) -> Viewpoint:

@@ -38,8 +38,9 @@ class Generate:
     ] = ()
     """Pictures of one thing; at least one."""
     poses: Annotated[tuple[str, ...], arg(aliases=["-p"], metavar="POSE")] = ()
-    """Poses of the sources in their order: AZIMUTH:ELEVATION in degrees, or .npy files. If there
-    are none, they are read from the names of the pictures: NAME_AZIMUTH_ELEVATION.png."""
+    """Poses of the sources in their order: AZIMUTH:ELEVATION in degrees, .json files of OpenPose,
+    or .npy files. If there are none, they are read from the names of the pictures:
+    NAME_AZIMUTH_ELEVATION.png."""
     target: Annotated[str | None, arg(aliases=["-t"], metavar="POSE")] = None
     """Pose to draw."""
     turntable: bool = False
@@ -109,8 +110,12 @@ class Generate:
             except ValueError as error:
                 raise UsageError(error) from error
         poses, targets = self._poses(), self._targets()
-        generator = Generator.from_pretrained(self.weights, device=choose_device(self.device))
-        drawn, maps = generator.generate(self.pictures, poses, targets, return_maps=True)
+        device = choose_device(self.device)
+        generator = Generator.from_pretrained(self.weights, device=device).optimize()
+        if self.maps is None:
+            drawn = generator.generate(self.pictures, poses, targets)
+        else:
+            drawn, maps = generator.generate(self.pictures, poses, targets, return_maps=True)
         results = [enlarge(picture, self.scale) for picture in drawn]
         if not self.turntable:
             write_picture(self.out, results[0])
@@ -126,14 +131,15 @@ class Generate:
 
     def _poses(self) -> list[PoseLike]:
         if self.poses:
-            return [parse_pose(text) for text in self.poses]
+            given = zip(self.poses, self.pictures, strict=True)
+            return [parse_pose(text, picture) for text, picture in given]
         return [viewpoint_of_file(path) for path in self.pictures]
 
     def _targets(self) -> list[PoseLike]:
         from rfwarp.poses import Viewpoint
 
         if self.target is not None:
-            return [parse_pose(self.target)]
+            return [parse_pose(self.target, self.pictures[0])]
         return [parse_viewpoint(f"{azimuth}:{self.elevation}") for azimuth in Viewpoint.AZIMUTHS]
 
 

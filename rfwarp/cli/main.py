@@ -18,10 +18,13 @@ from tyro.conf import FlagCreatePairsOff, subcommand
 import rfwarp
 from rfwarp.cli.arguments import UsageError
 from rfwarp.cli.evaluate import Evaluate
+from rfwarp.cli.experiment import Experiment
+from rfwarp.cli.export import Export
 from rfwarp.cli.generate import Generate
 from rfwarp.cli.info import Info
+from rfwarp.cli.prepare import Prepare
 from rfwarp.cli.render_chairs import RenderChairs
-from rfwarp.cli.train import Train
+from rfwarp.cli.train import Train, configured
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +32,9 @@ Command: TypeAlias = (
     Annotated[Generate, subcommand("generate")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Export, subcommand("export")]
+    | Annotated[Experiment, subcommand("experiment")]
+    | Annotated[Prepare, subcommand("prepare")]
     | Annotated[RenderChairs, subcommand("render-chairs")]
     | Annotated[Info, subcommand("info")]
 )
@@ -89,6 +95,7 @@ def _parse(arguments: Sequence[str]) -> Command:
             prog="rfwarp",
             description=DESCRIPTION,
             args=list(arguments),
+            default=configured(list(arguments)),
             config=(FlagCreatePairsOff,),
         )
     except ValueError as error:  # options that parse, but refuse each other or their value

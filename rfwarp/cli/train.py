@@ -2,33 +2,68 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
+from tyro import MISSING
 from tyro.conf import arg
 
 from rfwarp.training.config import TrainConfig
 
+NEEDED = {
+    "accelerate": "accelerate",
+    "matplotlib": "matplotlib",
+    "tensorboard": "tensorboard",
+    "yaml": "pyyaml",
+}
+
 
 @dataclass(frozen=True)
 class Train:
-    """Train a generator on procedural chairs; the same command resumes an interrupted run."""
+    """Train a generator in the paper's two stages; the same command resumes an interrupted run."""
 
-    config: Annotated[TrainConfig, arg(name="")]
+    settings: Annotated[TrainConfig, arg(name="")]
+    config: Annotated[Path | None, arg(metavar="FILE", aliases=["-c"])] = None
+    """YAML file of settings, such as those in examples/configs; options given here override it."""
 
     def run(self) -> None:
-        missing = [name for name in ("accelerate", "matplotlib") if find_spec(name) is None]
-        if missing:
-            raise ImportError(
-                f'training needs {" and ".join(missing)}: pip install "rfwarp[train]"'
-            )
+        require_extra()
         from rfwarp.training.trainer import Trainer
 
         try:
-            model = Trainer(self.config).train()
+            trainer = Trainer(self.settings)
+            model = trainer.train()
         except KeyboardInterrupt as interrupt:
             raise KeyboardInterrupt(
-                f"the same command resumes at the last checkpoint in {self.config.out}"
+                f"the same command resumes at the last checkpoint in {self.settings.out}"
             ) from interrupt
-        print(f"wrote {model}")
+        if trainer.main:
+            print(f"wrote {model}")
+
+
+def require_extra() -> None:
+    """Raise ImportError unless the packages of ``rfwarp[train]`` are installed."""
+    missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
+    if missing:
+        raise ImportError(f'training needs {" and ".join(missing)}: pip install "rfwarp[train]"')
+
+
+def configured(arguments: Sequence[str]) -> Any:
+    """The Train that ``train --config FILE ...`` overrides, for tyro; MISSING without a file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it holds anything but known fields of the right types.
+    """
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-c", "--config", type=Path)
+    path = parser.parse_known_args(arguments)[0].config
+    if arguments[:1] != ["train"] or path is None:
+        return MISSING
+    from rfwarp.training.config_file import load_config
+
+    return Train(load_config(path, TrainConfig, out=MISSING), path)

@@ -1,25 +1,48 @@
-"""Datasets: pictures of things from several poses."""
+"""Datasets: pictures of things from several poses.
 
-from rfwarp.data.chairs import (
-    HELD_OUT_FIRST_SEED,
-    ChairFolder,
-    ChairViews,
-    ProceduralChairs,
-    ViewSets,
-    render_chairs,
-    render_views,
-    sample_view_sets,
-    write_chair_folder,
-)
+Names are imported on first use, so that reading a configuration does not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rfwarp.data.chairs import (
+        HELD_OUT_FIRST_SEED,
+        ChairFolder,
+        ChairTuples,
+        ChairViews,
+        ProceduralChairs,
+        ViewSets,
+        render_chairs,
+        render_views,
+        sample_view_sets,
+        write_chair_folder,
+    )
+    from rfwarp.data.people import ProceduralPeople
 
 __all__ = [
     "HELD_OUT_FIRST_SEED",
     "ChairFolder",
+    "ChairTuples",
     "ChairViews",
     "ProceduralChairs",
+    "ProceduralPeople",
     "ViewSets",
     "render_chairs",
     "render_views",
     "sample_view_sets",
     "write_chair_folder",
 ]
+
+_LAZY = dict.fromkeys(__all__, "rfwarp.data.chairs") | {"ProceduralPeople": "rfwarp.data.people"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'rfwarp.data' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

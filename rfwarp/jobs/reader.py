@@ -107,7 +107,7 @@ class JobReader(Dataset[Chunk]):
     def _target(self, job: Job, sources: _Sources) -> Tensor | str:
         try:
             height, width = sources.pictures.shape[-2:]
-            return self._pose("target", job.target, "", height, width)
+            return self._pose("target", job.target, job.sources[0], height, width)
         except Exception as error:  # as above
             return _described(error)
 
@@ -119,7 +119,7 @@ class JobReader(Dataset[Chunk]):
         if text is None:
             pose = viewpoint_of_file(picture)
         elif isinstance(text, str):
-            pose = parse_pose(text, self.folder)
+            pose = parse_pose(text, self.folder, picture)
         else:
             pose = np.array(text)
         kind = getattr(pose, "kind", None)

@@ -32,7 +32,9 @@ class Job(NamedTuple):
     Attributes:
         row: its number, from 0; blank lines are not counted.
         sources: paths, relative to the folder of the table.
-        poses: for each source ``AZIMUTH:ELEVATION``, the path of a ``.npy`` file, a vector (c_p,),
+        poses: for each source ``AZIMUTH:ELEVATION``, the path of a ``.npy`` file or of
+            OpenPose's ``.json`` file (keypoints of the picture's size, of the target the first
+            source's), a vector (c_p,),
             or None for the viewpoint in the picture's name. Empty if all are None.
         target: the pose to draw, in one of the first three forms.
         out: path in the output folder, with slashes.
@@ -234,7 +236,8 @@ def _pose(name: str, pose: Any) -> PoseText:
         except OverflowError as error:
             raise ValueError(f"{name}: {error}") from error
     raise ValueError(
-        f"{name} must be AZIMUTH:ELEVATION, a .npy file or a list of numbers, got {_shown(pose)}"
+        f"{name} must be AZIMUTH:ELEVATION, a .npy or .json file or a list of numbers, "
+        f"got {_shown(pose)}"
     )
 
 

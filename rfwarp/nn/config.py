@@ -18,8 +18,8 @@ class GeneratorConfig:
         pose_channels: c_p: 18 body joints, 21 viewpoints, 6 camera motion, 3 face landmarks.
         pose_kind: the kind of :mod:`rfwarp.poses` object that the weights were trained with; None
             accepts any.
-        image_size: side in pixels that the weights were trained at and pictures are resized to;
-            None leaves pictures as they are.
+        image_size: side in pixels, or (height, width), that the weights were trained at and
+            pictures are resized to; None leaves pictures as they are.
         width: scales all channel counts of Tables 5-7 (rounded to multiples of 8).
         encoder_norm: normalisation in ResBlockD, "none" or "instance".
         decoder_norm: normalisation in ResBlock and ResBlockU, "instance" (paper) or "none".
@@ -31,7 +31,7 @@ class GeneratorConfig:
 
     pose_channels: int
     pose_kind: str | None = None
-    image_size: int | None = None
+    image_size: int | tuple[int, int] | None = None
     width: float = 1.0
     encoder_norm: str = "none"
     decoder_norm: str = "instance"
@@ -42,12 +42,20 @@ class GeneratorConfig:
     occlusion: bool = True
 
     def __post_init__(self) -> None:
-        for name, low, high in (("pose_channels", 1, 4096), ("image_size", 1, 65536)):
-            value = getattr(self, name)
-            if value is None and name == "image_size":
-                continue
-            if type(value) is not int or not low <= value <= high:
-                raise ValueError(f"{name} must be an integer in {low}..{high}, got {value!r}")
+        if type(self.pose_channels) is not int or not 1 <= self.pose_channels <= 4096:
+            raise ValueError(
+                f"pose_channels must be an integer in 1..4096, got {self.pose_channels!r}"
+            )
+        size: Any = self.image_size
+        if isinstance(size, list):  # as JSON has it
+            object.__setattr__(self, "image_size", size := tuple(size))
+        sides = size if isinstance(size, tuple) else (size, size)
+        if size is not None and not (
+            len(sides) == 2 and all(type(side) is int and 1 <= side <= 65536 for side in sides)
+        ):
+            raise ValueError(
+                f"image_size must be an integer in 1..65536, two of them or None, got {size!r}"
+            )
         for name, least, most in (("width", 1 / 64, 16.0), ("negative_slope", 0.0, 1.0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float):

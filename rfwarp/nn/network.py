@@ -207,7 +207,8 @@ class GeneratorNetwork(nn.Module):
 
         Returns:
             A new generator in eval mode, on the same device, with ``optimized`` set. It does all
-            that this one does, saving and loading included, except that it cannot be trained.
+            that this one does, saving and loading included, except that it cannot be trained: its
+            weights want no gradients, while those of its inputs still come.
         """
         network = copy.deepcopy(self).eval()
         if not network.optimized:
@@ -223,6 +224,7 @@ class GeneratorNetwork(nn.Module):
     def use_optimized_parts(self) -> None:
         """Change this network into the form that :meth:`optimize` returns, at its own precision."""
         optimize_parts(self)
+        self.requires_grad_(False)
         self.optimized = True
 
     def train(self: _Network, mode: bool = True) -> _Network:

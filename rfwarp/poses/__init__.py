@@ -1,8 +1,28 @@
 """What a pose can be, and how each kind becomes the (c_p, H, W) map that the networks read."""
 
+from rfwarp.poses.alignment import align_person
+from rfwarp.poses.camera import CameraMotion, read_kitti_poses
 from rfwarp.poses.encoding import Pose, PoseLike
+from rfwarp.poses.face_detection import FaceDetector
 from rfwarp.poses.heatmaps import keypoint_heatmaps
+from rfwarp.poses.keypoints import Keypoints, read_annotations, write_annotations
 from rfwarp.poses.kinds import POSE_KINDS, PoseKind
+from rfwarp.poses.landmarks import FaceLandmarks
 from rfwarp.poses.viewpoint import Viewpoint
 
-__all__ = ["POSE_KINDS", "Pose", "PoseKind", "PoseLike", "Viewpoint", "keypoint_heatmaps"]
+__all__ = [
+    "POSE_KINDS",
+    "CameraMotion",
+    "FaceDetector",
+    "FaceLandmarks",
+    "Keypoints",
+    "Pose",
+    "PoseKind",
+    "PoseLike",
+    "Viewpoint",
+    "align_person",
+    "keypoint_heatmaps",
+    "read_annotations",
+    "read_kitti_poses",
+    "write_annotations",
+]

@@ -24,7 +24,7 @@ from rfwarp.poses.encoding import tile
 from rfwarp.poses.heatmaps import keypoint_heatmaps
 
 CAMERA_DEPTH = 10.0
-"""Metres: how far away things are whose motion, when a camera turns, counts as its distance."""
+"""Metres: how far away the things are whose motion measures the distance of two cameras."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,9 @@ class PoseKind:
     _distance: Callable[[Tensor, Tensor], Tensor] = field(repr=False)
 
     def expand(self, codes: Tensor, height: int, width: int) -> Tensor:
-        """The maps that the networks read.
+        """The maps that the networks read: (..., \\*code) to (..., c_p, height, width) float32.
 
-        Args:
-            codes: (..., \\*code).
-
-        Returns:
-            (..., c_p, height, width) float32 on the device of ``codes``. Tiled vectors share
-            memory: copy before writing.
+        They are on the device of ``codes``. Some share memory: copy before writing.
 
         Raises:
             ValueError: if these are no codes of this kind, or of pictures of another size.
@@ -60,8 +55,8 @@ class PoseKind:
 
         * viewpoint: angle between the two lines of sight, degrees;
         * keypoints: mean distance of the joints that both have, pixels; infinite if there are none;
-        * camera: distance of the two places, metres, plus ``CAMERA_DEPTH`` times the angle
-          between the two rotations, radians;
+        * camera: how far a point ``CAMERA_DEPTH`` away moves at most, metres: the distance of the
+          two places plus that depth times the angle between the two rotations;
         * landmarks: mean absolute difference of the drawings, in [0, 255].
 
         Args:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from rfwarp.images import load_image
 from rfwarp.poses.encoding import PoseLike
+from rfwarp.poses.keypoints import Keypoints
 from rfwarp.poses.viewpoint import Viewpoint
 
 _ANGLES = re.compile(r"([+-]?\d+):([+-]?\d+)", re.ASCII)
@@ -30,13 +32,22 @@ def parse_viewpoint(text: str) -> Viewpoint:
         raise ValueError(f"viewpoint {text!r}: {error}") from error
 
 
-def parse_pose(text: str, folder: str | os.PathLike[str] = "") -> PoseLike:
-    """A viewpoint, or the array in a ``.npy`` file; its path is relative to ``folder``.
+def parse_pose(
+    text: str, folder: str | os.PathLike[str] = "", picture: str | os.PathLike[str] = ""
+) -> PoseLike:
+    """A viewpoint, the keypoints in a ``.json`` file of OpenPose, or the array in a ``.npy`` file.
+
+    Args:
+        text: what it is; a path is relative to ``folder``.
+        picture: of whose size the keypoints are, relative to ``folder`` too.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if there is no array in it; see also :func:`parse_viewpoint`.
+        ValueError: if it holds no pose; see also :func:`parse_viewpoint`.
     """
+    if text.endswith(".json"):
+        size = load_image(str(picture), Path(folder, picture)).size
+        return Keypoints.from_openpose(Path(folder, text), height=size[1], width=size[0])
     if not text.endswith(".npy"):
         return parse_viewpoint(text)
     path = Path(folder, text)

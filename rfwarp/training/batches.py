@@ -8,18 +8,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from rfwarp.data import HELD_OUT_FIRST_SEED, ChairViews, ProceduralChairs, sample_view_sets
-from rfwarp.poses import Viewpoint
+from rfwarp.data.tuples import TupleDataset
 from rfwarp.training.config import TrainConfig
-
-MEMORY = 2 << 30  # bytes of pictures that a run without a cache folder keeps
 
 
 class Batch(TypedDict):
-    """One training batch.
+    """N tuples with one K.
 
-    ``sources`` (N, K, 3, S, S) and ``target`` (N, 3, S, S) uint8; ``poses`` (N, K, 21) and
-    ``target_pose`` (N, 21) float32 viewpoint codes, to be tiled over the image.
+    ``sources`` (N, K, 3, H, W) and ``target`` (N, 3, H, W) uint8; ``poses`` (N, K, *code) and
+    ``target_pose`` (N, *code), which :data:`rfwarp.poses.kinds.POSE_KINDS` makes maps of.
     """
 
     sources: Tensor
@@ -28,28 +25,29 @@ class Batch(TypedDict):
     target_pose: Tensor
 
 
-class ViewBatches(Dataset[Batch]):
-    """Item i is the whole batch of step i: K, chairs and views are drawn from (seed, i) alone.
+class TupleBatches(Dataset[Batch]):
+    """Item i is what one process reads for step i: K and the rows are drawn from (seed, i) alone.
+
+    All processes draw the same rows and each reads its own share, so that P processes with N
+    samples each see what one process with P * N samples sees.
 
     Args:
         length: number of steps.
-        process, processes: in data-parallel training each process draws batches of its own, with
-            the K that all share.
+        process, processes: whose share of how many.
     """
 
     def __init__(
         self,
-        views: ChairViews,
+        dataset: TupleDataset,
         config: TrainConfig,
         length: int,
         process: int = 0,
         processes: int = 1,
     ) -> None:
-        self.views = views
+        self.dataset = dataset
         self.config = config
         self.length = length
         self.process, self.processes = process, processes
-        self.codes = Viewpoint.codes()
 
     def __len__(self) -> int:
         return self.length
@@ -58,44 +56,41 @@ class ViewBatches(Dataset[Batch]):
         c = self.config
         choice = torch.Generator().manual_seed(c.seed * 1_000_003 + step)
         k = c.sources[int(torch.randint(len(c.sources), (), generator=choice))]
-        chairs, source_views, target_views = sample_view_sets(
-            seed=c.seed,
-            step=step * self.processes + self.process,
-            batch_size=c.batch_size,
-            sources=k,
-            chairs=c.chairs,
-        )
-        wanted = torch.cat([source_views, target_views[:, None]], dim=1)
-        pictures = torch.stack(
-            [self.views.views(int(chair), row) for chair, row in zip(chairs, wanted, strict=True)]
-        )
+        share = c.batch_size * c.accumulate
+        rows = self.dataset.draw(c.seed, step, share * self.processes, k)
+        ours = rows[share * self.process : share * (self.process + 1)]
+        samples = [self.dataset.load(row) for row in ours]
         return {
-            "sources": pictures[:, :k],
-            "poses": self.codes[source_views],
-            "target": pictures[:, k],
-            "target_pose": self.codes[target_views],
+            "sources": torch.stack([s.sources for s in samples]),
+            "poses": torch.stack([s.poses for s in samples]),
+            "target": torch.stack([s.target for s in samples]),
+            "target_pose": torch.stack([s.target_pose for s in samples]),
         }
 
 
-def training_chairs(config: TrainConfig) -> ProceduralChairs:
-    """The chairs of a run: without a cache folder all are kept in memory, or none if too many.
-
-    Keeping some would not help: with thousands of chairs the wanted one is rarely among them.
-
-    Raises:
-        ValueError: if one of them is held out, or the cache folder is unfit.
-    """
-    if config.first_seed + config.chairs > HELD_OUT_FIRST_SEED:
+def check_dataset(dataset: TupleDataset, config: TrainConfig) -> None:
+    """Raise ValueError unless the networks can take its pictures, and it has enough sources."""
+    name, size = config.data.name, (dataset.height, dataset.width)
+    if any(side < 64 or side % 32 for side in size):
         raise ValueError(
-            f"chairs from seed {HELD_OUT_FIRST_SEED} are held out for evaluation, so seeds "
-            f"{config.first_seed}..{config.first_seed + config.chairs - 1} cannot be trained on"
+            "sides of pictures must be multiples of 32, at least 64, but those of "
+            f"{name} are {size[0]} x {size[1]}: choose another data.size"
         )
-    views = sum(1 for _ in Viewpoint.grid())
-    needed = views * 3 * config.size**2 * config.chairs * max(1, config.workers)
-    return ProceduralChairs(
-        config.first_seed,
-        config.chairs,
-        config.size,
-        cache=config.cache,
-        memory_chairs=config.chairs if needed <= MEMORY else 0,
-    )
+    if max(config.sources) > dataset.max_sources:
+        raise ValueError(
+            f"sources of {name} must be in 1..{dataset.max_sources}, got {config.sources}"
+        )
+
+
+def split(batch: Batch, parts: int) -> list[Batch]:
+    """The batch in equal parts, in order; its size must be a multiple of their number."""
+    pieces = {name: value.chunk(parts) for name, value in batch.items()}  # type: ignore[attr-defined]
+    return [
+        {
+            "sources": pieces["sources"][i],
+            "poses": pieces["poses"][i],
+            "target": pieces["target"][i],
+            "target_pose": pieces["target_pose"][i],
+        }
+        for i in range(parts)
+    ]

@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +19,88 @@ from rfwarp.training.config import TrainConfig
 HEADER = """\
 ---
 library_name: rfwarp
-license: apache-2.0
+license: {licence}
 pipeline_tag: image-to-image
 tags:
-- novel-view-synthesis
+- {tag}
 - optical-flow
 ---
 """
 
-DATA = (
-    "Procedural chairs of rfwarp (`rfwarp.data.ProceduralChairs`): {size} x {size} pixels, white "
-    "background, 18 azimuths x 3 elevations, seeds {first} to {last}."
-)
-LIMITS = (
-    "It knows these chairs and their 54 viewpoints, on a white background, and nothing else: "
-    "neither photographs nor other objects. Parts that no source shows are guessed."
-)
+# Of rfwarp's own pictures; whoever trains on others must say under what terms theirs may be used.
+OWN_LICENCE, THEIR_LICENCE = "apache-2.0", "other"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a card says of a dataset; ``{...}`` are filled in."""
+
+    things: str
+    data: str
+    limits: str
+    tag: str
+    licence: str = THEIR_LICENCE
+
+
+_GUESSED = "Parts that no source shows are guessed."
+SUBJECTS = {
+    "chairs": Subject(
+        "procedural chairs",
+        "Procedural chairs of rfwarp (`rfwarp.data.ProceduralChairs`): {size} pixels, white "
+        "background, 18 azimuths x 3 elevations, seeds {first} to {last}.",
+        "It knows these chairs and their 54 viewpoints, on a white background, and nothing else: "
+        f"neither photographs nor other objects. {_GUESSED}",
+        "novel-view-synthesis",
+        OWN_LICENCE,
+    ),
+    "people": Subject(
+        "procedural people",
+        "Procedural people of rfwarp (`rfwarp.data.ProceduralPeople`): {size} pixels, 18 OpenPose "
+        "keypoints, seeds {first} to {last}.",
+        "It knows these drawn figures and nothing else: it was never shown a photograph of a "
+        f"person. {_GUESSED}",
+        "pose-transfer",
+        OWN_LICENCE,
+    ),
+    "deepfashion": Subject(
+        "DeepFashion",
+        "DeepFashion, In-shop Clothes Retrieval benchmark: {size} pixels, 18 OpenPose keypoints.",
+        "It knows people as fashion photographs show them, before a plain background. " + _GUESSED,
+        "pose-transfer",
+    ),
+    "market1501": Subject(
+        "Market-1501",
+        "Market-1501: {size} pixels, 18 OpenPose keypoints.",
+        "It knows pedestrians as six street cameras saw them, at low resolution. " + _GUESSED,
+        "pose-transfer",
+    ),
+    "shapenet-chairs": Subject(
+        "ShapeNet chairs",
+        "Chairs of ShapeNet: {size} pixels, 18 azimuths x 3 elevations.",
+        "It knows rendered chairs and these 54 viewpoints. " + _GUESSED,
+        "novel-view-synthesis",
+    ),
+    "kitti": Subject(
+        "KITTI odometry",
+        "KITTI odometry: {size} pixels, sources within ten frames of the target.",
+        "It knows streets as seen from one car, and small motions of its camera. " + _GUESSED,
+        "novel-view-synthesis",
+    ),
+    "voxceleb2": Subject(
+        "VoxCeleb2",
+        "VoxCeleb2: {size} pixels, 68 facial landmarks drawn as lines.",
+        "It knows faces as interviews show them. It can make a real person seem to look or speak "
+        f"as they never did: ask them before you use it so. {_GUESSED}",
+        "face-reenactment",
+    ),
+}
 
 
 def model_card(
     *,
     title: str,
+    subject: Subject,
     data: str,
-    limits: str,
     config: Mapping[str, Any],
     training: Mapping[str, Any],
     run: Mapping[str, Any],
@@ -50,8 +110,8 @@ def model_card(
 
     Args:
         title: headline.
-        data: what the model was trained on.
-        limits: what it cannot do.
+        subject: what the model was trained on, and what it cannot do.
+        data: the subject's, filled in.
         config: fields of the generator.
         training: fields of the training configuration; JSON-able, as ``config``.
         run: what happened, by name: steps, time, machine, versions.
@@ -59,29 +119,36 @@ def model_card(
     """
     facts = "\n".join(f"| {name} | {value} |" for name, value in run.items())
     sections = [
-        f"{HEADER}# {title}",
+        f"{HEADER.format(licence=subject.licence, tag=subject.tag)}# {title}",
         f"## Data\n\n{data}",
         f"## Training\n\n| | |\n|---|---|\n{facts}",
         f"Settings of the run:\n\n{_json(training)}",
         f"Settings of the network:\n\n{_json(config)}",
         f"## Held-out results\n\n{_table(results) if results else 'Not evaluated yet.'}",
-        f"## Limits\n\n{limits}",
+        f"## Limits\n\n{subject.limits}",
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def chair_model_card(
+def trained_card(
     config: Mapping[str, Any],
     training: TrainConfig,
+    size: tuple[int, int],
     run: Mapping[str, Any],
     results: Mapping[str, Any] | None = None,
 ) -> str:
-    """:func:`model_card` of a generator that :class:`rfwarp.training.trainer.Trainer` made."""
-    c = training
+    """:func:`model_card` of a generator that :class:`rfwarp.training.trainer.Trainer` made.
+
+    Args:
+        size: height and width of the pictures.
+    """
+    c, subject = training, SUBJECTS[training.data.name]
+    pixels = f"{size[0]} x {size[1]}"
+    last = c.data.first_seed + c.data.count - 1
     return model_card(
-        title=f"rfwarp generator, procedural chairs at {c.size} x {c.size}",
-        data=DATA.format(size=c.size, first=c.first_seed, last=c.first_seed + c.chairs - 1),
-        limits=LIMITS,
+        title=f"rfwarp generator, {subject.things} at {pixels}",
+        subject=subject,
+        data=subject.data.format(size=pixels, first=c.data.first_seed, last=last),
         config=config,
         training={**c.fixed(), "steps": c.steps, "cooldown": c.cooldown},
         run=run,
@@ -104,6 +171,15 @@ def _table(results: Mapping[str, Any]) -> str:
                 f"| {m['psnr']:.2f} | {m['ssim']:.4f} | {m['l1']:.4f} |"
             )
     return "\n".join(lines)
+
+
+def run_facts(seconds: float, device: torch.device, processes: int) -> dict[str, str]:
+    """How long a run took, on what, with which torch."""
+    return {
+        "time": describe_time(seconds),
+        "machine": describe_machine(device, processes),
+        "torch": torch.__version__,
+    }
 
 
 def describe_machine(device: torch.device, processes: int) -> str:

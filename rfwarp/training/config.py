@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
+from rfwarp.data.catalog import DataConfig
+
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the losses (Eq. 7 and 8); the defaults are the paper's."""
+    """Weights of the losses (Eq. 7 and 8); the defaults are the paper's. 0 leaves a loss out."""
 
     correctness: float = 2.5
     """Sampling correctness of the flow."""
@@ -21,43 +23,48 @@ class LossWeights:
     """Mean absolute difference of the images."""
     perceptual: float = 0.25
     """Mean absolute difference of their features."""
+    style: float = 250.0
+    """Mean absolute difference of the Gram matrices of their features."""
+    adversarial: float = 1.0
+    """What a discriminator, trained along, makes of the image; 0 trains none."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Train a generator on procedural chairs, in the paper's two stages."""
+    """Train a generator in the paper's two stages; the defaults are the paper's where it says."""
 
     out: Path
-    """Folder of the run: checkpoint, log, loss curve, exported model. A run found here resumes."""
-    size: int = 64
-    """Side of the pictures in pixels, a multiple of 32."""
+    """Folder of the run: checkpoint, log, loss curve, samples, model. A run found here resumes."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """What to train on."""
     width: float = 1.0
     """Scales the channel counts of the paper's network."""
+    encoder_norm: Literal["none", "instance"] = "none"
+    """Normalisation in the encoding blocks."""
     decoder_norm: Literal["instance", "none"] = "instance"
     """Normalisation in the decoding blocks."""
     residual_flow: bool = True
-    """False: ablation without residual flow."""
+    """Correct the flow by a residual flow; without it: an ablation."""
     attention: bool = True
-    """False: ablation without attention."""
+    """Weigh the sources by attention; without it: an ablation."""
     occlusion: bool = True
-    """False: ablation without occlusion."""
-    first_seed: int = 0
-    """Seed of the first training chair."""
-    chairs: int = 4000
-    """Number of training chairs."""
-    cache: Path | None = None
-    """Folder that keeps rendered chairs across runs. Without one they are kept in memory if they
-    fit there, else rendered for every batch."""
+    """Paint over what a source does not show; without it: an ablation."""
     sources: tuple[int, ...] = (1, 2, 3, 4)
-    """Numbers of sources K; one is drawn for every batch."""
+    """Numbers of sources K; one is drawn for every step."""
     batch_size: int = 5
-    """Samples per step."""
+    """Samples that a process works on at a time."""
+    accumulate: int = 1
+    """Batches per step and process, one after the other; their gradients are averaged."""
     flow_steps: int = 2000
     """Steps of stage 1, which warms up the flow."""
     steps: int = 100_000
     """Steps of stage 2, which trains everything."""
     lr: float = 1e-4
     """Peak learning rate of Adam."""
+    discriminator_lr: float = 1e-5
+    """That of the discriminator's Adam."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decays of Adam's two moments."""
     warmup: int = 200
     """Steps over which the learning rate rises in each stage."""
     cooldown: int = 0
@@ -66,8 +73,15 @@ class TrainConfig:
     """Largest gradient norm."""
     ema: float = 0.999
     """Decay of the averaged weights that are exported."""
-    features: Literal["oriented-pyramid"] = "oriented-pyramid"
-    """Feature set of the flow and perceptual losses."""
+    features: Literal["vgg19", "oriented-pyramid"] = "vgg19"
+    """Feature set of the flow, perceptual and style losses. Those of VGG-19 need its weights, the
+    pyramid needs none."""
+    feature_weights: Path | None = None
+    """File of the feature set's weights; without one the torch hub's cache is looked into."""
+    sampler: Literal["gaussian", "bilinear"] = "gaussian"
+    """How sampling correctness samples."""
+    adversarial: Literal["log", "least-squares"] = "log"
+    """Form of the adversarial loss."""
     weights: LossWeights = field(default_factory=LossWeights)
     """Weights of the losses."""
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
@@ -82,35 +96,47 @@ class TrainConfig:
     """Steps between checkpoints."""
     log_every: int = 50
     """Steps between log entries, each a mean over its steps."""
+    sample_every: int = 2000
+    """Steps of stage 2 between sheets of held-out samples; 0 draws none."""
 
     def __post_init__(self) -> None:
-        if self.size < 64 or self.size % 32:
-            raise ValueError(f"size must be a multiple of 32, at least 64, got {self.size}")
-        if not self.sources or min(self.sources) < 1 or max(self.sources) > 53:
-            raise ValueError(f"sources must be numbers in 1..53, got {self.sources}")
-        for name in ("chairs", "batch_size", "steps", "checkpoint_every", "log_every"):
+        size = self.data.size
+        for side in () if size is None else (size,) if isinstance(size, int) else size:
+            if side < 64 or side % 32:
+                raise ValueError(f"size must be a multiple of 32, at least 64, got {size}")
+        if not self.sources or min(self.sources) < 1:
+            raise ValueError(f"sources must be numbers of at least 1, got {self.sources}")
+        for name in ("batch_size", "accumulate", "steps", "checkpoint_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("flow_steps", "warmup", "cooldown", "workers", "first_seed", "seed"):
+        for name in ("flow_steps", "warmup", "cooldown", "workers", "seed", "sample_every"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.seed >= 2**32:
             raise ValueError(f"seed must be below 2^32, got {self.seed}")
-        for name in ("lr", "clip"):
+        for name in ("width", "lr", "discriminator_lr", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
         for name, weight in asdict(self.weights).items():
             if not 0 <= weight < math.inf:
                 raise ValueError(f"weight of {name} must not be negative or infinite, got {weight}")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema must lie in [0, 1), got {self.ema}")
-        types = get_type_hints(type(self))
-        for name in ("decoder_norm", "features", "precision", "device"):
-            if getattr(self, name) not in (allowed := get_args(types[name])):
+        for name, decay in (("ema", self.ema), *(("betas", beta) for beta in self.betas)):
+            if not 0 <= decay < 1:
+                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        self._check_choices()
+
+    def _check_choices(self) -> None:
+        for name, kind in get_type_hints(type(self)).items():
+            allowed = get_args(kind)
+            if isinstance(getattr(self, name), str) and getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
 
     # What may change when a run is resumed: where and how long it runs, not what it computes.
-    FREE = ("out", "cache", "workers", "checkpoint_every", "device", "steps", "cooldown")
+    FREE = (
+        *("out", "workers", "device", "feature_weights", "checkpoint_every", "sample_every"),
+        *("steps", "cooldown"),
+    )
+    FREE_DATA = ("root", "cache")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
@@ -119,4 +145,6 @@ class TrainConfig:
 
     def fixed(self) -> dict[str, Any]:
         """The fields that a resumed run must share with the run it resumes."""
-        return {k: v for k, v in self.to_dict().items() if k not in self.FREE}
+        values = {k: v for k, v in self.to_dict().items() if k not in self.FREE}
+        values["data"] = {k: v for k, v in values["data"].items() if k not in self.FREE_DATA}
+        return values

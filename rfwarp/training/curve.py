@@ -10,14 +10,16 @@ from matplotlib.figure import Figure
 
 from rfwarp.files import write_atomically
 
+NO_LOSSES = {"step", "stage", "lr", "gradient_norm", "discriminator_gradient_norm"}
+
 
 def plot_losses(log: Path, out: Path) -> None:
     """Draw every logged loss of ``log`` (JSON lines) against the step, as a PNG."""
     entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    names = ("loss", "l1", "perceptual", "correctness", "affine")
+    found = dict.fromkeys(name for entry in entries for name in entry)  # in order of appearance
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.add_subplot()
-    for name in names:
+    for name in (name for name in found if name not in NO_LOSSES):
         points = [(e["step"], e[name]) for e in entries if e.get(name, 0) > 0]
         if points:
             axes.plot(*zip(*points, strict=True), label=name, linewidth=1.2)

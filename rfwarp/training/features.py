@@ -6,9 +6,14 @@ chosen by name and never replaced silently. ``oriented-pyramid`` is computed, no
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TypeAlias
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from rfwarp.training.vgg import Vgg19
 
 
 class OrientedPyramid(nn.Module):
@@ -58,6 +63,10 @@ class OrientedPyramid(nn.Module):
             maps.append(self.derivatives(image))
         return maps
 
+    def style(self, image: Tensor) -> list[Tensor]:
+        """The maps whose Gram matrices the style loss compares."""
+        return self.perceptual(image)
+
     def matching(self, image: Tensor, stride: int) -> Tensor:
         """Local descriptors (N, 36, H/stride, W/stride) for the sampling-correctness loss.
 
@@ -65,9 +74,31 @@ class OrientedPyramid(nn.Module):
         and its negative part: averaging over a cell then does not cancel them, and no cosine is
         negative, where ``exp(-cos / mu)`` would explode for a position without any match.
         """
+        if stride < 2 or stride % 2:
+            raise ValueError(f"stride must be even and at least 2, got {stride}")
         fine = F.avg_pool2d(image, stride // 2)
         signed = torch.cat([fine, 4 * self.derivatives(fine)], dim=1)
         return F.avg_pool2d(torch.cat([signed.relu(), (-signed).relu()], dim=1), 2)
 
 
-FEATURE_SETS = {OrientedPyramid.name: OrientedPyramid}
+FeatureSet: TypeAlias = Vgg19 | OrientedPyramid
+FEATURE_SETS: dict[str, type[FeatureSet]] = {s.name: s for s in (Vgg19, OrientedPyramid)}
+
+
+def make_features(name: str, weights: Path | None = None) -> FeatureSet:
+    """A feature set by name, one of :data:`FEATURE_SETS`.
+
+    Args:
+        weights: file of a learned set's weights; None looks for it where the set is kept.
+
+    Raises:
+        ValueError: if there is no such set, if it has no weights to load, or if they do not fit.
+        FileNotFoundError: if the weights are not there; the message says how to get them.
+    """
+    if name not in FEATURE_SETS:
+        raise ValueError(f"feature set must be one of {', '.join(FEATURE_SETS)}, got {name!r}")
+    if name == Vgg19.name:
+        return Vgg19(weights)
+    if weights is not None:
+        raise ValueError(f"the feature set {name} is computed, it has no weights: got {weights}")
+    return OrientedPyramid()

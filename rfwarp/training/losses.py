@@ -1,76 +1,86 @@
-"""The losses of Eq. 7-9 that need no discriminator and no downloaded network."""
+"""The losses of Eq. 7-11. What they compare images by is a feature set of its own."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rfwarp.ops import warp
+from rfwarp.training.gaussian import gaussian_sample
+
 EPSILON = 1e-8
+SAMPLERS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "gaussian": gaussian_sample,
+    "bilinear": warp,
+}
+SIMILARITY_BYTES = 128 * 2**20
+"""Most that the similarities of :func:`best_match` take at a time, unless chosen otherwise."""
 
 
-def gaussian_sample(features: Tensor, flow: Tensor, size: int = 4, sigma: float = 2.0) -> Tensor:
-    """Sample with a normalised Gaussian window instead of a bilinear one.
+@torch.no_grad()
+def best_match(source: Tensor, target: Tensor, chunk: int | None = None) -> Tensor:
+    """``mu_l = max_l' cos(s_l', t_l)``: how well any source position matches a target position.
 
-    The bilinear sampler sees one pixel around it, and its gradient is reported not to make the
-    sampling-correctness loss converge (Ren 2019); this window of ``size`` x ``size`` pixels does.
+    Of the N x HW x HW similarities, ``chunk`` target positions are made at a time: that is
+    ``N * chunk * HW * itemsize`` bytes, at 64 x 64, N = 20 and float32 all at once 1.3 GB.
 
     Args:
-        features: (N, C, H, W).
-        flow: (N, 2, H, W) in pixels, channel 0 = x. Indices outside are clamped to the border.
+        source, target: features (N, C, H, W).
+        chunk: None takes as many as fit :data:`SIMILARITY_BYTES`, at least one.
 
     Returns:
-        (N, C, H, W): sum of the window's features, weighted by exp(-d^2 / (2 sigma^2)) / sum.
+        (N, H*W), without gradient.
     """
-    n, c, h, w = features.shape
-    y = torch.arange(h, device=flow.device, dtype=flow.dtype)[:, None] + flow[:, 1]
-    x = torch.arange(w, device=flow.device, dtype=flow.dtype) + flow[:, 0]
-    # A NaN flow gives NaN, through its weights, but must not become an index.
-    x0, y0 = x.detach().floor().nan_to_num(0.0), y.detach().floor().nan_to_num(0.0)
-    taps = [offset - (size // 2 - 1) for offset in range(size)]
-    wx = torch.stack([torch.exp(-((x0 + t - x) ** 2) / (2 * sigma**2)) for t in taps])
-    wy = torch.stack([torch.exp(-((y0 + t - y) ** 2) / (2 * sigma**2)) for t in taps])
-    wx, wy = wx / wx.sum(0), wy / wy.sum(0)
-    flat = features.flatten(2)
-    out = torch.zeros_like(features)
-    for i, ty in enumerate(taps):
-        row = (y0 + ty).clamp(0, h - 1).long() * w
-        for j, tx in enumerate(taps):
-            index = (row + (x0 + tx).clamp(0, w - 1).long()).view(n, 1, h * w).expand(-1, c, -1)
-            out = out + (wy[i] * wx[j])[:, None] * flat.gather(2, index).view(n, c, h, w)
-    return out
-
-
-def best_match(source: Tensor, target: Tensor, chunk: int = 1024) -> Tensor:
-    """``mu``: for every target position the largest cosine to any source position, (N, H*W).
-
-    The (HW)^2 similarities are made ``chunk`` target positions at a time, to bound the memory.
-    Both (N, C, H, W); cosines use L2 norms + 1e-8.
-    """
-    s = source.flatten(2) / (source.flatten(2).norm(dim=1, keepdim=True) + EPSILON)
-    t = target.flatten(2) / (target.flatten(2).norm(dim=1, keepdim=True) + EPSILON)
+    s, t = (
+        x.flatten(2) / (x.flatten(2).norm(dim=1, keepdim=True) + EPSILON) for x in (source, target)
+    )
+    if chunk is None:
+        chunk = max(1, SIMILARITY_BYTES // max(1, s.shape[0] * s.shape[2] * s.element_size()))
     parts = [(part.transpose(1, 2) @ s).amax(dim=2) for part in t.split(chunk, dim=2)]
     return torch.cat(parts, dim=1)
 
 
-def sampling_correctness(source: Tensor, target: Tensor, flow: Tensor) -> Tensor:
-    """Sampling correctness loss (Ren 2019) at one level: does the flow sample similar features?
+def sampling_correctness(
+    source: Tensor,
+    target: Tensor,
+    flow: Tensor,
+    sampler: str = "gaussian",
+    chunk: int | None = None,
+) -> Tensor:
+    """Sampling correctness (Ren 2019) at one level: does the flow fetch features like the target's?
 
-    ``mean_l exp(-cos(W(s)_l, t_l) / (mu_l + 1e-8)) - 1/e``, 0 where every position finds its best
-    match. The gradient goes to the flow only.
+    ``mean_l exp(-cos(W(s)_l, t_l) / (mu_l + 1e-8)) - 1/e`` with the ``mu`` of :func:`best_match`
+    and ``|x| + 1e-8`` for the norms: 0 where every position fetches its best match, ``1 - 1/e``
+    where it fetches nothing alike. The gradient goes to the flow only.
 
     Args:
-        source, target: features (N, C, H, W).
-        flow: (N, 2, H, W) in pixels of this level.
+        source, target: features (N, C, H, W), not negative: a best match of a negative cosine
+            would reward the worst.
+        flow: (N, 2, H, W) in pixels of this level, channel 0 = x.
+        sampler: W, one of :data:`SAMPLERS`: "gaussian" goes on with the border outside the image,
+            "bilinear" is the network's own :func:`rfwarp.ops.warp` and finds zeros there.
+        chunk: of :func:`best_match`.
     """
+    if sampler not in SAMPLERS:
+        raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, got {sampler!r}")
+    if source.ndim != 4 or source.shape != target.shape:
+        raise ValueError(
+            "source and target must both be (N, C, H, W), got "
+            f"{tuple(source.shape)} and {tuple(target.shape)}"
+        )
+    n, _, h, w = source.shape
+    if flow.shape != (n, 2, h, w):
+        raise ValueError(f"flow must be {(n, 2, h, w)} as the features, got {tuple(flow.shape)}")
     source, target = source.detach(), target.detach()
-    warped = gaussian_sample(source, flow)
+    warped = SAMPLERS[sampler](source, flow)
     norms = (warped.norm(dim=1) + EPSILON) * (target.norm(dim=1) + EPSILON)
     cosine = ((warped * target).sum(dim=1) / norms).flatten(1)
-    mu = best_match(source, target)
+    mu = best_match(source, target, chunk)
     return torch.exp(-cosine / (mu + EPSILON)).mean() - math.exp(-1)
 
 
@@ -84,6 +94,8 @@ def affine_regularisation(flow: Tensor, size: int) -> Tensor:
     Args:
         flow: (N, 2, H, W) in pixels of this level.
     """
+    if flow.ndim != 4 or flow.shape[1] != 2:
+        raise ValueError(f"flow must be (N, 2, H, W), got {tuple(flow.shape)}")
     n, _, h, w = flow.shape
     if min(h, w) < size:
         return flow.sum() * 0
@@ -97,6 +109,67 @@ def affine_regularisation(flow: Tensor, size: int) -> Tensor:
 
 
 def perceptual(generated: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-    """Perceptual loss (Eq. 9): mean absolute difference of feature maps, summed over the maps."""
-    differences = [F.l1_loss(g, r.detach()) for g, r in zip(generated, real, strict=True)]
-    return torch.stack(differences).sum()
+    """Perceptual loss (Eq. 9): mean absolute difference of feature maps, summed over the maps.
+
+    Args:
+        generated, real: as many (N, C, H, W); no gradient goes to the real ones.
+    """
+    return torch.stack([F.l1_loss(g, r.detach()) for g, r in _pairs(generated, real)]).sum()
+
+
+def style(generated: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """Style loss: mean absolute difference of Gram matrices, summed over the maps.
+
+    Args:
+        generated, real: as many (N, C, H, W); no gradient goes to the real ones.
+    """
+    return torch.stack(
+        [F.l1_loss(gram(g), gram(r.detach())) for g, r in _pairs(generated, real)]
+    ).sum()
+
+
+def gram(features: Tensor) -> Tensor:
+    """``F F' / (C H W)`` of features (N, C, H, W): (N, C, C)."""
+    flat = features.flatten(2)
+    return flat @ flat.transpose(1, 2) / (flat.shape[1] * flat.shape[2])
+
+
+def _pairs(generated: Sequence[Tensor], real: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    shapes = [[tuple(x.shape) for x in maps] for maps in (generated, real)]
+    if not generated or shapes[0] != shapes[1] or any(len(shape) != 4 for shape in shapes[0]):
+        raise ValueError(f"both need the same maps (N, C, H, W), got {shapes[0]} and {shapes[1]}")
+    return list(zip(generated, real, strict=True))
+
+
+Adversarial = Literal["log", "least-squares"]
+
+
+def adversarial_discriminator(
+    real_logits: Tensor, fake_logits: Tensor, kind: Adversarial = "log"
+) -> Tensor:
+    """The discriminator's side of Eq. 11, to be minimised; D = sigmoid(logits).
+
+    "log": ``-mean log D(real) - mean log(1 - D(fake))``.
+    "least-squares": ``mean (real_logits - 1)^2 + mean fake_logits^2``.
+    """
+    _check_adversarial(kind)
+    if kind == "least-squares":
+        return (real_logits - 1).square().mean() + fake_logits.square().mean()
+    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+
+
+def adversarial_generator(fake_logits: Tensor, kind: Adversarial = "log") -> Tensor:
+    """The generator's side of Eq. 11, to be minimised.
+
+    "log": ``-mean log D(fake)``, which does not saturate where D is sure, as log(1 - D) would.
+    "least-squares": ``mean (fake_logits - 1)^2``.
+    """
+    _check_adversarial(kind)
+    if kind == "least-squares":
+        return (fake_logits - 1).square().mean()
+    return F.softplus(-fake_logits).mean()
+
+
+def _check_adversarial(kind: str) -> None:
+    if kind not in get_args(Adversarial):
+        raise ValueError(f"kind must be one of {get_args(Adversarial)}, got {kind!r}")

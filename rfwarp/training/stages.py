@@ -1,30 +1,57 @@
-"""The two stages: each is a module from a batch to its losses, so that any launcher can wrap it."""
+"""What is optimised: modules from a batch to its losses, so that any launcher can wrap them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from rfwarp.images import from_uint8
 from rfwarp.nn import Generator
-from rfwarp.poses.encoding import tile
+from rfwarp.poses.kinds import PoseKind
+from rfwarp.training import losses
 from rfwarp.training.batches import Batch
-from rfwarp.training.config import LossWeights
-from rfwarp.training.features import OrientedPyramid
-from rfwarp.training.losses import affine_regularisation, perceptual, sampling_correctness
+from rfwarp.training.config import TrainConfig
+from rfwarp.training.features import FeatureSet
+from rfwarp.training.networks import frozen
 
 LEVELS = ((8, 3), (4, 5))  # stride and window of the affine regularisation, coarse first
+
+
+class Inputs(NamedTuple):
+    """A batch as the networks read it, float32; images in [-1, 1]."""
+
+    sources: Tensor
+    """(N, K, 3, H, W)."""
+    poses: Tensor
+    """(N, K, c_p, H, W)."""
+    target: Tensor
+    """(N, 3, H, W)."""
+    target_pose: Tensor
+    """(N, c_p, H, W)."""
+
+
+def expand(batch: Batch, kind: PoseKind) -> Inputs:
+    """Pictures to [-1, 1] and pose codes to maps, on the device where they are."""
+    height, width = batch["target"].shape[-2:]
+    return Inputs(
+        from_uint8(batch["sources"]),
+        kind.expand(batch["poses"], height, width),
+        from_uint8(batch["target"]),
+        kind.expand(batch["target_pose"], height, width),
+    )
 
 
 class FlowObjective(nn.Module):
     """Eq. 7: weighted sampling correctness and affine regularisation, summed over both levels."""
 
-    def __init__(self, features: OrientedPyramid, weights: LossWeights) -> None:
+    def __init__(self, features: FeatureSet, config: TrainConfig) -> None:
         super().__init__()
         self.features = features
-        self.weights = weights
+        self.weights = config.weights
+        self.sampler = config.sampler
 
     def forward(
         self, sources: Tensor, target: Tensor, flows: Sequence[Tensor]
@@ -45,8 +72,8 @@ class FlowObjective(nn.Module):
                 s = self.features.matching(sources.flatten(0, 1), stride)
                 t = self.features.matching(target, stride)
             t = t[:, None].expand(n, k, *t.shape[1:]).flatten(0, 1)
-            correctness = sampling_correctness(s, t, flat)
-            affine = affine_regularisation(flat, window)
+            correctness = losses.sampling_correctness(s, t, flat, sampler=self.sampler)
+            affine = losses.affine_regularisation(flat, window)
             terms["correctness"] = terms["correctness"] + self.weights.correctness * correctness
             terms["affine"] = terms["affine"] + self.weights.affine * affine
         return terms
@@ -58,58 +85,78 @@ class FlowStage(nn.Module):
     name = "flow"
 
     def __init__(
-        self, generator: Generator, features: OrientedPyramid, weights: LossWeights
+        self, generator: Generator, kind: PoseKind, features: FeatureSet, config: TrainConfig
     ) -> None:
         super().__init__()
         self.flow = generator.flow
+        self.kind = kind
         # The confidences have no loss in this stage.
         self.idle = [
             p for n, p in self.flow.named_parameters() if ".attention." in n or ".occlusion." in n
         ]
-        self.objective = FlowObjective(features, weights)
+        self.objective = FlowObjective(features, config)
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """The weighted losses of Eq. 7 by name."""
-        sources, target = from_uint8(batch["sources"]), from_uint8(batch["target"])
-        size = sources.shape[-1]
-        encoded = self.flow.encode(sources, tile(batch["poses"], size, size))
-        predictions = self.flow(encoded, tile(batch["target_pose"], size, size))
-        flows = [p.flow for p in predictions]
-        terms: dict[str, Tensor] = self.objective(sources, target, flows)
+    def forward(self, batch: Batch) -> tuple[dict[str, Tensor], None]:
+        """The weighted losses of Eq. 7 by name; there is no image yet."""
+        sources, poses, target, target_pose = expand(batch, self.kind)
+        predictions = self.flow(self.flow.encode(sources, poses), target_pose)
+        terms: dict[str, Tensor] = self.objective(sources, target, [p.flow for p in predictions])
         # Every parameter takes part in the graph, as data-parallel training demands.
         terms["affine"] = terms["affine"] + sum(p.sum() * 0 for p in self.idle)
-        return terms
+        return terms, None
 
 
 class FullStage(nn.Module):
-    """Stage 2: the whole generator, Eq. 8 without the adversarial and the style term."""
+    """Stage 2: the whole generator, Eq. 8 without the adversarial term."""
 
     name = "full"
 
     def __init__(
-        self, generator: Generator, features: OrientedPyramid, weights: LossWeights
+        self, generator: Generator, kind: PoseKind, features: FeatureSet, config: TrainConfig
     ) -> None:
         super().__init__()
         self.generator = generator
-        self.weights = weights
+        self.kind = kind
+        self.weights = config.weights
         self.features = features
-        self.objective = FlowObjective(features, weights)
+        self.objective = FlowObjective(features, config)
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """The weighted losses by name."""
-        sources, target = from_uint8(batch["sources"]), from_uint8(batch["target"])
-        size = sources.shape[-1]
-        image, maps = self.generator(
-            sources,
-            tile(batch["poses"], size, size),
-            tile(batch["target_pose"], size, size),
-            return_maps=True,
-        )
+    def forward(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """The weighted losses by name, and the image (N, 3, H, W) in [-1, 1]."""
+        sources, poses, target, target_pose = expand(batch, self.kind)
+        image, maps = self.generator(sources, poses, target_pose, return_maps=True)
         terms: dict[str, Tensor] = self.objective(sources, target, [m.flow for m in maps])
         with torch.autocast(image.device.type, enabled=False):
             image = image.float()
             terms["l1"] = self.weights.l1 * (image - target).abs().mean()
-            terms["perceptual"] = self.weights.perceptual * perceptual(
-                self.features.perceptual(image), self.features.perceptual(target)
-            )
-        return terms
+            for name in ("perceptual", "style"):
+                weight = getattr(self.weights, name)
+                if weight > 0:
+                    maps_of, loss = getattr(self.features, name), getattr(losses, name)
+                    with torch.no_grad():
+                        real = maps_of(target)
+                    terms[name] = weight * loss(maps_of(image), real)
+        return terms, image
+
+
+class DiscriminatorStage(nn.Module):
+    """Beside stage 2: both sides of Eq. 11."""
+
+    def __init__(self, discriminator: nn.Module, config: TrainConfig) -> None:
+        super().__init__()
+        self.discriminator = discriminator
+        self.weight = config.weights.adversarial
+        self.adversarial = config.adversarial
+
+    def judge(self, image: Tensor) -> Tensor:
+        """The generator's loss, weighted, on its image (N, 3, H, W); the discriminator is fixed."""
+        with frozen(self.discriminator):
+            logits = self.discriminator(image).float()
+        return self.weight * losses.adversarial_generator(logits, self.adversarial)
+
+    def forward(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """The discriminator's loss on real and generated images, both (N, 3, H, W) in [-1, 1]."""
+        logits = self.discriminator(torch.cat([real, fake.detach()])).float()
+        of_real, of_fake = logits.chunk(2)
+        loss = losses.adversarial_discriminator(of_real, of_fake, self.adversarial)
+        return {"discriminator": loss}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -25,6 +25,12 @@ class LossWindow:
                 value = value + self.sums[name].to(value.device)  # a restored sum is on the CPU
             self.sums[name] = value
 
+    def share(self, mean: Callable[[Tensor], Tensor]) -> None:
+        """Take the mean of the sums over several processes, which all call this."""
+        if self.sums:
+            shared = mean(torch.stack(list(self.sums.values())))
+            self.sums = dict(zip(self.sums, shared, strict=True))
+
     def means(self) -> dict[str, float]:
         """The mean of every scalar; an empty window has none."""
         if not self.sums:
@@ -38,7 +44,7 @@ class LossWindow:
 
     def state_dict(self) -> dict[str, Any]:
         """For :meth:`load_state_dict`."""
-        return {"steps": self.steps, "sums": dict(self.sums)}
+        return {"steps": self.steps, "sums": {name: v.clone() for name, v in self.sums.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue a window that was saved half full."""

@@ -1,11 +1,13 @@
 """Pictures for people: sheets, animations, and the networks' maps in colours."""
 
 from rfwarp.viz.maps import draw_maps, flow_to_rgb, map_to_rgb
+from rfwarp.viz.poses import draw_pose
 from rfwarp.viz.sheet import draw_sheet, enlarge
 from rfwarp.viz.write import picture_format, write_animation, write_picture
 
 __all__ = [
     "draw_maps",
+    "draw_pose",
     "draw_sheet",
     "enlarge",
     "flow_to_rgb",

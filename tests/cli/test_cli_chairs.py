@@ -92,7 +92,7 @@ def test_evaluate_reads_a_folder(model: Path, chairs: Path, tmp_path: Path) -> N
         (["--first-seed", "899999"], 1, "mix training chairs with held-out"),
         (["--dataset", "sofas"], 1, "no dataset 'sofas'"),
         (["--dataset", "."], 1, "poses.csv"),
-        (["--dataset", ".", "--size", "64"], 2, "--size is for procedural chairs"),
+        (["--dataset", ".", "--size", "64"], 2, "--size is for procedural pictures"),
         (["--weights", "nothing"], 1, "no model 'nothing'"),
     ],
 )

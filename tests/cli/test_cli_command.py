@@ -15,7 +15,7 @@ import rfwarp_cuda
 from rfwarp import Generator
 from rfwarp.cli import main
 
-SUBCOMMANDS = ("generate", "train", "evaluate", "render-chairs", "info")
+SUBCOMMANDS = ("generate", "train", "evaluate", "experiment", "render-chairs", "info")
 
 Refused = Callable[..., str]
 

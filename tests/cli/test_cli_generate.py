@@ -1,5 +1,6 @@
 """``rfwarp generate``: new pictures, and every way to ask for them wrongly."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from PIL import Image
 
 from rfwarp import Generator
 from rfwarp.cli import main
-from rfwarp.poses import Viewpoint
+from rfwarp.poses import Keypoints, Viewpoint
 
 Refused = Callable[..., str]
 
@@ -19,7 +20,8 @@ def test_generate_equals_the_python_api(model: Path, sources: list[str], tmp_pat
     given = ["-s", sources[0], "-s", *sources[1:3], "-w", str(model), "-t", "40:10"]
     assert main(["generate", *given, "-o", str(out)]) == 0
     poses = [Viewpoint(0, 10), Viewpoint(100, 0), Viewpoint(200, 20)]
-    expected = Generator.from_pretrained(model).generate(sources[:3], poses, Viewpoint(40, 10))
+    generator = Generator.from_pretrained(model).optimize()
+    expected = generator.generate(sources[:3], poses, Viewpoint(40, 10))
     with Image.open(out) as written:
         assert np.array_equal(written, expected)
     assert [path.name for path in out.parent.iterdir()] == ["view.png"]
@@ -46,6 +48,33 @@ def test_generate_takes_arrays_as_poses(model: Path, sources: list[str], tmp_pat
     assert main([*common, *arrays, "-o", str(tmp_path / "a.png")]) == 0
     assert main([*common, "-t", "40:10", "-o", str(tmp_path / "b.png")]) == 0
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_generate_takes_keypoints(tmp_path: Path) -> None:
+    """Of OpenPose, in pixels of the pictures as they are, also in a table of jobs."""
+    people = Generator(pose_channels=18, pose_kind="keypoints", image_size=64, width=0.125)
+    people.save_pretrained(tmp_path / "people")
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (96, 96, 3), np.uint8)).save(tmp_path / "a.png")
+    poses = []
+    for name in ("source", "target"):
+        joints = np.column_stack([rng.uniform(0, 96, (18, 2)), np.ones(18)])
+        person = {"pose_keypoints_2d": joints.ravel().tolist()}
+        (tmp_path / f"{name}.json").write_text(json.dumps({"people": [person]}))
+        poses.append(Keypoints(joints, 96, 96))
+    files = [str(tmp_path / name) for name in ("a.png", "source.json", "target.json", "out.png")]
+    given = ["-s", files[0], "-p", files[1], "-t", files[2], "-w", str(tmp_path / "people")]
+    assert main(["generate", *given, "-o", files[3]]) == 0
+    (tmp_path / "jobs.csv").write_text(
+        "source_0,pose_0,target,out\na.png,source.json,target.json,b.png\n"
+    )
+    table = ["--jobs", str(tmp_path / "jobs.csv"), "--workers", "0", "-w", str(tmp_path / "people")]
+    assert main(["generate", *table, "-o", str(tmp_path / "jobs")]) == 0
+    generator = Generator.from_pretrained(tmp_path / "people").optimize()
+    expected = generator.generate([files[0]], poses[:1], poses[1])
+    for written in (tmp_path / "out.png", tmp_path / "jobs" / "b.png"):
+        with Image.open(written) as picture:
+            assert np.array_equal(picture, expected)
 
 
 def test_generate_turns_the_table(model: Path, sources: list[str], tmp_path: Path) -> None:

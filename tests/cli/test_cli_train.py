@@ -18,9 +18,10 @@ Refused = Callable[..., str]
 
 
 TINY = (
-    *("--width", "0.125", "--chairs", "2", "--batch-size", "2", "--sources", "1", "2"),
+    *("--width", "0.125", "--data.count", "2", "--batch-size", "2", "--sources", "1", "2"),
     *("--flow-steps", "1", "--workers", "0", "--device", "cpu", "--precision", "float32"),
-    *("--checkpoint-every", "1", "--log-every", "1", "--ema", "0.5"),
+    *("--checkpoint-every", "1", "--log-every", "1", "--ema", "0.5", "--sample-every", "0"),
+    *("--features", "oriented-pyramid"),
 )
 
 
@@ -50,8 +51,8 @@ def test_train_refuses_to_resume_another_run(tmp_path: Path, refused: Refused) -
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--size", "33"], "size must be a multiple of 32"),
-        (["--sources", "0"], "sources must be numbers in 1..53"),
+        (["--data.size", "33"], "size must be a multiple of 32"),
+        (["--sources", "0"], "sources must be numbers of at least 1"),
         (["--lr", "0"], "lr must be positive and finite, got 0.0"),
     ],
 )
@@ -67,7 +68,10 @@ def test_train_names_the_missing_extra(
 ) -> None:
     monkeypatch.setattr("rfwarp.cli.train.find_spec", lambda name: None)
     message = refused("train", "--out", tmp_path / "run", status=1)
-    assert 'accelerate and matplotlib: pip install "rfwarp[train]"' in message
+    assert (
+        'accelerate and matplotlib and tensorboard and pyyaml: pip install "rfwarp[train]"'
+        in message
+    )
 
 
 @pytest.fixture
@@ -98,3 +102,26 @@ def test_an_interrupted_run_says_that_it_resumes(
     assert f"{message} {tmp_path}" in shown
     assert "Traceback" not in shown
     assert not list(tmp_path.rglob(".*.tmp"))
+
+
+def test_train_takes_a_file_and_overrides_it(tmp_path: Path, refused: Refused) -> None:
+    file, out = tmp_path / "tiny.yaml", tmp_path / "run"
+    file.write_text(
+        "data: {name: chairs, size: 64, count: 2}\nwidth: 0.125\nattention: false\n"
+        "occlusion: false\nfeatures: oriented-pyramid\nworkers: 0\nflow_steps: 0\nsteps: 500\n"
+        "weights: {adversarial: 0}\nsample_every: 1\n"
+    )
+    given = ["--config", file, "--device", "cpu", "--precision", "float32"]
+    message = refused("train", *given, "--out", out, "--steps", "0")
+    assert "steps must be at least 1, got 0" in message
+    options = ["--out", out, "--steps", "2", "--occlusion", "--weights.l1", "7"]
+    assert main(["train", *map(str, [*given, *options])]) == 0
+    config = Generator.from_pretrained(out / "model").config
+    assert (config.width, config.attention, config.occlusion) == (0.125, False, True)
+    card = (out / "model" / "README.md").read_text()
+    assert '"l1": 7.0' in card
+    assert '"adversarial": 0.0' in card
+    assert [path.name for path in (out / "samples").iterdir()] != []
+    file.write_text("widht: 0.125")
+    assert "tiny.yaml: unknown field widht" in refused("train", "-c", file, "--out", out)
+    assert "tiny.yml" in refused("train", "-c", tmp_path / "tiny.yml", "--out", out, status=1)

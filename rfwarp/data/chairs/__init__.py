@@ -4,12 +4,14 @@ from rfwarp.data.chairs.dataset import ChairViews, ProceduralChairs, ViewSets, s
 from rfwarp.data.chairs.folder import ChairFolder, write_chair_folder
 from rfwarp.data.chairs.parameters import HELD_OUT_FIRST_SEED, ChairParameters
 from rfwarp.data.chairs.render import RENDERER_VERSION, render_chairs, render_views
+from rfwarp.data.chairs.tuples import ChairTuples
 
 __all__ = [
     "HELD_OUT_FIRST_SEED",
     "RENDERER_VERSION",
     "ChairFolder",
     "ChairParameters",
+    "ChairTuples",
     "ChairViews",
     "ProceduralChairs",
     "ViewSets",

@@ -1,0 +1,56 @@
+"""``rfwarp prepare``"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from rfwarp.cli.arguments import UsageError, choose_device, progress_bar
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Check a downloaded dataset of the paper, and write the tuples or landmarks it needs."""
+
+    dataset: Annotated[
+        Positional[Literal["deepfashion", "market1501", "kitti", "shapenet-chairs", "voxceleb2"]],
+        arg(metavar="DATASET"),
+    ]
+    """deepfashion, market1501, kitti, shapenet-chairs or voxceleb2."""
+    root: Annotated[Path, arg(metavar="FOLDER")]
+    """Folder of the download. prepare-report.txt is written there."""
+    sources: int = 2
+    """People: K, the number of sources in each tuple."""
+    seed: int = 0
+    """People: of the tuples."""
+    pairs: bool = False
+    """People: take the published pairs for the tuples with --sources 1, instead of drawing them."""
+    decode: bool = False
+    """Also read every picture, not only find it."""
+    device: str = "auto"
+    """Where landmarks of faces are detected: cpu, cuda; auto takes a GPU if there is one."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("sources", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"--{name} must be at least {least}, got {getattr(self, name)}")
+        if self.pairs and self.sources != 1:
+            raise UsageError("--pairs needs --sources 1: published pairs have one source")
+
+    def run(self) -> None:
+        from rfwarp.data.preparation import prepare
+        from rfwarp.data.report import REPORT, Options
+
+        device = choose_device(self.device)
+        options = Options(self.sources, self.seed, self.pairs, self.decode, str(device))
+        with progress_bar(0, "file") as progress:
+            report = prepare(self.dataset, self.root, options, progress)
+        report.write(self.root / REPORT)
+        for name, count in report.usable.items():
+            print(f"{count:>9} {name}")
+        print(f"{len(report.problems):>9} problems, see {self.root / REPORT}")
+        if report.unusable:
+            raise ValueError("; ".join(report.unusable))

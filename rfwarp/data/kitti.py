@@ -1,0 +1,159 @@
+"""KITTI odometry: pictures of a drive, posed by where the camera was."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from rfwarp.data.draws import check_draw, generator, integers, orders
+from rfwarp.data.tuples import Row, Sample
+from rfwarp.images import open_image, to_rgb
+from rfwarp.poses.camera import Array, CameraMotion, read_kitti_poses
+
+OFFSETS = (*range(-10, 0), *range(1, 10))
+"""Frames from the target that a source can be: -10 to +9, and never the target itself."""
+
+SEQUENCES = {
+    "train": tuple(f"{number:02d}" for number in range(9)),
+    "test": ("09", "10"),
+}
+"""Of the eleven that have poses; the last two, as is usual in odometry, are for testing."""
+
+TARGETS = "id_{split}.txt"
+"""Optional lists of targets, lines ``SEQUENCE_FRAME``, as Sun et al. (2018) publish them. Sources
+are then any frames near them, those of the other list included."""
+
+
+class KittiFrames:
+    """A :class:`rfwarp.data.TupleDataset` of ``sequences/NN/image_2/*.png`` and ``poses/NN.txt``.
+
+    Pictures are cropped to their middle square and resized. A pose is the camera's motion relative
+    to the target's frame: so it does not grow along the drive, and that of the target is zero.
+
+    Args:
+        root: folder with ``sequences`` and ``poses``.
+        split: the targets of :data:`TARGETS` if that list is in the folder, else all frames of
+            :data:`SEQUENCES`.
+        size: height and width of the pictures for the network.
+
+    Raises:
+        FileNotFoundError: if a sequence's pictures or poses are missing.
+        ValueError: if a file of poses is malformed, or has another number of frames than there are
+            pictures, or a target is none of these.
+    """
+
+    pose_kind = CameraMotion.kind
+    max_sources: ClassVar[int] = len(OFFSETS) // 2  # what the ends of a sequence have, too
+
+    def __init__(
+        self, root: Path, split: Literal["train", "test"], size: tuple[int, int] = (256, 256)
+    ) -> None:
+        self.height, self.width = size
+        self._pictures: list[Path] = []
+        self._poses: list[Array] = []
+        self._bounds: list[tuple[int, int]] = []  # of the sequence that a frame is in
+        self._targets: list[int] = []
+        for name, listed in read_targets(root, split).items():
+            pictures, poses = read_sequence(root, name)
+            begin = len(self._pictures)
+            self._bounds += [(begin, begin + len(pictures))] * len(pictures)
+            self._pictures += pictures
+            self._poses += list(poses)
+            targets = range(len(pictures)) if listed is None else listed
+            if max(targets) >= len(pictures):
+                raise ValueError(
+                    f"{root / TARGETS.format(split=split)} has frame {max(targets)} of sequence "
+                    f"{name}, which ends at {len(pictures) - 1}"
+                )
+            self._targets += [begin + frame for frame in targets]
+
+    def draw(self, seed: int, step: int, batch_size: int, sources: int) -> list[Row]:
+        check_draw(batch_size, sources, self.max_sources)
+        random = generator(seed, step)
+        chosen = integers(random, len(self._targets), batch_size).tolist()
+        offsets = orders(random, batch_size, len(OFFSETS)).tolist()
+        return [
+            self._row(self._targets[i], order, sources)
+            for i, order in zip(chosen, offsets, strict=True)
+        ]
+
+    def _row(self, target: int, order: list[int], sources: int) -> Row:
+        begin, end = self._bounds[target]
+        near = (target + OFFSETS[i] for i in order)
+        return (*[frame for frame in near if begin <= frame < end][:sources], target)
+
+    def evaluation_rows(self, seed: int, count: int, sources: int) -> list[Row]:
+        """As step 0 of training with this seed."""
+        return self.draw(seed, 0, count, sources)
+
+    def load(self, row: Row) -> Sample:
+        reference = self._poses[row[-1]]
+        codes = [CameraMotion.relative(self._poses[frame], reference).vector() for frame in row]
+        pictures = torch.stack([self._load(self._pictures[frame]) for frame in row])
+        poses = torch.stack(codes)
+        return Sample(pictures[:-1], poses[:-1], pictures[-1], poses[-1])
+
+    def _load(self, path: Path) -> Tensor:
+        picture = to_rgb(open_image(path))
+        side = min(picture.size)
+        left, upper = ((extent - side) // 2 for extent in picture.size)
+        square = picture.crop((left, upper, left + side, upper + side))
+        resized = square.resize((self.width, self.height), Image.Resampling.LANCZOS)
+        return torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous()
+
+
+def read_targets(root: Path, split: Literal["train", "test"]) -> dict[str, tuple[int, ...] | None]:
+    """The split's sequences, each with the frames that are targets, or None for all.
+
+    Raises:
+        ValueError: if a line of the list is malformed; the message has its number.
+    """
+    path = root / TARGETS.format(split=split)
+    if not path.is_file():
+        return dict.fromkeys(SEQUENCES[split])
+    frames: dict[str, set[int]] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        match = re.fullmatch(r"(\d\d)_(\d{6})", line.strip(), re.ASCII)
+        if match is None:
+            raise ValueError(f"{path}, line {number}: expected SEQUENCE_FRAME, got {line!r}")
+        frames.setdefault(match[1], set()).add(int(match[2]))
+    if not frames:
+        raise ValueError(f"{path} is empty")
+    return {name: tuple(sorted(listed)) for name, listed in sorted(frames.items())}
+
+
+def read_sequence(root: Path, name: str) -> tuple[list[Path], Array]:
+    """The pictures of a sequence in order, and (frames, 3, 4) poses.
+
+    Raises:
+        FileNotFoundError, ValueError: see :class:`KittiFrames`.
+    """
+    folder, poses = root / "sequences" / name / "image_2", root / "poses" / f"{name}.txt"
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    if not poses.is_file():
+        raise FileNotFoundError(f"there is no file {poses}")
+    read = read_kitti_poses(poses)
+    pictures = [folder / f"{frame:06d}.png" for frame in range(len(read))]
+    there = {path.name for path in folder.glob("*.png")}
+    missing = [path.name for path in pictures if path.name not in there]
+    if missing or len(there) != len(pictures):
+        lacking = f", without {_listed(missing)}" if missing else ""
+        raise ValueError(
+            f"{poses} has {len(read)} poses, so {folder} must hold 000000.png to "
+            f"{pictures[-1].name}, but it holds {len(there)} pictures{lacking}"
+        )
+    if len(read) <= KittiFrames.max_sources:
+        raise ValueError(f"{poses} has {len(read)} frames, too few to have sources")
+    return pictures, read
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return ", ".join(names[:20]) + more

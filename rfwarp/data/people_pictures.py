@@ -1,0 +1,275 @@
+"""DeepFashion and Market-1501: photographs of people with keypoints, in tuples of one person."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from rfwarp.data.draws import check_draw, generator, integers
+from rfwarp.data.person_tuples import Names, read_tuples
+from rfwarp.data.tuples import Row, Sample
+from rfwarp.images import load_image
+from rfwarp.poses.alignment import align_person, torso_height
+from rfwarp.poses.keypoints import Keypoints, read_annotations
+
+logger = logging.getLogger(__name__)
+
+Split = Literal["train", "test"]
+_MARKET_NAME = re.compile(r"(-1|\d{4})_c\d+s\d+_\d{6}_\d{2}\.jpg", re.ASCII)
+
+
+SHAPE_TOLERANCE = 0.02  # of width / height; photographs of 750 x 1101 pixels are within it
+
+
+@dataclass(frozen=True)
+class PeopleFormat:
+    """Where one of the two datasets keeps what, below its root.
+
+    Attributes:
+        pictures, annotations, pairs: paths of a split's pictures, of its keypoints and of its
+            published pairs, with ``{split}``. Distributions differ: the first one there is counts.
+        height, width: of the space of the keypoints, pixels.
+        size: height and width of the dataset's pictures for the network.
+        fill: what is beyond a picture that is moved, see :func:`rfwarp.poses.align_person`.
+    """
+
+    name: str
+    pictures: tuple[str, ...]
+    annotations: tuple[str, ...]
+    pairs: tuple[str, ...]
+    height: int
+    width: int
+    size: tuple[int, int]
+    fill: Literal["edge"] | tuple[int, int, int]
+
+    def identity(self, picture: str) -> str:
+        """The person in a picture.
+
+        DeepFashion: the name before its last ``_``, as categories contain ``_`` too. Market-1501:
+        the number before the first.
+        """
+        if self.name == "deepfashion":
+            return picture.rpartition("_")[0] or picture
+        return picture.partition("_")[0]
+
+    def is_person(self, picture: str) -> bool:
+        """Whether the name is one of the dataset's, and not of a distractor or of junk."""
+        if self.name == "deepfashion":
+            return picture.lower().endswith((".jpg", ".png"))
+        match = _MARKET_NAME.fullmatch(picture)
+        return match is not None and match[1] not in ("-1", "0000")
+
+    def tuples(self, root: Path, split: Split, sources: int | None) -> Path:
+        """The file of (K+1)-tuples that ``rfwarp prepare`` writes; None is the largest K's.
+
+        Raises:
+            FileNotFoundError: if there is none for any K.
+        """
+        if sources is None:
+            name = re.compile(rf"{self.name}-{split}-(\d+)\.csv", re.ASCII)
+            found = [
+                int(match[1]) for path in root.iterdir() if (match := name.fullmatch(path.name))
+            ]
+            if not found:
+                raise FileNotFoundError(
+                    f"{root} has no tuples: make them by rfwarp prepare {self.name} --root {root}"
+                )
+            sources = max(found)
+        return root / f"{self.name}-{split}-{sources}.csv"
+
+    def folder(self, root: Path, split: Split) -> Path:
+        """Of a split's pictures; FileNotFoundError if there is none."""
+        return _first(root, self.pictures, split)
+
+    def read_keypoints(self, root: Path, split: Split) -> dict[str, Keypoints]:
+        """Of the split's people; see :func:`rfwarp.poses.read_annotations`."""
+        path = _first(root, self.annotations, split)
+        every = read_annotations(path, self.height, self.width)
+        return {name: pose for name, pose in every.items() if self.is_person(name)}
+
+    def read_pairs(self, root: Path, split: Split) -> list[Names]:
+        """The published pairs of source and target; see :func:`read_tuples`."""
+        return read_tuples(_first(root, self.pairs, split))
+
+
+def _first(root: Path, candidates: tuple[str, ...], split: Split) -> Path:
+    paths = [root / candidate.format(split=split) for candidate in candidates]
+    for path in paths:
+        if path.exists():
+            return path
+    raise FileNotFoundError(f"there is no {' or '.join(map(str, paths))}")
+
+
+DEEPFASHION = PeopleFormat(
+    "deepfashion",
+    ("{split}",),
+    ("fasion-resize-annotation-{split}.csv", "fasion-annotation-{split}.csv"),
+    ("fasion-resize-pairs-{split}.csv", "fasion-pairs-{split}.csv"),
+    256,
+    176,
+    (256, 256),
+    (255, 255, 255),
+)
+"""As PATN and GFLA distribute it, spelling included. Pictures have 256 x 176 pixels, or that shape
+(those of high resolution), and get 40 white columns on either side; or they are square and have
+such columns already."""
+
+MARKET1501 = PeopleFormat(
+    "market1501",
+    ("bounding_box_{split}", "{split}"),
+    ("market-annotation-{split}.csv",),
+    ("market-pairs-{split}.csv",),
+    128,
+    64,
+    (128, 64),
+    "edge",
+)
+"""As published, or in the folders of PATN, whose keypoints it has."""
+
+
+class PeoplePictures:
+    """A :class:`rfwarp.data.TupleDataset` of photographs of people.
+
+    Args:
+        layout: :data:`DEEPFASHION` or :data:`MARKET1501`.
+        root: folder of the download, in which ``rfwarp prepare`` has written the tuples.
+        split: "train" or "test".
+        sources: K of the file of tuples to use; None is the largest one there is. Fewer sources
+            are the first ones of a tuple.
+        size: height and width that pictures are resized to; None is the protocol's.
+        align: scale and move sources onto the target, as in the paper's evaluation; see
+            :func:`rfwarp.poses.align_person`. Tuples with somebody upside down or without a neck
+            are left out then.
+
+    Raises:
+        FileNotFoundError: if the keypoints, the tuples or the folder of pictures is missing.
+        ValueError: if a file is malformed, or a tuple names a picture without keypoints.
+    """
+
+    pose_kind = Keypoints.kind
+
+    def __init__(
+        self,
+        layout: PeopleFormat,
+        root: Path,
+        split: Split,
+        sources: int | None = None,
+        size: tuple[int, int] | None = None,
+        align: bool = False,
+    ) -> None:
+        self._format, self._align = layout, align
+        self._folder = layout.folder(root, split)
+        table = layout.tuples(root, split, sources)
+        if not table.is_file():
+            raise FileNotFoundError(
+                f"there is no {table}: make it by rfwarp prepare {layout.name} "
+                f"--root {root} --sources {sources}"
+            )
+        self._keypoints = layout.read_keypoints(root, split)
+        self._names = sorted(self._keypoints)
+        number = {name: i for i, name in enumerate(self._names)}
+        self._rows = [_numbered(row, number, table) for row in read_tuples(table)]
+        if align:
+            self._rows = self._alignable(table)
+        self.height, self.width = size or layout.size
+        self.max_sources = len(self._rows[0]) - 1
+
+    def draw(self, seed: int, step: int, batch_size: int, sources: int) -> list[Row]:
+        check_draw(batch_size, sources, self.max_sources)
+        chosen = integers(generator(seed, step), len(self._rows), batch_size)
+        return [self._cut(self._rows[i], sources) for i in chosen.tolist()]
+
+    def evaluation_rows(self, seed: int, count: int, sources: int) -> list[Row]:
+        """Tuples of the file, evenly spread: it is in the order of people."""
+        check_draw(count, sources, self.max_sources)
+        there, count = len(self._rows), min(count, len(self._rows))
+        return [self._cut(self._rows[i * there // count], sources) for i in range(count)]
+
+    def load(self, row: Row) -> Sample:
+        loaded = [self._load(self._names[picture]) for picture in row]
+        if self._align:
+            goal, fill = loaded[-1][1], self._format.fill
+            loaded[:-1] = [align_person(*source, goal, fill) for source in loaded[:-1]]
+        pictures = torch.stack([self._pixels(picture) for picture, _ in loaded])
+        codes = torch.stack([pose.scaled(self.height, self.width).code() for _, pose in loaded])
+        return Sample(pictures[:-1], codes[:-1], pictures[-1], codes[-1])
+
+    def _alignable(self, table: Path) -> list[Row]:
+        fit = [_can_be_aligned(self._keypoints[name]) for name in self._names]
+        rows = [row for row in self._rows if all(fit[picture] for picture in row)]
+        if not rows:
+            raise ValueError(f"{table} has no tuple that can be aligned")
+        if len(rows) < len(self._rows):
+            left_out = len(self._rows) - len(rows)
+            logger.warning("%s: %d tuples cannot be aligned and are left out", table, left_out)
+        return rows
+
+    @staticmethod
+    def _cut(row: Row, sources: int) -> Row:
+        return (*row[:sources], row[-1])
+
+    def _load(self, name: str) -> tuple[Image.Image, Keypoints]:
+        path = self._folder / name
+        if not path.is_file():
+            raise ValueError(f"{path} is missing")
+        return framed(load_image(str(path), path), self._keypoints[name], self._format.size, path)
+
+    def _pixels(self, picture: Image.Image) -> Tensor:
+        if picture.size != (self.width, self.height):
+            picture = picture.resize((self.width, self.height), Image.Resampling.LANCZOS)
+        return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
+
+
+def _numbered(row: Names, number: dict[str, int], table: Path) -> Row:
+    missing = [name for name in row if name not in number]
+    if missing:
+        raise ValueError(f"{table} names {missing[0]!r}, which has no keypoints")
+    return tuple(number[name] for name in row)
+
+
+def _can_be_aligned(pose: Keypoints) -> bool:
+    try:
+        return torso_height(pose) > 0 and pose.has(1)
+    except ValueError:
+        return False
+
+
+def framed(
+    picture: Image.Image, pose: Keypoints, size: tuple[int, int], path: Path
+) -> tuple[Image.Image, Keypoints]:
+    """The picture and its pose at the size of the dataset's pictures for the network.
+
+    A picture of the shape of the keypoints' space is resized to it and gets white columns on both
+    sides; one of the network's shape, in which that space is the middle, is resized alone.
+
+    Raises:
+        ValueError: if it has neither shape, within :data:`SHAPE_TOLERANCE`.
+    """
+    height, width = size
+    shape = picture.width / picture.height
+    for wide in (pose.width, width):
+        if abs(shape * height / wide - 1) <= SHAPE_TOLERANCE:
+            break
+    else:
+        sides = dict.fromkeys((pose.width, width))
+        raise ValueError(
+            f"{path} has {picture.width} x {picture.height} pixels, expected "
+            f"{' or '.join(f'{w} x {height}' for w in sides)} or that shape"
+        )
+    if picture.size != (wide, height):
+        picture = picture.resize((wide, height), Image.Resampling.LANCZOS)
+    left = (width - pose.width) // 2
+    if wide != width:
+        padded = Image.new("RGB", (width, height), "white")
+        padded.paste(picture, (left, 0))
+        picture = padded
+    points = pose.points + np.array([left, 0, 0], np.float32)
+    return picture, Keypoints(points, height, width)

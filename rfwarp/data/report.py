@@ -1,0 +1,64 @@
+"""What to check of a downloaded dataset, and what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from rfwarp.files import write_atomically
+
+REPORT = "prepare-report.txt"
+Split = Literal["train", "test"]
+SPLITS: tuple[Split, ...] = ("train", "test")
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Report:
+    """What a check has found.
+
+    Attributes:
+        usable: what training and evaluation will see, by name, such as ``"train tuples"``.
+        problems: a line for each file that is missing or broken.
+        unusable: why the dataset cannot be used at all; empty if it can.
+    """
+
+    usable: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    unusable: list[str] = field(default_factory=list)
+
+    def complain(self, error: object) -> None:
+        """Note a problem."""
+        self.problems.append(str(error))
+
+    def write(self, path: Path) -> None:
+        """All of it as text, atomically."""
+        counts = [f"{count} {name}" for name, count in self.usable.items()]
+        lines = [*counts, *self.unusable, f"{len(self.problems)} problems", *self.problems]
+        text = "\n".join(lines) + "\n"
+        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to do besides looking.
+
+    Attributes:
+        sources: K of the tuples.
+        seed: of the tuples.
+        pairs: take the published pairs for tuples of one source, instead of drawing tuples.
+        decode: also read every picture, not only find it.
+        device: where landmarks are detected.
+    """
+
+    sources: int = 2
+    seed: int = 0
+    pairs: bool = False
+    decode: bool = False
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.pairs and self.sources != 1:
+            raise ValueError(f"published pairs have one source, but sources is {self.sources}")

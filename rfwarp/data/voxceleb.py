@@ -1,0 +1,162 @@
+"""VoxCeleb2: frames of talking faces, posed by drawings of their landmarks."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from sys import intern
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from rfwarp.data.draws import check_draw, generator, integers, orders
+from rfwarp.data.tuples import Row, Sample
+from rfwarp.images import load_image
+from rfwarp.poses.landmarks import FaceLandmarks
+
+FRAMES = 8
+"""Of each video; one is the target."""
+
+FOLDERS = {"train": ("train", "dev"), "test": ("test",)}
+ENDINGS = (".jpg", ".jpeg", ".png")
+HEADER = ("video", *(f"frame_{i}" for i in range(FRAMES)))
+
+Video = tuple[str, ...]
+"""Path of the folder below the root, with slashes, and names of :data:`FRAMES` frames in it."""
+
+
+class VoxCelebVideos:
+    """A :class:`rfwarp.data.TupleDataset` of folders of frames, one for each video.
+
+    ``ROOT/SPLIT/**/VIDEO/*.jpg`` or ``.png``, cropped to the face and square, each with its
+    landmarks beside it, ``NAME.npy`` (68, 2), x and y in pixels; the training split may be called
+    ``dev``, as the download calls it. ``rfwarp prepare voxceleb2`` chooses the frames, detects
+    their landmarks, and lists them in ``voxceleb2-SPLIT.csv``.
+
+    Args:
+        root: folder of the splits.
+        split: "train" or "test".
+        size: side of the pictures for the network, pixels.
+
+    Raises:
+        FileNotFoundError: if there is no list of the split.
+        ValueError: if it is malformed; the message has the line's number.
+    """
+
+    pose_kind = FaceLandmarks.kind
+    max_sources = FRAMES - 1
+
+    def __init__(self, root: Path, split: Literal["train", "test"], size: int = 224) -> None:
+        self.height = self.width = size
+        self._root = root
+        self._videos = read_videos(root, split)
+
+    def draw(self, seed: int, step: int, batch_size: int, sources: int) -> list[Row]:
+        check_draw(batch_size, sources, self.max_sources)
+        random = generator(seed, step)
+        videos = integers(random, len(self._videos), batch_size) * FRAMES
+        rows = (videos[:, None] + orders(random, batch_size, FRAMES)).tolist()
+        return [(*row[1 : sources + 1], row[0]) for row in rows]
+
+    def evaluation_rows(self, seed: int, count: int, sources: int) -> list[Row]:
+        """As step 0 of training with this seed."""
+        return self.draw(seed, 0, count, sources)
+
+    def load(self, row: Row) -> Sample:
+        loaded = [self._load(self._path(frame)) for frame in row]
+        pictures, codes = (torch.stack(parts) for parts in zip(*loaded, strict=True))
+        return Sample(pictures[:-1], codes[:-1], pictures[-1], codes[-1])
+
+    def _path(self, frame: int) -> Path:
+        folder, *names = self._videos[frame // FRAMES]
+        return self._root / folder / names[frame % FRAMES]
+
+    def _load(self, path: Path) -> tuple[Tensor, Tensor]:
+        if not path.is_file():
+            raise ValueError(f"{path} is missing")
+        picture = load_image(str(path), path)
+        face = read_landmarks(path.with_suffix(".npy"), picture.height, picture.width)
+        if picture.width != picture.height:
+            raise ValueError(f"{path} must be square, got {picture.width} x {picture.height}")
+        size = (self.width, self.height)
+        if picture.size != size:
+            picture = picture.resize(size, Image.Resampling.LANCZOS)
+        drawn = face.draw(self.height, self.width)
+        pixels, code = (torch.from_numpy(np.array(image)) for image in (picture, drawn))
+        return pixels.permute(2, 0, 1).contiguous(), code.permute(2, 0, 1).contiguous()
+
+
+def table(root: Path, split: str) -> Path:
+    """The list of a split's videos."""
+    return root / f"voxceleb2-{split}.csv"
+
+
+def read_videos(root: Path, split: str) -> list[Video]:
+    """The list that ``rfwarp prepare`` wrote; see :class:`VoxCelebVideos`."""
+    path = table(root, split)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no {path}: make it by rfwarp prepare voxceleb2 --root {root}"
+        )
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = csv.reader(file)
+        try:
+            if (header := tuple(next(lines, ()))) != HEADER:
+                raise ValueError(f"expected {','.join(HEADER)}, got {','.join(header)!r}")
+            # A million videos share the names of their frames.
+            videos = [tuple(map(intern, _checked(line))) for line in lines]
+        except (ValueError, csv.Error) as error:
+            raise ValueError(f"{path}, line {max(1, lines.line_num)}: {error}") from error
+    if not videos:
+        raise ValueError(f"{path} has no videos")
+    return videos
+
+
+def _checked(line: list[str]) -> list[str]:
+    if len(line) != len(HEADER) or len(set(line)) < len(line):
+        raise ValueError(f"expected a folder and {FRAMES} different frames, got {','.join(line)!r}")
+    return line
+
+
+def find_videos(root: Path, split: str) -> Iterator[tuple[Path, list[str], set[str]]]:
+    """Every folder with frames below a split's: the folder, its frames in order, and those of them
+    that have landmarks.
+
+    Raises:
+        FileNotFoundError: if there is no folder of the split.
+    """
+    folders = [root / name for name in FOLDERS[split]]
+    top = next((folder for folder in folders if folder.is_dir()), None)
+    if top is None:
+        raise FileNotFoundError(f"there is no folder {' or '.join(map(str, folders))}")
+    for folder, inner, files in os.walk(top):
+        inner.sort()
+        there = set(files)
+        frames = sorted(name for name in files if name.lower().endswith(ENDINGS))
+        if frames:
+            posed = {name for name in frames if Path(name).stem + ".npy" in there}
+            yield Path(folder), frames, posed
+
+
+def spread(frames: Sequence[str], count: int = FRAMES) -> list[str]:
+    """So many frames, or all if there are fewer, evenly spread over the video: neighbours are
+    almost the same picture."""
+    n, count = len(frames), min(count, len(frames))
+    return [frames[(2 * i + 1) * n // (2 * count)] for i in range(count)]
+
+
+def read_landmarks(path: Path, height: int, width: int) -> FaceLandmarks:
+    """The landmarks in a ``.npy`` file, of a picture of that size.
+
+    Raises:
+        ValueError: if it cannot be read, or holds anything but (68, 2) finite numbers.
+    """
+    try:
+        return FaceLandmarks(np.load(path, allow_pickle=False), height, width)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{path} holds no landmarks: {error}") from error

@@ -1,0 +1,102 @@
+"""People brought to one place and size before the network sees them, as in the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from rfwarp.poses.keypoints import Keypoints
+
+NECK, SHOULDERS, HIPS = 1, (2, 5), (8, 11)
+
+
+def torso_height(keypoints: Keypoints) -> float:
+    """Pixels from the middle of the shoulders down to that of the hips.
+
+    Raises:
+        ValueError: if a shoulder or a hip is missing, or the hips are not below the shoulders.
+    """
+    if not keypoints.has(*SHOULDERS, *HIPS):
+        raise ValueError("alignment needs both shoulders and both hips")
+    y = keypoints.points[:, 1]
+    height = float(y[list(HIPS)].mean() - y[list(SHOULDERS)].mean())
+    if height <= 0:
+        raise ValueError("alignment needs an upright person: the hips are above the shoulders")
+    return height
+
+
+def align_person(
+    image: Image.Image,
+    keypoints: Keypoints,
+    target: Keypoints,
+    fill: Literal["edge"] | tuple[int, int, int] = (255, 255, 255),
+) -> tuple[Image.Image, Keypoints]:
+    """A source scaled and moved so that it fits the target's pose.
+
+    It is scaled by the ratio of both torsos' heights, and its neck moves onto the target's.
+
+    Args:
+        image: the source, an RGB picture.
+        keypoints: its pose, of the image's size.
+        target: the target's pose; its size is that of the result.
+        fill: RGB of what lies beyond the image, or ``"edge"`` for its outermost pixels.
+
+    Returns:
+        The picture and its pose, of the target's size.
+
+    Raises:
+        ValueError: if the neck, a shoulder or a hip is missing in either pose, or the image is of
+            another size than its pose.
+    """
+    if image.size != (keypoints.width, keypoints.height):
+        raise ValueError(
+            f"the picture has {image.width} x {image.height} pixels, "
+            f"its pose is of one of {keypoints.width} x {keypoints.height}"
+        )
+    if not (keypoints.has(NECK) and target.has(NECK)):
+        raise ValueError("alignment needs both necks")
+    scale = torso_height(target) / torso_height(keypoints)
+    shift = target.points[NECK, :2] - scale * keypoints.points[NECK, :2]
+    moved = Keypoints(
+        np.concatenate([scale * keypoints.points[:, :2] + shift, keypoints.points[:, 2:]], axis=1),
+        target.height,
+        target.width,
+    )
+    return _moved(image, scale, shift.tolist(), (target.width, target.height), fill), moved
+
+
+def _moved(
+    image: Image.Image,
+    scale: float,
+    shift: Sequence[float],
+    size: tuple[int, int],
+    fill: Literal["edge"] | tuple[int, int, int],
+) -> Image.Image:
+    """The picture in which pixel p is at scale p + shift."""
+    if scale < 1:  # else PIL would skip pixels
+        width, height = (max(1, round(scale * side)) for side in image.size)
+        along = (width / image.width, height / image.height)
+        image = image.resize((width, height), Image.Resampling.LANCZOS)
+        # A pixel's centre at p is at along (p + 1/2) - 1/2 now.
+        rest = [scale / a for a in along]
+        offset = [s + scale * 0.5 * (1 / a - 1) for s, a in zip(shift, along, strict=True)]
+    else:
+        rest, offset = [scale, scale], list(shift)
+    if fill == "edge":
+        pad = max(*size, *image.size)
+        pixels = np.pad(np.array(image), ((pad, pad), (pad, pad), (0, 0)), mode="edge")
+        image = Image.fromarray(pixels)
+        offset = [o - pad * r for o, r in zip(offset, rest, strict=True)]
+    # PIL maps edges of result pixels to edges of source pixels.
+    inverse = [(1 / r, (0.5 - 0.5 / r) - o / r) for r, o in zip(rest, offset, strict=True)]
+    (ax, cx), (ay, cy) = inverse
+    return image.transform(
+        size,
+        Image.Transform.AFFINE,
+        (ax, 0.0, cx, 0.0, ay, cy),
+        Image.Resampling.BICUBIC,
+        fillcolor=None if fill == "edge" else fill,
+    )

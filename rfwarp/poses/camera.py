@@ -1,0 +1,132 @@
+"""Camera motion: how the viewer of a scene moved."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rfwarp.poses.encoding import tile
+
+Array = npt.NDArray[np.float64]
+_ORTHONORMAL = 1e-3  # KITTI's numbers have some six digits
+
+
+@dataclass(frozen=True)
+class CameraMotion:
+    """Rotation and translation of a view relative to a frame of reference.
+
+    Args:
+        rotation: three angles about x, y and z, radians.
+        translation: where the view's origin is in the frame of reference, in its units (metres in
+            KITTI).
+
+    Raises:
+        ValueError: if these are not three finite numbers each.
+
+    Convention: as in KITTI, x points right, y down and z forward. A point p of the view is at
+    ``R p + t`` in the frame of reference, with ``R = R_z(angle z) R_y(angle y) R_x(angle x)``. The
+    angle about y is in [-pi/2, pi/2] when it comes from a matrix; at its ends, where the other two
+    turn about one axis, that about z is 0.
+    """
+
+    rotation: tuple[float, float, float]
+    translation: tuple[float, float, float]
+
+    channels: ClassVar[int] = 6
+    kind: ClassVar[str] = "camera"
+
+    def __post_init__(self) -> None:
+        for name in ("rotation", "translation"):
+            given = np.asarray(getattr(self, name), dtype=np.float64)
+            if given.shape != (3,) or not np.isfinite(given).all():
+                raise ValueError(f"{name} must be three finite numbers, got {getattr(self, name)}")
+            object.__setattr__(self, name, tuple(given.tolist()))
+
+    @classmethod
+    def from_matrix(cls, matrix: Any) -> CameraMotion:
+        """From [R | t], (3, 4), or (4, 4) with 0 0 0 1 below.
+
+        Raises:
+            ValueError: if it is no such matrix, or R no rotation.
+        """
+        m = _checked(matrix)
+        r, cosine = m[:, :3], float(np.hypot(m[0, 0], m[1, 0]))
+        y = float(np.arctan2(-r[2, 0], cosine))
+        if cosine > 1e-9:
+            x, z = float(np.arctan2(r[2, 1], r[2, 2])), float(np.arctan2(r[1, 0], r[0, 0]))
+        else:
+            x, z = float(np.arctan2(-r[1, 2], r[1, 1])), 0.0
+        tx, ty, tz = m[:, 3].tolist()
+        return cls((x, y, z), (tx, ty, tz))
+
+    @classmethod
+    def relative(cls, pose: Any, reference: Any) -> CameraMotion:
+        """Of a view relative to another one, both given by their matrices in a third frame."""
+        pose, reference = _checked(pose), _checked(reference)
+        back = reference[:, :3].T
+        rotation = back @ pose[:, :3]
+        translation = back @ (pose[:, 3] - reference[:, 3])
+        return cls.from_matrix(np.concatenate([rotation, translation[:, None]], axis=1))
+
+    def to_matrix(self) -> Array:
+        """[R | t], (3, 4) float64."""
+        (cx, cy, cz), (sx, sy, sz) = np.cos(self.rotation), np.sin(self.rotation)
+        about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+        about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+        about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+        rotation = about_z @ about_y @ about_x
+        matrix: Array = np.concatenate([rotation, np.array(self.translation)[:, None]], axis=1)
+        return matrix
+
+    def vector(self) -> Tensor:
+        """(6,) float32: the rotation's angles, then the translation."""
+        return torch.tensor([*self.rotation, *self.translation])
+
+    def encode(self, height: int, width: int) -> Tensor:
+        """(6, height, width) float32: :meth:`vector` tiled over the image, without copying."""
+        return tile(self.vector(), height, width)
+
+
+def _checked(matrix: Any) -> Array:
+    m = np.asarray(matrix, dtype=np.float64)
+    if m.shape == (4, 4) and np.array_equal(m[3], [0, 0, 0, 1]):
+        m = m[:3]
+    if m.shape != (3, 4):
+        raise ValueError(f"a pose is (3, 4), or (4, 4) with 0 0 0 1 below, got {m.shape}")
+    if not np.isfinite(m).all():
+        raise ValueError("a pose has values that are not finite")
+    r = m[:, :3]
+    off = float(np.abs(r @ r.T - np.eye(3)).max())
+    if off > _ORTHONORMAL or np.linalg.det(r) < 0:
+        raise ValueError(f"its first three columns are no rotation: off by {off:.2g}")
+    return m
+
+
+def read_kitti_poses(path: str | os.PathLike[str]) -> Array:
+    """(frames, 3, 4) float64: KITTI odometry's poses of every frame in that of the first camera.
+
+    A line has 12 numbers, [R | t] row by row.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if a line has other than 12 numbers or is no pose; the message has its number.
+    """
+    poses = []
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            values = [float(value) for value in line.split()]
+            if len(values) != 12:
+                raise ValueError(f"expected 12 numbers, got {len(values)}")
+            poses.append(_checked(np.array(values).reshape(3, 4)))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from error
+    if not poses:
+        raise ValueError(f"{path} is empty")
+    return np.stack(poses)

@@ -1,0 +1,97 @@
+"""Face landmarks: the pose and expression of a face as a drawing of its 68 points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from rfwarp.images import from_uint8
+
+PARTS = (
+    # first and last point, colour; open polylines, as in the protocol of Zakharov et al. (2019)
+    (0, 16, (0, 128, 0)),  # jaw
+    (17, 21, (255, 128, 0)),  # right brow
+    (22, 26, (255, 128, 0)),  # left brow
+    (27, 30, (0, 0, 255)),  # bridge of the nose
+    (31, 35, (0, 0, 255)),  # nostrils
+    (36, 41, (255, 0, 0)),  # right eye
+    (42, 47, (255, 0, 0)),  # left eye
+    (48, 59, (128, 0, 255)),  # outer lips
+    (60, 67, (128, 0, 255)),  # inner lips
+)
+_SUPERSAMPLING = 4
+
+
+@dataclass(frozen=True, eq=False)
+class FaceLandmarks:
+    """The 68 landmarks of a face in a picture (the iBUG 300-W scheme).
+
+    Args:
+        points: (68, 2), anything that becomes an array: x and y in pixels. They may lie outside of
+            the picture.
+        height, width: of the picture, pixels.
+
+    Raises:
+        ValueError: if the shape is another, a value is not finite, or a size is below 1.
+
+    Convention: x goes right and y down; whole numbers are the centres of pixels, (0, 0) that of the
+    upper left one. The drawing has lines of a 128th of the height on white, in the colours of
+    :data:`PARTS`.
+    """
+
+    points: npt.NDArray[np.float32]
+    height: int
+    width: int
+
+    channels: ClassVar[int] = 3
+    kind: ClassVar[str] = "landmarks"
+
+    def __post_init__(self) -> None:
+        points = np.array(self.points, dtype=np.float32)
+        if points.shape != (68, 2):
+            raise ValueError(f"points must be (68, 2), got {points.shape}")
+        if not np.isfinite(points).all():
+            raise ValueError("landmarks have coordinates that are not finite")
+        if min(self.height, self.width) < 1:
+            raise ValueError(f"the picture has {self.height} x {self.width} pixels")
+        points.setflags(write=False)
+        object.__setattr__(self, "points", points)
+
+    def draw(self, height: int, width: int) -> Image.Image:
+        """The landmarks in the picture resized, as coloured lines on white."""
+        fine = _SUPERSAMPLING
+        picture = Image.new("RGB", (fine * width, fine * height), "white")
+        pen = ImageDraw.Draw(picture)
+        scale = np.array([fine * width / self.width, fine * height / self.height])
+        # Pixels' edges keep their place, not their centres.
+        points = (self.points + 0.5) * scale - 0.5
+        thickness = max(fine, round(fine * height / 128))
+        for first, last, colour in PARTS:
+            line = [(float(x), float(y)) for x, y in points[first : last + 1]]
+            pen.line(line, fill=colour, width=thickness, joint="curve")
+        return picture.reduce(fine)
+
+    def code(self) -> Tensor:
+        """(3, height, width) uint8: the drawing at the picture's own size."""
+        drawn = np.array(self.draw(self.height, self.width))
+        return torch.from_numpy(drawn).permute(2, 0, 1).contiguous()
+
+    def encode(self, height: int, width: int) -> Tensor:
+        """(3, height, width) float32 in [-1, 1]: the drawing at that size."""
+        drawn = np.array(self.draw(height, width))
+        return from_uint8(torch.from_numpy(drawn).permute(2, 0, 1))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, FaceLandmarks):
+            return NotImplemented
+        sizes = (self.height, self.width) == (other.height, other.width)
+        return sizes and np.array_equal(self.points, other.points)
+
+    def __hash__(self) -> int:
+        return hash((self.points.tobytes(), self.height, self.width))

@@ -1,0 +1,83 @@
+"""The networks of a run: the generator, its average, and the discriminator if there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from rfwarp.data.tuples import TupleDataset
+from rfwarp.nn import Generator
+from rfwarp.nn.discriminator import Discriminator
+from rfwarp.poses.kinds import POSE_KINDS
+from rfwarp.training.config import TrainConfig
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class Networks:
+    """Initialised from ``config.seed``, in channels_last.
+
+    Attributes:
+        generator: for the dataset's kind of pose.
+        ema: its exponential moving average, which is exported.
+        discriminator: None if the adversarial loss has no weight.
+    """
+
+    def __init__(self, config: TrainConfig, dataset: TupleDataset, device: torch.device) -> None:
+        torch.manual_seed(config.seed)
+        height, width = dataset.height, dataset.width
+        generator = Generator(
+            pose_channels=POSE_KINDS[dataset.pose_kind].channels,
+            pose_kind=dataset.pose_kind,
+            image_size=height if height == width else (height, width),
+            width=config.width,
+            encoder_norm=config.encoder_norm,
+            decoder_norm=config.decoder_norm,
+            residual_flow=config.residual_flow,
+            attention=config.attention,
+            occlusion=config.occlusion,
+        )
+        self.generator = _laid_out(generator, device)
+        self.ema = AveragedModel(
+            self.generator, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True
+        )
+        judged = config.weights.adversarial > 0
+        self.discriminator = _laid_out(Discriminator(), device) if judged else None
+
+    @property
+    def average(self) -> Generator:
+        """What the run is about: the generator with the averaged weights."""
+        return cast(Generator, self.ema.module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For :meth:`load_state_dict`."""
+        networks = {"generator": self.generator, "ema": self.ema}
+        if self.discriminator is not None:
+            networks["discriminator"] = self.discriminator
+        return {name: network.state_dict() for name, network in networks.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Of a run with the same settings."""
+        self.generator.load_state_dict(state["generator"])
+        self.ema.load_state_dict(state["ema"])
+        if self.discriminator is not None:
+            self.discriminator.load_state_dict(state["discriminator"])
+
+
+def _laid_out(network: Module, device: torch.device) -> Module:
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Inside, what the network computes has a gradient for its inputs and leaves no trace in it."""
+    network.eval().requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.train().requires_grad_(True)

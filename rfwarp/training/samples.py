@@ -1,0 +1,52 @@
+"""Sheets of held-out samples: how far a run has come, for people."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from PIL import Image
+
+from rfwarp.data.catalog import open_dataset
+from rfwarp.images import from_uint8, to_pil
+from rfwarp.nn import Generator
+from rfwarp.poses.kinds import POSE_KINDS
+from rfwarp.training.config import TrainConfig
+from rfwarp.viz import draw_pose, draw_sheet
+
+ROWS = 4
+MAX_SOURCES = 4
+
+
+class SampleSheets:
+    """The same held-out rows every time: sources, target pose, result and truth.
+
+    Raises:
+        ValueError, FileNotFoundError: if the dataset's test split cannot be read.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        # A cache of training pictures has no place for these few.
+        dataset = open_dataset(replace(config.data, cache=None), "test")
+        self.kind = POSE_KINDS[dataset.pose_kind]
+        self.sources = min(MAX_SOURCES, max(config.sources), dataset.max_sources)
+        rows = dataset.evaluation_rows(seed=0, count=ROWS, sources=self.sources)
+        self.samples = [dataset.load(row) for row in rows]
+
+    @torch.no_grad()
+    def draw(self, generator: Generator) -> Image.Image:
+        """One picture of all rows; the generator runs where it is, in float32."""
+        weight = next(generator.parameters())
+        rows = []
+        for sample in self.samples:
+            height, width = sample.target.shape[-2:]
+            image = generator(
+                from_uint8(sample.sources[None].to(weight.device)),
+                self.kind.expand(sample.poses[None].to(weight.device), height, width),
+                self.kind.expand(sample.target_pose[None].to(weight.device), height, width),
+            )
+            sources = [to_pil(from_uint8(source)) for source in sample.sources]
+            pose = draw_pose(self.kind, sample.target_pose, height, width)
+            rows.append([*sources, pose, to_pil(image[0]), to_pil(from_uint8(sample.target))])
+        columns = [f"source {k + 1}" for k in range(self.sources)]
+        return draw_sheet(rows, columns=[*columns, "pose", "result", "truth"])

@@ -1,0 +1,72 @@
+"""Pose codes of any kind as pictures."""
+
+from __future__ import annotations
+
+import colorsys
+import math
+
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from rfwarp.poses.keypoints import LIMBS
+from rfwarp.poses.kinds import PoseKind
+from rfwarp.viz.sheet import INK, PAPER
+
+
+def draw_pose(kind: PoseKind, code: Tensor, height: int, width: int) -> Image.Image:
+    """A pose as a picture of that size.
+
+    Keypoints are drawn as a skeleton, landmarks as the drawing that they are; a viewpoint is an
+    arrow from the camera to the object seen from above (azimuth 0 is below), with its elevation; a
+    camera motion is its six numbers: angles in degrees, and the translation.
+
+    Args:
+        code: one pose, see :mod:`rfwarp.poses.kinds`.
+
+    Raises:
+        ValueError: if the code is not of this kind.
+    """
+    if kind.expand(code, height, width).ndim != 3:
+        raise ValueError(f"one pose is drawn at a time, got codes {tuple(code.shape)}")
+    code = code.detach().cpu()
+    if kind.name == "landmarks":
+        return Image.fromarray(code.permute(1, 2, 0).contiguous().numpy())
+    picture = Image.new("RGB", (width, height), PAPER)
+    pen = ImageDraw.Draw(picture)
+    if kind.name == "keypoints":
+        _skeleton(pen, code, height)
+    elif kind.name == "viewpoint":
+        _arrow(pen, code, height, width)
+    else:
+        angles = [f"{math.degrees(angle):+.1f}°" for angle in code[:3].tolist()]
+        lines = [*angles, *(f"{metres:+.2f}" for metres in code[3:].tolist())]
+        font = ImageFont.load_default(max(8, height // 9))
+        centre = (width / 2, height / 2)
+        pen.text(centre, "\n".join(lines), fill=INK, font=font, anchor="mm", align="right")
+    return picture
+
+
+def _skeleton(pen: ImageDraw.ImageDraw, joints: Tensor, height: int) -> None:
+    thickness = max(1, round(height / 64))
+    for number, (a, b) in enumerate(LIMBS):
+        if joints[a, 2] and joints[b, 2]:
+            hue = colorsys.hsv_to_rgb(number / len(LIMBS), 1.0, 0.85)
+            ends = [(float(joints[j, 0]), float(joints[j, 1])) for j in (a, b)]
+            colour = (round(255 * hue[0]), round(255 * hue[1]), round(255 * hue[2]))
+            pen.line(ends, fill=colour, width=thickness)
+    for x, y, present in joints.tolist():
+        if present:
+            pen.circle((x, y), thickness, fill=INK)
+
+
+def _arrow(pen: ImageDraw.ImageDraw, code: Tensor, height: int, width: int) -> None:
+    azimuth, elevation = 20 * int(code[:18].argmax()), 10 * int(code[18:].argmax())
+    angle, radius = math.radians(azimuth), 0.32 * min(height, width)
+    x, y = width / 2, height * 0.57
+    pen.circle((x, y), radius, outline=INK)
+    # Azimuth 0 is at the front, below; a growing one goes counter-clockwise.
+    camera = (x + radius * math.sin(angle), y + radius * math.cos(angle))
+    pen.line([camera, (x, y)], fill=INK, width=max(1, round(radius / 16)))
+    pen.circle(camera, radius / 6, fill=INK)
+    font = ImageFont.load_default(max(8, height // 9))
+    pen.text((2, 1), f"{azimuth}°/{elevation}°", fill=INK, font=font)

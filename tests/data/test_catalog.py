@@ -1,0 +1,54 @@
+"""Every example of a configuration, on the procedural sets whose pictures need no download."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from rfwarp.data.catalog import DataConfig, Name, open_dataset
+from rfwarp.poses import POSE_KINDS
+
+PROCEDURAL = {"chairs": "viewpoint", "people": "keypoints"}
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("name", PROCEDURAL)
+def test_procedural_sets_need_no_download(name, split):
+    dataset = open_dataset(DataConfig(name, size=32, count=3), split)
+    assert dataset.pose_kind == PROCEDURAL[name]
+    (row,) = dataset.draw(0, 0, 1, 2)
+    sample = dataset.load(row)
+    assert sample.sources.shape == (2, 3, 32, 32)
+    kind = POSE_KINDS[dataset.pose_kind]
+    assert kind.expand(sample.poses, 32, 32).shape == (2, kind.channels, 32, 32)
+
+
+@pytest.mark.parametrize("name", PROCEDURAL)
+def test_splits_share_nothing(name):
+    config = DataConfig(name, size=16, count=4)
+    train, test = (open_dataset(config, split) for split in ("train", "test"))
+    seen, held_out = (
+        {dataset.load(row).target.numpy().tobytes() for row in dataset.draw(0, 0, 40, 1)}
+        for dataset in (train, test)
+    )
+    assert len(seen) > 20
+    assert not seen & held_out
+    message = f"{name} from seed 900000 are held out"
+    with pytest.raises(ValueError, match=message):
+        open_dataset(replace(config, first_seed=899_999), "train")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (DataConfig("people", root=Path()), "procedural people have no root"),
+        (DataConfig("people", cache=Path("x")), "people are kept in memory, not in a cache"),
+        (DataConfig("chairs", size=(64, 32)), "these pictures are square, but size is 64 x 32"),
+        *((DataConfig(n), f"{n} needs root") for n in get_args(Name) if n not in PROCEDURAL),
+    ],
+    ids=str,
+)
+def test_fields_that_do_not_go_with_a_dataset(config, message):
+    with pytest.raises(ValueError, match=message):
+        open_dataset(config, "train")
