@@ -1,5 +1,7 @@
 """The implementations of the operators that this machine can run."""
 
+import logging
+
 import pytest
 import torch
 
@@ -28,3 +30,12 @@ def kernels(request: pytest.FixtureRequest):
     with use_backend("cpu"):
         yield torch.ops.rfwarp
     _C.set_cpu_capability(before)
+
+
+@pytest.fixture(autouse=True)
+def _own_verbosity():
+    """The command sets how much the library logs, for the whole process."""
+    logger = logging.getLogger("rfwarp")
+    level = logger.level
+    yield
+    logger.setLevel(level)

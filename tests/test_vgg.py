@@ -175,7 +175,7 @@ def test_it_is_found_in_the_cache_of_the_hub(path, tmp_path, monkeypatch, caplog
         assert str(part) in str(missing.value)
     cached.parent.mkdir(parents=True)
     cached.symlink_to(path)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="rfwarp"):
         assert isinstance(make_features("vgg19", None), Vgg19)
     assert str(cached) in caplog.text
 
