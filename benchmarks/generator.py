@@ -35,9 +35,10 @@ from tqdm import tqdm
 
 SCHEMA = "generator 1"
 CHECKED = 4  # pictures of a batch or a stream
-# Of values in [-1, 1], against float64, through some forty layers. In 16 bits single pixels near an
-# edge of the warp say little, so there it is the root mean square.
-TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05, "float16": 0.01}
+# Largest error of values in [-1, 1] in float32, against float64, through some forty layers.
+TOLERANCE = 1e-4
+# In 16 bits: how many times eager's own error, root mean square, as single pixels say little there.
+OF_EAGER = 1.5
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,10 @@ class GeneratorBenchmark:
         for candidate in candidates(case, plain, compiled=self.compile):
             with candidate.active():
                 images = candidate.runner(case, first)(0)
-                errors[candidate.name] = check(candidate.name, case, images, expected)
+                allowed = (
+                    TOLERANCE if case.dtype == "float32" else OF_EAGER * errors.get("eager", 1)
+                )
+                errors[candidate.name] = check(candidate.name, case, images, expected, allowed)
             run = candidate.runner(case, inputs)
             calls[candidate.name] = Call(run, candidate.active)
             kinds[candidate.name] = candidate.kind
@@ -197,18 +201,16 @@ def _in_float64(plain: Any, inputs: Any) -> Tensor:
         )
 
 
-def check(name: str, case: Case, images: Tensor, expected: Tensor) -> float:
+def check(name: str, case: Case, images: Tensor, expected: Tensor, allowed: float) -> float:
     """The error of the first pictures: the largest, in 16-bit types the root mean square.
 
     Raises:
-        Mismatch: if it is more than the type explains.
+        Mismatch: if it is more than allowed.
     """
     errors = (images[: len(expected)].cpu().double() - expected).abs()
     error = float(errors.max() if case.dtype == "float32" else errors.square().mean().sqrt())
-    if not error <= TOLERANCE[case.dtype]:
-        raise Mismatch(
-            f"{name} on {case} is off by {error:.2g}, more than {TOLERANCE[case.dtype]:g}"
-        )
+    if not error <= allowed:
+        raise Mismatch(f"{name} on {case} is off by {error:.2g}, more than {allowed:.2g}")
     return error
 
 
