@@ -46,7 +46,18 @@ def test_gimbal_lock(y):
     matrix = CameraMotion((0.7, y, 0.2), (0, 0, 0)).to_matrix()
     locked = CameraMotion.from_matrix(matrix)
     assert locked.rotation[2] == 0
-    np.testing.assert_allclose(locked.to_matrix(), matrix, atol=1e-9)
+    np.testing.assert_allclose(locked.to_matrix(), matrix, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("off", [10.0**-n for n in range(2, 16)])
+@pytest.mark.parametrize("side", [1, -1])
+def test_near_gimbal_lock(off, side):
+    """Where x and z are all but one axis, the matrix still comes back to the last digits."""
+    for seed in range(8):
+        x, z = np.random.default_rng(seed).uniform(-np.pi, np.pi, 2)
+        matrix = CameraMotion((x, side * (np.pi / 2 - off), z), (0, 0, 0)).to_matrix()
+        back = CameraMotion.from_matrix(matrix).to_matrix()
+        np.testing.assert_allclose(back, matrix, rtol=0, atol=2e-12)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -190,6 +190,14 @@ def test_heatmaps_against_float64():
     assert maps[5].abs().max() == 0
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_heatmaps_of_missing_joints_are_zero_wherever_these_are(value):
+    points = torch.tensor([[value, value, 0.0], [2.0, 3.0, 1.0]])
+    maps = keypoint_heatmaps(points, 64, 48)
+    assert not maps[0].any()
+    assert maps[1, 3, 2] == 1
+
+
 def test_encode_is_the_heatmap_at_any_size():
     pose = person()
     expected = keypoint_heatmaps(pose.scaled(128, 64).code(), 128, 64)
@@ -241,6 +249,17 @@ def test_what_lies_beyond_is_filled(scale):
     assert white.getpixel((2, 2)) == (255, 255, 255)
     edge, _ = align_person(picture(source), source, target, fill="edge")
     assert max(edge.getpixel((2, 2))[:2]) <= 2
+
+
+@pytest.mark.parametrize("shift", [-500.0, 500.0])
+def test_edges_reach_as_far_as_people_are_moved(shift):
+    """Even a picture that is moved out of sight leaves its edge."""
+    source = person(1)
+    target = Keypoints(source.points[:, :2] + [shift, 0], 256, 176)
+    edge, _ = align_person(picture(source), source, target, fill="edge")
+    pixels = np.array(edge).astype(int)
+    assert (pixels[..., 0] == (175 if shift < 0 else 0)).all()
+    np.testing.assert_allclose(pixels[..., 1], np.tile(np.arange(256)[:, None], 176), atol=1)
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,34 @@ def test_no_face_is_no_error(hub, monkeypatch):
     assert detector.detect(np.zeros((64, 64, 3), np.uint8)) == []
 
 
+def test_large_pictures_are_searched_at_a_smaller_size(hub, monkeypatch):
+    """The boxes are those of the small picture, enlarged; landmarks are taken from the large."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(hub))
+    monkeypatch.setattr("face_alignment.utils.get_dir", lambda: str(hub))
+    detector = FaceDetector(torch.device("cpu"))
+    asked = []
+
+    def landmarks(image, boxes):
+        asked.append((image.shape, np.array(boxes)))
+        return [np.zeros((68, 2))] * len(boxes)
+
+    monkeypatch.setattr(detector._networks, "get_landmarks_from_image", landmarks)
+    monkeypatch.setattr("rfwarp.poses.face_detection.MAX_SIDE", 160)
+    for height, width in ((160, 120), (480, 360)):
+        detector.detect(np.zeros((height, width, 3), np.uint8))
+    (shape, boxes), (large_shape, large_boxes) = asked
+    assert (shape, large_shape) == ((160, 120, 3), (480, 360, 3))
+    assert len(boxes) > 0
+    np.testing.assert_allclose(large_boxes, boxes * [3, 3, 3, 3, 1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("device", ["abc", "meta", "cuda:99"])
+def test_devices_that_cannot_be_used(hub, monkeypatch, device):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(hub))
+    with pytest.raises(ValueError, match=f"device '{device}' cannot be used: ."):
+        FaceDetector(device)
+
+
 def test_missing_weights_are_named_and_not_downloaded(tmp_path, monkeypatch):
     pytest.importorskip("face_alignment")
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))

@@ -33,17 +33,20 @@ def parse_viewpoint(text: str) -> Viewpoint:
 
 
 def parse_pose(text: str, picture: Path) -> PoseLike:
-    """A viewpoint, the array in a ``.npy`` file, or a person of ``picture`` in a ``.json`` file.
+    """See :func:`rfwarp.poses.text.parse_pose`.
 
     Raises:
-        UsageError: see :func:`parse_viewpoint`.
+        UsageError: if the text is no pose.
         FileNotFoundError, ValueError: if there is no such file or no pose in it.
     """
     from rfwarp.poses import text as poses
 
-    if text.endswith((".json", ".npy")):
+    if poses.names_file(text):
         return poses.parse_pose(text, picture=picture)
-    return parse_viewpoint(text)
+    try:
+        return poses.parse_pose(text)
+    except ValueError as error:
+        raise UsageError(error) from error
 
 
 def viewpoint_of_file(path: Path) -> Viewpoint:

@@ -39,10 +39,12 @@ class Generate:
     """Pictures of one thing; at least one."""
     poses: Annotated[tuple[str, ...], arg(aliases=["-p"], metavar="POSE")] = ()
     """Poses of the sources in their order: AZIMUTH:ELEVATION in degrees, .json files of OpenPose,
-    or .npy files. If there are none, they are read from the names of the pictures:
+    .npy files (68 landmarks, or any vector or map), or camera:RX,RY,RZ,TX,TY,TZ in radians and
+    metres. If there are none, they are read from the names of the pictures:
     NAME_AZIMUTH_ELEVATION.png."""
     target: Annotated[str | None, arg(aliases=["-t"], metavar="POSE")] = None
-    """Pose to draw."""
+    """Pose to draw. Joints and landmarks are in pixels of a picture of the first source's size, or
+    of the size that follows: person.json@HEIGHTxWIDTH."""
     turntable: bool = False
     """Draw all 18 azimuths instead: an animation if the output is a .gif, else a sheet."""
     elevation: int = 10

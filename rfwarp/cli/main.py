@@ -24,6 +24,7 @@ from rfwarp.cli.generate import Generate
 from rfwarp.cli.info import Info
 from rfwarp.cli.prepare import Prepare
 from rfwarp.cli.render_chairs import RenderChairs
+from rfwarp.cli.render_people import RenderPeople
 from rfwarp.cli.train import Train, configured
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ Command: TypeAlias = (
     | Annotated[Experiment, subcommand("experiment")]
     | Annotated[Prepare, subcommand("prepare")]
     | Annotated[RenderChairs, subcommand("render-chairs")]
+    | Annotated[RenderPeople, subcommand("render-people")]
     | Annotated[Info, subcommand("info")]
 )
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         sample_view_sets,
         write_chair_folder,
     )
-    from rfwarp.data.people import ProceduralPeople
+    from rfwarp.data.people import ProceduralPeople, render_person, write_people_folder
 
 __all__ = [
     "HELD_OUT_FIRST_SEED",
@@ -30,12 +30,16 @@ __all__ = [
     "ProceduralPeople",
     "ViewSets",
     "render_chairs",
+    "render_person",
     "render_views",
     "sample_view_sets",
     "write_chair_folder",
+    "write_people_folder",
 ]
 
-_LAZY = dict.fromkeys(__all__, "rfwarp.data.chairs") | {"ProceduralPeople": "rfwarp.data.people"}
+_OF_PEOPLE = ("ProceduralPeople", "render_person", "write_people_folder")
+_LAZY = dict.fromkeys(__all__, "rfwarp.data.chairs")
+_LAZY |= dict.fromkeys(_OF_PEOPLE, "rfwarp.data.people")
 
 
 def __getattr__(name: str) -> Any:

@@ -39,8 +39,8 @@ class DataConfig:
     count: int = 4000
     """chairs, people: how many to train on."""
     cache: Path | None = None
-    """chairs: folder that keeps pictures across runs. Without one, and of people, they are kept in
-    memory if they fit there, else rendered for every batch."""
+    """chairs, people: folder that keeps pictures across runs. Without one they are kept in memory
+    as far as they fit there, else rendered for every batch."""
 
 
 def open_dataset(config: DataConfig, split: Literal["train", "test"]) -> TupleDataset:
@@ -100,7 +100,7 @@ def _side(size: int | tuple[int, int]) -> int:
 
 def _held_apart(config: DataConfig, split: Literal["train", "test"]) -> DataConfig:
     """The seeds of a split."""
-    from rfwarp.data.chairs import HELD_OUT_FIRST_SEED
+    from rfwarp.data.seeds import HELD_OUT_FIRST_SEED
 
     if split == "test":
         return replace(config, first_seed=HELD_OUT_FIRST_SEED, count=min(64, config.count))
@@ -117,16 +117,22 @@ def _procedural(config: DataConfig) -> TupleDataset:
     from rfwarp.data.people import VIEWS, ProceduralPeople
     from rfwarp.poses import Viewpoint
 
-    size = _side(config.size or SIZE)
-    views = VIEWS if config.name == "people" else sum(1 for _ in Viewpoint.grid())
-    # Keeping some would not help: of thousands of things the wanted one is rarely among them.
-    kept = config.count if views * 3 * size**2 * config.count <= MEMORY else 0
+    size = config.size or SIZE
+    height, width = _pair(size)
     if config.name == "people":
-        if config.cache is not None:
-            raise ValueError(f"people are kept in memory, not in a cache, got {config.cache}")
-        return ProceduralPeople(config.first_seed, config.count, size, memory_people=kept)
+        fits = MEMORY // (VIEWS * 3 * height * width)
+        return ProceduralPeople(
+            config.first_seed,
+            config.count,
+            size,
+            cache=config.cache,
+            memory_people=max(1, min(fits, config.count)),
+        )
+    views = sum(1 for _ in Viewpoint.grid())
+    # Keeping some would not help: of thousands of chairs the wanted one is rarely among them.
+    kept = config.count if views * 3 * height * width * config.count <= MEMORY else 0
     return ChairTuples(
         ProceduralChairs(
-            config.first_seed, config.count, size, cache=config.cache, memory_chairs=kept
+            config.first_seed, config.count, _side(size), cache=config.cache, memory_chairs=kept
         )
     )

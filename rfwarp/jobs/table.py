@@ -32,11 +32,10 @@ class Job(NamedTuple):
     Attributes:
         row: its number, from 0; blank lines are not counted.
         sources: paths, relative to the folder of the table.
-        poses: for each source ``AZIMUTH:ELEVATION``, the path of a ``.npy`` file or of
-            OpenPose's ``.json`` file (keypoints of the picture's size, of the target the first
-            source's), a vector (c_p,),
-            or None for the viewpoint in the picture's name. Empty if all are None.
-        target: the pose to draw, in one of the first three forms.
+        poses: for each source a text that :func:`rfwarp.poses.text.parse_pose` takes (joints and
+            landmarks are in pixels of that source, if the text names no size), a vector (c_p,), or
+            None for the viewpoint in the picture's name. Empty if all are None.
+        target: the pose to draw, a text (the size is then the first source's) or a vector.
         out: path in the output folder, with slashes.
     """
 
@@ -236,8 +235,8 @@ def _pose(name: str, pose: Any) -> PoseText:
         except OverflowError as error:
             raise ValueError(f"{name}: {error}") from error
     raise ValueError(
-        f"{name} must be AZIMUTH:ELEVATION, a .npy or .json file or a list of numbers, "
-        f"got {_shown(pose)}"
+        f"{name} must be AZIMUTH:ELEVATION, camera:..., a .npy or .json file or a list of "
+        f"numbers, got {_shown(pose)}"
     )
 
 

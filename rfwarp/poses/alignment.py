@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -86,10 +87,14 @@ def _moved(
     else:
         rest, offset = [scale, scale], list(shift)
     if fill == "edge":
-        pad = max(*size, *image.size)
-        pixels = np.pad(np.array(image), ((pad, pad), (pad, pad), (0, 0)), mode="edge")
+        # As far as the result's corners reach, and the two pixels that bicubic weights look at.
+        pads = [
+            (max(0, math.ceil(o / r)) + 2, max(0, math.ceil((new - o) / r) - old) + 2)
+            for r, o, new, old in zip(rest, offset, size, image.size, strict=True)
+        ]
+        pixels = np.pad(np.array(image), (pads[1], pads[0], (0, 0)), mode="edge")
         image = Image.fromarray(pixels)
-        offset = [o - pad * r for o, r in zip(offset, rest, strict=True)]
+        offset = [o - pad[0] * r for o, pad, r in zip(offset, pads, rest, strict=True)]
     # PIL maps edges of result pixels to edges of source pixels.
     inverse = [(1 / r, (0.5 - 0.5 / r) - o / r) for r, o in zip(rest, offset, strict=True)]
     (ax, cx), (ay, cy) = inverse

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from rfwarp.poses.encoding import tile
 
 Array = npt.NDArray[np.float64]
 _ORTHONORMAL = 1e-3  # KITTI's numbers have some six digits
+_LOCKED = 1e-12  # cosine of the angle about y, below which z is noise
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,11 @@ class CameraMotion:
         m = _checked(matrix)
         r, cosine = m[:, :3], float(np.hypot(m[0, 0], m[1, 0]))
         y = float(np.arctan2(-r[2, 0], cosine))
-        if cosine > 1e-9:
-            x, z = float(np.arctan2(r[2, 1], r[2, 2])), float(np.arctan2(r[1, 0], r[0, 0]))
-        else:
-            x, z = float(np.arctan2(-r[1, 2], r[1, 1])), 0.0
+        z = float(np.arctan2(r[1, 0], r[0, 0])) if cosine > _LOCKED else 0.0
+        # Of R_z^-1 R = R_y R_x, whose middle row is 0, cos x, -sin x: x makes up for whatever z
+        # has lost, however close the two axes are.
+        _, cos_x, minus_sin_x = math.cos(z) * r[1] - math.sin(z) * r[0]
+        x = math.atan2(-minus_sin_x, cos_x)
         tx, ty, tz = m[:, 3].tolist()
         return cls((x, y, z), (tx, ty, tz))
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rfwarp.files import write_atomically
 from rfwarp.poses.heatmaps import keypoint_heatmaps
 
 JOINTS = (
@@ -239,4 +240,5 @@ def write_annotations(path: Path, keypoints: dict[str, Keypoints]) -> None:
             raise ValueError(f"a picture's name cannot have ':' or a line break here, got {name!r}")
         xy = np.where(pose.points[:, 2:] > 0, pose.points[:, :2].round(), -1).astype(int)
         lines.append(f"{name}:{json.dumps(xy[:, 1].tolist())}: {json.dumps(xy[:, 0].tolist())}")
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text = "\n".join(lines) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rfwarp.images import load_image
+from rfwarp.poses.camera import CameraMotion
 from rfwarp.poses.encoding import PoseLike
 from rfwarp.poses.keypoints import Keypoints
+from rfwarp.poses.landmarks import FaceLandmarks
 from rfwarp.poses.viewpoint import Viewpoint
 
+CAMERA = "camera:"
+
+_FILE = re.compile(r"(?P<file>.+\.(?:json|npy))(?:@(?P<height>\d+)x(?P<width>\d+))?", re.ASCII)
 _ANGLES = re.compile(r"([+-]?\d+):([+-]?\d+)", re.ASCII)
 _FILE_ANGLES = re.compile(r"_(\d{3})_(\d{2})", re.ASCII)
 
@@ -32,25 +38,73 @@ def parse_viewpoint(text: str) -> Viewpoint:
         raise ValueError(f"viewpoint {text!r}: {error}") from error
 
 
+def parse_camera(text: str) -> CameraMotion:
+    """``camera:RX,RY,RZ,TX,TY,TZ``: angles in radians, then the translation, as
+    :class:`CameraMotion` has them.
+
+    Raises:
+        ValueError: for another form, or numbers that are not finite.
+    """
+    try:
+        rx, ry, rz, tx, ty, tz = map(float, text.removeprefix(CAMERA).split(","))
+        return CameraMotion((rx, ry, rz), (tx, ty, tz))
+    except ValueError as error:
+        raise ValueError(
+            f"a camera motion is {CAMERA}RX,RY,RZ,TX,TY,TZ in radians and metres, got {text!r}"
+        ) from error
+
+
+def names_file(text: str) -> bool:
+    """Whether :func:`parse_pose` will read a file."""
+    return _FILE.fullmatch(text) is not None
+
+
 def parse_pose(
     text: str, folder: str | os.PathLike[str] = "", picture: str | os.PathLike[str] = ""
 ) -> PoseLike:
-    """A viewpoint, the keypoints in a ``.json`` file of OpenPose, or the array in a ``.npy`` file.
+    """A pose from one of these texts:
+
+    | text | pose |
+    |---|---|
+    | ``120:10`` | a viewpoint, see :func:`parse_viewpoint` |
+    | ``camera:0,0.1,0,0,0,1.5`` | a camera motion, see :func:`parse_camera` |
+    | ``person.json`` | the most confident person in a file of OpenPose |
+    | ``face.npy`` with 68 points (68, 2) | face landmarks |
+    | ``pose.npy`` otherwise | the array itself, a vector (c_p,) or a map (c_p, H, W) |
+
+    Joints and landmarks are in pixels of ``picture``, or of a picture of the size that follows the
+    name of the file: ``person.json@256x176``, height before width.
 
     Args:
-        text: what it is; a path is relative to ``folder``.
-        picture: of whose size the keypoints are, relative to ``folder`` too.
+        text: as above; a path is relative to ``folder``.
+        picture: relative to ``folder`` too.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it holds no pose; see also :func:`parse_viewpoint`.
+        ValueError: if the text or the file holds no pose.
     """
-    if text.endswith(".json"):
-        size = load_image(str(picture), Path(folder, picture)).size
-        return Keypoints.from_openpose(Path(folder, text), height=size[1], width=size[0])
-    if not text.endswith(".npy"):
-        return parse_viewpoint(text)
-    path = Path(folder, text)
+    match = _FILE.fullmatch(text)
+    if match is None:
+        return parse_camera(text) if text.startswith(CAMERA) else parse_viewpoint(text)
+    path, given = Path(folder, match["file"]), match["height"] is not None
+
+    def size() -> tuple[int, int]:
+        if given:
+            return int(match["height"]), int(match["width"])
+        shown = load_image(str(picture), Path(folder, picture))
+        return shown.height, shown.width
+
+    if path.suffix == ".json":
+        return Keypoints.from_openpose(path, *size())
+    array = _read_array(path)
+    if array.shape == (68, 2):
+        return FaceLandmarks(array, *size())
+    if given:
+        raise ValueError(f"{text}: a size belongs to landmarks (68, 2), got {array.shape}")
+    return array
+
+
+def _read_array(path: Path) -> np.ndarray[Any, Any]:
     try:
         # Mapped first: a damaged header must not have us allocate what it claims.
         return np.array(np.load(path, mmap_mode="r", allow_pickle=False))

@@ -43,7 +43,6 @@ def test_splits_share_nothing(name):
     ("config", "message"),
     [
         (DataConfig("people", root=Path()), "procedural people have no root"),
-        (DataConfig("people", cache=Path("x")), "people are kept in memory, not in a cache"),
         (DataConfig("chairs", size=(64, 32)), "these pictures are square, but size is 64 x 32"),
         *((DataConfig(n), f"{n} needs root") for n in get_args(Name) if n not in PROCEDURAL),
     ],

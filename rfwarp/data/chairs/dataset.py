@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import tempfile
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rfwarp.data.chairs.parameters import HELD_OUT_FIRST_SEED
 from rfwarp.data.chairs.render import RENDERER_VERSION, render_views
+from rfwarp.data.disk_cache import DiskCache
+from rfwarp.data.seeds import checked_seeds
 
 VIEW_COUNT = 54
 
@@ -91,27 +89,18 @@ class ProceduralChairs:
         *,
         memory_chairs: int = 256,
     ) -> None:
-        for name, value, least in (
-            ("first_seed", first_seed, 0),
-            ("count", count, 1),
-            ("size", size, 1),
-            ("memory_chairs", memory_chairs, 0),
-        ):
+        for name, value, least in (("size", size, 1), ("memory_chairs", memory_chairs, 0)):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
-        if first_seed < HELD_OUT_FIRST_SEED < first_seed + count:
-            raise ValueError(
-                f"seeds {first_seed}..{first_seed + count - 1} mix training chairs with held-out "
-                f"chairs, which start at seed {HELD_OUT_FIRST_SEED}"
-            )
-        self.first_seed, self._count, self._size = first_seed, count, size
+        self._seeds = checked_seeds("chairs", first_seed, count)
+        self.first_seed, self._size = first_seed, size
         self._memory_chairs = memory_chairs
         self._memory: OrderedDict[int, Images] = OrderedDict()
-        self._cache = None if cache is None else _DiskCache(Path(cache), first_seed, count, size)
+        self._cache = None if cache is None else self._disk_cache(Path(cache))
 
     @property
     def count(self) -> int:
-        return self._count
+        return len(self._seeds)
 
     @property
     def size(self) -> int:
@@ -124,7 +113,17 @@ class ProceduralChairs:
     @property
     def seeds(self) -> range:
         """Seed of every chair."""
-        return range(self.first_seed, self.first_seed + self.count)
+        return self._seeds
+
+    def _disk_cache(self, folder: Path) -> DiskCache:
+        key = {
+            "renderer_version": RENDERER_VERSION,
+            "first_seed": self.seeds[0],
+            "count": self.count,
+            "size": self.size,
+        }
+        shape = (VIEW_COUNT, 3, self.size, self.size)
+        return DiskCache(folder, "chair", key, self.count, {"pictures": (shape, np.uint8)})
 
     def views(self, chair: int, indices: Sequence[int] | Tensor) -> Tensor:
         """(V, 3, size, size) uint8 RGB pictures of one chair.
@@ -142,9 +141,9 @@ class ProceduralChairs:
         if self._cache is not None:
             kept = self._cache.read(chair)
             if kept is None:
-                kept = self._render(chair)
+                kept = {"pictures": self._render(chair)}
                 self._cache.write(chair, kept)
-            return kept
+            return kept["pictures"]
         if chair not in self._memory:
             self._memory[chair] = self._render(chair)
             if len(self._memory) > self._memory_chairs:
@@ -159,98 +158,6 @@ class ProceduralChairs:
     def __getstate__(self) -> dict[str, Any]:
         # A worker process fills its own memory; sending ours would cost more than it saves.
         return {**self.__dict__, "_memory": OrderedDict()}
-
-
-def _reserve(path: Path) -> None:
-    """Take the disk space of a sparse file now.
-
-    Where a mapped file outgrows its disk later, the process is killed without a word.
-
-    Raises:
-        OSError: if the disk has not enough room.
-    """
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-
-
-class _DiskCache:
-    """Pictures of all chairs in one memory-mapped array, and one byte per chair that says "done".
-
-    The byte is set after the pictures are written. Two processes that meet the same chair both
-    render it and write the same bytes, so no lock is needed. A machine that loses power may keep a
-    byte without its pictures; delete the folder then.
-    """
-
-    _KEY, _PICTURES, _DONE = "cache.json", "pictures.npy", "done.npy"
-
-    def __init__(self, folder: Path, first_seed: int, count: int, size: int) -> None:
-        self._folder = folder
-        key = {
-            "renderer_version": RENDERER_VERSION,
-            "first_seed": first_seed,
-            "count": count,
-            "size": size,
-        }
-        if not folder.is_dir() or not any(folder.iterdir()):
-            self._create(key, (count, VIEW_COUNT, 3, size, size))
-        try:
-            found = json.loads((folder / self._KEY).read_text())
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{folder} is not empty and not a chair cache: {error}") from error
-        if found != key:
-            raise ValueError(
-                f"the chair cache {folder} was made with {found}, but {key} is needed; "
-                "delete the folder or name another"
-            )
-        self._open()
-        if self._pictures.shape != (count, VIEW_COUNT, 3, size, size):
-            raise ValueError(f"the chair cache {folder} is damaged; delete the folder")
-
-    def _create(self, key: dict[str, int], shape: tuple[int, ...]) -> None:
-        """Builds the folder aside and renames it, so that others see all of it or nothing."""
-        self._folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{self._folder.name}-", dir=self._folder.parent))
-        try:
-            for name, of in ((self._PICTURES, shape), (self._DONE, shape[:1])):
-                np.lib.format.open_memmap(made / name, mode="w+", dtype=np.uint8, shape=of)
-                _reserve(made / name)
-            (made / self._KEY).write_text(json.dumps(key))
-            made.chmod(0o755)  # mkdtemp lets only the owner in
-            made.rename(self._folder)
-        except OSError:
-            shutil.rmtree(made)
-            if not (self._folder / self._KEY).exists():
-                raise  # otherwise another process has just created it
-
-    def _open(self) -> None:
-        try:
-            self._pictures, self._done = self._map(self._PICTURES), self._map(self._DONE)
-        except (OSError, ValueError, EOFError) as error:
-            raise ValueError(
-                f"the chair cache {self._folder} is damaged ({error}); delete the folder"
-            ) from error
-
-    def _map(self, name: str) -> Images:
-        # Only "r" refuses a truncated file; "r+" would extend it with zeros.
-        np.load(self._folder / name, mmap_mode="r")
-        mapped: Images = np.load(self._folder / name, mmap_mode="r+")
-        return mapped
-
-    def read(self, chair: int) -> Images | None:
-        return self._pictures[chair] if self._done[chair] else None
-
-    def write(self, chair: int, pictures: Images) -> None:
-        self._pictures[chair] = pictures
-        self._done[chair] = 1
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A pickled memory map is a copy of its data: another process must map the files anew.
-        return {"_folder": self._folder}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._open()
 
 
 class ViewSets(NamedTuple):

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import colorsys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from rfwarp.data.chairs.parameters import Dice
+from rfwarp.data.seeds import Dice
 
 Colour = tuple[float, float, float]
 

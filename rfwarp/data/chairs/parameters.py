@@ -1,55 +1,19 @@
-"""Seed -> chair: every choice that makes one chair differ from another.
-
-Only uniform doubles of PCG64 are drawn, in a fixed order, so a seed means the same chair on every
-platform and with every NumPy version.
-"""
+"""Seed -> chair: every choice that makes one chair differ from another."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, TypeVar
-
-import numpy as np
+from typing import Literal
 
 from rfwarp.data.chairs.materials import Material, draw_fabric, draw_frame_material
 from rfwarp.data.chairs.solids import ROUND, SQUARE
-
-HELD_OUT_FIRST_SEED = 900_000
-"""Seeds below it are for training; seeds from it on are for evaluation only."""
+from rfwarp.data.seeds import Dice, checked_seed
 
 BackStyle = Literal["panel", "slats", "ladder", "splat", "spindles"]
 BaseStyle = Literal["legs", "pedestal", "star", "sled"]
 ArmStyle = Literal["none", "posts", "panels"]
 StretcherStyle = Literal["none", "h", "box"]
-
-T = TypeVar("T")
-
-
-class Dice:
-    """Random choices built from uniform doubles alone."""
-
-    def __init__(self, seed: int) -> None:
-        self._generator = np.random.Generator(np.random.PCG64(seed))
-
-    def uniform(self, low: float, high: float) -> float:
-        return low + (high - low) * float(self._generator.random())
-
-    def chance(self, probability: float) -> bool:
-        return float(self._generator.random()) < probability
-
-    def choose(self, weighted: dict[T, float]) -> T:
-        """One key, with probability proportional to its weight."""
-        mark = float(self._generator.random()) * sum(weighted.values())
-        for key, weight in weighted.items():
-            mark -= weight
-            if mark < 0:
-                return key
-        return key
-
-    def integer(self, low: int, high: int) -> int:
-        """One of low, ..., high (both included)."""
-        return low + int(float(self._generator.random()) * (high - low + 1))
 
 
 @dataclass(frozen=True)
@@ -123,9 +87,7 @@ class ChairParameters:
         Raises:
             ValueError: if the seed is negative or not an integer.
         """
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-            raise ValueError(f"a chair seed must be an integer of at least 0, got {seed!r}")
-        dice = Dice(int(seed))
+        dice = Dice(checked_seed("chair", seed))
         upholstered = dice.chance(0.3)
         arms = _draw_arms(dice, upholstered)
         boxed = arms.style == "panels"  # such arms close against straight edges only

@@ -1,16 +1,16 @@
-"""Procedural clothed people: a person of each seed, in poses numbered from 0."""
+"""Procedural people: clothed, articulated figures with keypoints, made from one integer each."""
 
 from rfwarp.data.people.dataset import VIEWS, ProceduralPeople
+from rfwarp.data.people.folder import write_people_folder
 from rfwarp.data.people.parameters import PersonParameters
-from rfwarp.data.people.render import RENDERER_VERSION, render_person
-from rfwarp.data.people.skeleton import Pose, sample_pose
+from rfwarp.data.people.render import RENDERER_VERSION, People, render_person
 
 __all__ = [
     "RENDERER_VERSION",
     "VIEWS",
+    "People",
     "PersonParameters",
-    "Pose",
     "ProceduralPeople",
     "render_person",
-    "sample_pose",
+    "write_people_folder",
 ]

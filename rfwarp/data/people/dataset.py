@@ -1,90 +1,88 @@
-"""People as tuples of sources and a target."""
+"""People as data: rendered on demand, kept on disk or in memory, and drawn reproducibly."""
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from rfwarp.data.chairs.dataset import sample_view_sets
-from rfwarp.data.chairs.parameters import HELD_OUT_FIRST_SEED
-from rfwarp.data.people.parameters import PersonParameters
-from rfwarp.data.people.render import render_person
-from rfwarp.data.people.skeleton import sample_pose
+from rfwarp.data.disk_cache import Array, DiskCache
+from rfwarp.data.people.keypoints import JOINTS
+from rfwarp.data.people.render import RENDERER_VERSION, People, checked_size, render_person
+from rfwarp.data.seeds import checked_seeds
 from rfwarp.data.tuples import Row, Sample
-from rfwarp.poses.keypoints import Keypoints
 
 VIEWS = 24
-"""Poses of each person."""
+"""Pictures of each person."""
 
 
 class ProceduralPeople:
-    """A :class:`rfwarp.data.TupleDataset` of people of consecutive seeds, rendered when first asked
-    for; picture p * views + v is person p in pose v.
+    """A :class:`rfwarp.data.tuples.TupleDataset` of people of consecutive seeds.
 
-    All poses of a person are rendered together (about 0.1 s at 64 x 64 on one core) and kept in
-    memory, in each process for itself.
+    Each has the same number of pictures, all in poses of their own; picture p * views + v is
+    picture v of person p. All pictures of a person are rendered when one is first asked for (about
+    7 ms each at 64 x 64 on one core) and kept: in ``cache``, which several processes may share and
+    which outlives them, or else in memory. The code of a pose is the keypoints of :class:`.People`.
 
     Args:
         first_seed: seed of person 0.
         count: number of people.
-        size: height and width in pixels.
-        views: number of poses of each person.
-        memory_people: how many people are kept, those of the latest use; 0 keeps none, and renders
-            only the poses asked for, each time anew.
+        size: height and width in pixels, one number if they are equal.
+        views: number of pictures of each person.
+        cache: a folder for the pictures, 3 * H * W bytes each. It is created if need be; an
+            existing one must have been made with the same arguments and renderer version.
+        memory_people: how many people are kept in memory when there is no cache.
 
     Raises:
-        ValueError: for bad numbers, or for seeds on both sides of ``HELD_OUT_FIRST_SEED``.
+        ValueError: for bad numbers, for seeds on both sides of ``HELD_OUT_FIRST_SEED``, or for a
+            cache folder that holds something else.
     """
 
-    pose_kind = Keypoints.kind
+    pose_kind = "keypoints"
 
     def __init__(
         self,
         first_seed: int,
         count: int,
-        size: int,
+        size: int | tuple[int, int],
         *,
         views: int = VIEWS,
-        memory_people: int = 1024,
+        cache: str | os.PathLike[str] | None = None,
+        memory_people: int = 256,
     ) -> None:
-        for name, value, least in (
-            ("first_seed", first_seed, 0),
-            ("count", count, 1),
-            ("size", size, 1),
-            ("views", views, 2),
-            ("memory_people", memory_people, 0),
-        ):
+        for name, value, least in (("views", views, 2), ("memory_people", memory_people, 1)):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
-        if first_seed < HELD_OUT_FIRST_SEED < first_seed + count:
-            raise ValueError(
-                f"seeds {first_seed}..{first_seed + count - 1} mix training people with held-out "
-                f"people, which start at seed {HELD_OUT_FIRST_SEED}"
-            )
-        self.first_seed, self.count, self.size, self.view_count = first_seed, count, size, views
+        self.seeds = checked_seeds("people", first_seed, count)
+        """Seed of every person."""
+        self.view_count = views
+        self._size = checked_size(size)
         self._memory_people = memory_people
-        self._memory: OrderedDict[int, tuple[Tensor, Tensor]] = OrderedDict()
+        self._memory: OrderedDict[int, dict[str, Array]] = OrderedDict()
+        self._cache = None if cache is None else self._disk_cache(Path(cache))
+
+    @property
+    def count(self) -> int:
+        """Number of people."""
+        return len(self.seeds)
 
     @property
     def height(self) -> int:
-        return self.size
+        return self._size[0]
 
     @property
     def width(self) -> int:
-        return self.size
+        return self._size[1]
 
     @property
     def max_sources(self) -> int:
         return self.view_count - 1
-
-    @property
-    def seeds(self) -> range:
-        """Seed of every person."""
-        return range(self.first_seed, self.first_seed + self.count)
 
     def draw(self, seed: int, step: int, batch_size: int, sources: int) -> list[Row]:
         """See :func:`rfwarp.data.sample_view_sets`."""
@@ -98,42 +96,69 @@ class ProceduralPeople:
         return self.draw(seed, 0, count, sources)
 
     def load(self, row: Row) -> Sample:
-        """All pictures of a row are of one person."""
-        person, indices = row[0] // self.view_count, [p % self.view_count for p in row]
-        pictures, codes = self.views(person, indices)
-        return Sample(pictures[:-1], codes[:-1], pictures[-1], codes[-1])
-
-    def views(self, person: int, indices: list[int]) -> tuple[Tensor, Tensor]:
-        """(V, 3, H, W) uint8 RGB pictures and (V, 18, 3) keypoints of one person.
+        """The pictures and keypoints of a row.
 
         Raises:
-            IndexError: if the person is not in 0..count-1, or a view not in 0..views-1.
+            IndexError: if there is no such picture.
+            ValueError: if the pictures are not of one person.
         """
-        if not 0 <= person < self.count:
-            raise IndexError(f"person must lie in 0..{self.count - 1}, got {person}")
-        if not all(0 <= index < self.view_count for index in indices):
-            raise IndexError(f"views must lie in 0..{self.view_count - 1}, got {indices}")
-        if self._memory_people == 0:
-            return self._render(person, indices)
+        people = sorted({picture // self.view_count for picture in row})
+        if len(people) != 1:
+            raise ValueError(f"a row must name pictures of one person, got those of {people}")
+        drawn = self.pictures(people[0], [picture % self.view_count for picture in row])
+        images, codes = drawn.pictures, drawn.keypoints
+        return Sample(images[:-1], codes[:-1], images[-1], codes[-1])
+
+    def pictures(self, person: int, views: Sequence[int]) -> People:
+        """Pictures 0..views-1 of a person, with keypoints and their visibility.
+
+        Raises:
+            IndexError: if there is no such person or picture.
+        """
+        for name, values, count in (
+            ("person", [person], self.count),
+            ("views", views, self.view_count),
+        ):
+            if values and not 0 <= min(values) <= max(values) < count:
+                raise IndexError(f"{name} must lie in 0..{count - 1}, got {list(values)}")
+        kept, chosen = self._all_pictures(person), list(views)
+        # Copies: what is kept must not change with what the caller does.
+        return People(*(torch.from_numpy(np.array(kept[name][chosen])) for name in People._fields))
+
+    def _all_pictures(self, person: int) -> dict[str, Array]:
+        if self._cache is not None:
+            kept = self._cache.read(person)
+            if kept is None:
+                kept = self._render(person)
+                self._cache.write(person, kept)
+            return kept
         if person not in self._memory:
-            self._memory[person] = self._render(person, range(self.view_count))
+            self._memory[person] = self._render(person)
             if len(self._memory) > self._memory_people:
                 self._memory.popitem(last=False)
         self._memory.move_to_end(person)
-        pictures, codes = self._memory[person]
-        return pictures[indices], codes[indices]
+        return self._memory[person]
 
-    def _render(self, person: int, indices: list[int] | range) -> tuple[Tensor, Tensor]:
-        seed = self.seeds[person]
-        parameters = PersonParameters.from_seed(seed)
-        pictures = torch.empty(len(indices), 3, self.size, self.size, dtype=torch.uint8)
-        codes = torch.empty(len(indices), 18, 3)
-        for i, view in enumerate(indices):
-            pose = sample_pose(seed, view)
-            picture, points = render_person(parameters, pose, self.size, self.size)
-            pictures[i] = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
-            codes[i] = Keypoints(points, self.size, self.size).code()
-        return pictures, codes
+    def _render(self, person: int) -> dict[str, Array]:
+        drawn = render_person(self.seeds[person], range(self.view_count), self._size)
+        return {name: value.numpy() for name, value in drawn._asdict().items()}
+
+    def _disk_cache(self, folder: Path) -> DiskCache:
+        views, (height, width) = self.view_count, self._size
+        key = {
+            "renderer_version": RENDERER_VERSION,
+            "first_seed": self.seeds[0],
+            "count": self.count,
+            "views": views,
+            "height": height,
+            "width": width,
+        }
+        arrays = {
+            "pictures": ((views, 3, height, width), np.uint8),
+            "keypoints": ((views, JOINTS, 3), np.float32),
+            "visible": ((views, JOINTS), np.bool_),
+        }
+        return DiskCache(folder, "people", key, self.count, arrays)
 
     def __getstate__(self) -> dict[str, Any]:
         # A worker process fills its own memory; sending ours would cost more than it saves.

@@ -1,76 +1,164 @@
-"""Colours of points on a solid: patterns, prints and faces."""
+"""What people wear and are covered with: cloth patterns, and marks printed on them.
+
+A surface has two coordinates: ``turns``, the fraction of a turn around it, 0 at the front and
++-0.5 at the back, and ``along``, metres. They belong to the surface, not to the pose: a pattern
+moves with the cloth.
+"""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from rfwarp.data.people.parameters import Color, Pattern, PrintStyle
-from rfwarp.data.people.solids import Cloth, Picture
+Array = npt.NDArray[np.float64]
+Colour = tuple[float, float, float]
 
-Mask = npt.NDArray[np.bool_]
+PLAIN, STRIPES, BANDS, CHECKS, PLAID, DOTS = range(6)
+"""Of one colour; lines along; lines around; squares; both lines; discs."""
 
 
-def colors(cloth: Cloth, points: list[Picture], length: float, radius: float) -> Picture:
-    """(3, N) RGB, 0 to 1.
+@dataclass(frozen=True)
+class Cloth:
+    """Two RGB colours in [0, 1]; the pattern repeats every ``period`` metres."""
+
+    pattern: int
+    first: Colour
+    second: Colour
+    period: float = 1.0
+
+    @classmethod
+    def plain(cls, colour: Colour) -> Cloth:
+        return cls(PLAIN, colour, colour)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A print, a button, an eye: a stencil on a surface.
 
     Args:
-        points: x, y and z in the solid's frame, its depth made as wide as its width.
-        length, radius: of the solid; the radius is the mean of both ends'.
+        stencil: a key of :data:`STENCILS`.
+        turns, along: its middle.
+        half_width: in turns.
+        half_height: metres.
+        colour: RGB in [0, 1].
     """
-    x, y, z = points
-    pattern = cloth.pattern
-    if pattern.style == "plain":
-        figure = np.zeros(x.shape, bool)
-    else:
-        figure = _is_figure(pattern, np.arctan2(x, z) * np.float32(radius), y)
-    found = np.where(figure, _column(pattern.figure), _column(pattern.ground))
-    for (style, color), half in ((cloth.front, z > 0), (cloth.back, z < 0)):
-        if style != "none":
-            mask = half & _in_print(style, x / radius, (y - 0.66 * length) / radius)
-            found = np.where(mask, _column(color), found)
-    if cloth.line is not None:
-        found = np.where((z > 0) & (abs(x) < cloth.line_width), _column(cloth.line), found)
-    if cloth.hem < 1:
-        found = np.where(y > cloth.hem * length, _column(cloth.skin), found)
-    if cloth.face:
-        found = _faced(found, x / radius, (y - length / 2) / radius, z)
-    return found.astype(np.float32)
+
+    stencil: str
+    turns: float
+    along: float
+    half_width: float
+    half_height: float
+    colour: Colour
 
 
-def _column(color: Color) -> Picture:
-    return np.array(color, np.float32)[:, None]
+@dataclass(frozen=True)
+class Surface:
+    """A cloth laid around something of ``girth`` metres, so that whole periods fit around it."""
+
+    cloth: Cloth
+    girth: float
+    marks: tuple[Mark, ...] = ()
 
 
-def _is_figure(pattern: Pattern, u: Picture, v: Picture) -> Mask:
-    du, dv = (w / np.float32(pattern.scale) % 1 for w in (u, v))
-    if pattern.style == "stripes":
-        return dv < 0.42
-    if pattern.style == "columns":
-        return du < 0.42
-    if pattern.style == "checks":
-        return (du < 0.5) ^ (dv < 0.5)
-    return (du - 0.5) ** 2 + (dv - 0.5) ** 2 < 0.09
+_GRID = 16
+_DIGITS = {
+    "1": "##. .#. .#. .#. ###",
+    "2": "### ..# ### #.. ###",
+    "3": "### ..# ### ..# ###",
+    "4": "#.# #.# ### ..# ..#",
+    "7": "### ..# .#. .#. .#.",
+    "8": "### #.# ### #.# ###",
+}
 
 
-def _in_print(style: PrintStyle, u: Picture, v: Picture) -> Mask:
-    """Coordinates in radii of the chest, from its middle."""
-    if style == "disc":
-        return u * u + v * v < 0.27
-    if style == "square":
-        return (abs(u) < 0.42) & (abs(v) < 0.42)
-    if style == "bar":
-        return abs(v) < 0.24
-    return (abs(u) < 0.16) & (abs(v) < 0.6) | (abs(v) < 0.16) & (abs(u) < 0.6)
+def _stencils() -> dict[str, npt.NDArray[np.bool_]]:
+    """(16, 16) each; row 0 is the top, column 0 is to the left of who looks at the front."""
+    x = (np.arange(_GRID) + 0.5) * 2 / _GRID - 1
+    x, y = x[None, :], -x[:, None]
+    radius = np.hypot(x, y)
+    shapes = {
+        "disc": radius < 1,
+        "ring": (radius < 1) & (radius > 0.55),
+        "square": np.maximum(abs(x), abs(y)) < 2,
+        "frame": np.maximum(abs(x), abs(y)) > 0.6,
+        "diamond": abs(x) + abs(y) < 1,
+        "triangle": abs(x) < (1 - y) / 2,
+        "cross": np.minimum(abs(x), abs(y)) < 0.34,
+        "heart": (x * x + (1.1 * y - 0.75 * np.sqrt(abs(x))) ** 2) < 0.72,
+        "chevron": abs(y - 0.5 + abs(x)) < 0.42,
+        "hourglass": abs(x) < abs(y) + 0.1,
+    }
+    for name, text in _DIGITS.items():
+        cells = np.array([[cell == "#" for cell in row] for row in text.split()])
+        rows, columns = np.arange(_GRID) * 5 // _GRID, np.arange(_GRID) * 3 // _GRID
+        shapes[name] = cells[rows][:, columns]
+    return shapes
 
 
-def _faced(skin: Picture, u: Picture, v: Picture, z: Picture) -> Picture:
-    """Eyes, brows and a mouth."""
-    front = z > 0
-    white = front & (abs(abs(u) - 0.38) < 0.17) & (abs(v - 0.12) < 0.1)
-    dark = front & (abs(abs(u) - 0.38) < 0.1) & (abs(v - 0.12) < 0.12)
-    dark |= front & (abs(abs(u) - 0.38) < 0.2) & (abs(v - 0.36) < 0.05)
-    mouth = front & (abs(u) < 0.26) & (abs(v + 0.52) < 0.07)
-    found = np.where(white, np.float32(0.93), skin)
-    found = np.where(dark, np.float32(0.1), found)
-    return np.where(mouth, _column((0.68, 0.25, 0.25)), found)
+STENCILS = _stencils()
+
+
+def _wave(x: Array) -> Array:
+    """A wave of period 1 between 0 and 1, with steep flanks."""
+    phase = x - np.floor(x)
+    return np.clip(3.0 - 10.0 * np.abs(phase - 0.5), 0.0, 1.0)
+
+
+def _mix(pattern: int, around: Array, along: Array) -> Array:
+    """How much of the second colour shows; both coordinates in periods."""
+    if pattern == STRIPES:
+        return _wave(around)
+    if pattern == BANDS:
+        return _wave(along)
+    if pattern == CHECKS:
+        parity = np.floor(2 * around) + np.floor(2 * along)
+        return parity - 2 * np.floor(parity / 2)
+    if pattern == PLAID:
+        return 0.5 * (_wave(around) + _wave(along))
+    # Rows of discs, every other row moved by half a period.
+    row = np.floor(along)
+    x = around + 0.5 * (row - 2 * np.floor(row / 2))
+    return np.asarray(np.hypot(x - np.floor(x) - 0.5, along - row - 0.5) < 0.3, np.float64)
+
+
+def paint(
+    surfaces: Sequence[Surface], index: npt.NDArray[np.intp], turns: Array, along: Array
+) -> Array:
+    """Colours of M samples.
+
+    Args:
+        surfaces: the surfaces of a picture.
+        index: (M,) which of them.
+        turns, along: (M,) where on it.
+
+    Returns:
+        (3, M) RGB in [0, 1].
+    """
+    colour = np.array([s.cloth.first for s in surfaces]).T[:, index]
+    for number, surface in enumerate(surfaces):
+        cloth = surface.cloth
+        if cloth.pattern == PLAIN and not surface.marks:
+            continue
+        here = np.flatnonzero(index == number)
+        if not len(here):
+            continue
+        u, v = turns[here], along[here]
+        if cloth.pattern != PLAIN:
+            repeats = max(1, math.floor(surface.girth / cloth.period + 0.5))
+            mix = _mix(cloth.pattern, u * repeats, v / cloth.period)
+            first, second = np.array(cloth.first)[:, None], np.array(cloth.second)[:, None]
+            colour[:, here] = (1 - mix) * first + mix * second
+        for mark in surface.marks:
+            x = u - mark.turns
+            x = (x - np.floor(x + 0.5)) / mark.half_width
+            y = (v - mark.along) / mark.half_height
+            near = np.flatnonzero((np.abs(x) < 1) & (np.abs(y) < 1))
+            columns = ((x[near] + 1) * (_GRID / 2)).astype(np.intp)
+            rows = ((1 - y[near]) * (_GRID / 2)).astype(np.intp)
+            inked = STENCILS[mark.stencil][np.minimum(rows, _GRID - 1), columns]
+            colour[:, here[near[inked]]] = np.array(mark.colour)[:, None]
+    return colour

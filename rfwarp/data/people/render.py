@@ -1,86 +1,126 @@
-"""Person and pose -> picture and keypoints."""
+"""Pictures of people, and where their joints are in them."""
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
-from rfwarp.data.people.figure import solids
-from rfwarp.data.people.materials import colors
+import numpy as np
+import torch
+from torch import Tensor
+
+from rfwarp.data.people.body import ARMS, LEGS, arm, head, leg, trunk
+from rfwarp.data.people.camera import Camera
+from rfwarp.data.people.keypoints import JOINTS, Flags, joints, present, visible
+from rfwarp.data.people.loose import coat, hair, hem, skirt, sleeve
+from rfwarp.data.people.materials import Array
+from rfwarp.data.people.mesh import Mesh
 from rfwarp.data.people.parameters import PersonParameters
-from rfwarp.data.people.skeleton import Pose, stand
-from rfwarp.data.people.solids import Cast, Picture
+from rfwarp.data.people.pose import BodyPose
+from rfwarp.data.people.raster import rasterise, shade
+from rfwarp.data.people.skeleton import Skeleton, pose_body
+from rfwarp.data.seeds import Dice
 
 RENDERER_VERSION = 1
-"""Raised whenever the pictures of a seed change."""
-
-VIEW_HEIGHT = 2.1
-"""Metres from the picture's lower edge, on the ground, to its upper."""
-
-_LIGHT = np.array([-0.45, 0.6, 0.66], np.float32)
-_AMBIENT = 0.52
+"""Raised whenever the pictures of a seed change, so that caches of older pictures are refused."""
 
 
-def render_person(
-    parameters: PersonParameters, pose: Pose, height: int, width: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """An orthographic picture.
+class People(NamedTuple):
+    """V pictures of one person.
 
-    Returns:
-        (H, W, 3) RGB, and (18, 3) joints as :class:`rfwarp.poses.Keypoints` takes them. Joints that
-        the figure itself hides are present, except those of a face that looks away.
+    A joint is present as detectors of keypoints report it: inside the picture, whatever lies before
+    it. Points of the face are the exception: eyes, nose and ears are missing where the head is
+    turned away from them, so that a back has no nose. Whether a joint can really be seen is told
+    apart, by ``visible``: clothes worn on it do not hide it, another part of the body does.
+    """
+
+    pictures: Tensor
+    """(V, 3, H, W) uint8 RGB."""
+    keypoints: Tensor
+    """(V, 18, 3) float32: x and y in pixels, of which (0, 0) is the middle of the top left pixel,
+    and 1 if the joint is present; 0, 0, 0 if not. In the order of OpenPose's 18 joints: nose, neck,
+    right shoulder, elbow, wrist, left ones, right hip, knee, ankle, left ones, eyes, ears."""
+    visible: Tensor
+    """(V, 18) bool: present, and not hidden by another part of the body."""
+
+
+_person = lru_cache(maxsize=64)(PersonParameters.from_seed)
+
+
+def build(person: PersonParameters, pose: BodyPose) -> tuple[Mesh, Skeleton]:
+    """Everything of a person in a pose."""
+    skeleton = pose_body(person.body, pose)
+    sheets = [*trunk(person, skeleton), *head(person, skeleton), *hair(person, skeleton, pose)]
+    for limb, part in zip(skeleton.arms, ARMS, strict=True):
+        sheets += arm(person, limb, part) + sleeve(person, limb, part)
+    for limb, foot, part in zip(skeleton.legs, skeleton.feet, LEGS, strict=True):
+        sheets += leg(person, limb, foot, part)
+    for garment in (skirt, hem, coat):
+        sheets += garment(person, skeleton, pose)
+    return Mesh.of(sheets), skeleton
+
+
+def picture(
+    person: PersonParameters, pose: BodyPose, camera: Camera, height: int, width: int
+) -> tuple[Array, Array, Flags]:
+    """One picture (3, H, W) float64 in [0, 1], keypoints (18, 3) and visibility (18,)."""
+    mesh, skeleton = build(person, pose)
+    tall = person.body.height
+    n = 3 if height < 128 else 2  # samples along each side of a pixel
+    rows, columns = height * n, width * n
+    points = camera.project(mesh.points, tall, height, width)
+    points[:, :2] = points[:, :2] * n + (n - 1) / 2
+    corners = points.T[:, mesh.triangles].transpose(1, 0, 2)
+    hits = rasterise(corners, mesh.thin, rows, columns)
+    # A pixel is the mean of n x n samples, of the figure or of the background.
+    pixel = hits.sample // (columns * n) * width + hits.sample % columns // n
+    pixels = np.empty((3, height, width))
+    for channel, colour in enumerate(shade(mesh, hits, camera.axes())):
+        background = person.background[channel]
+        sums = np.bincount(pixel, colour - background, height * width)
+        pixels[channel] = background + sums.reshape(height, width) / (n * n)
+    places = camera.project(joints(person, skeleton), tall, height, width)
+    here = present(places, skeleton, camera, height, width)
+    keypoints = np.where(here[:, None], np.concatenate([places[:, :2], here[:, None]], 1), 0)
+    return pixels, keypoints, visible(mesh, hits, places, here, n, columns)
+
+
+def render_person(seed: int, views: Sequence[int], size: int | tuple[int, int]) -> People:
+    """Pictures of one person.
+
+    Args:
+        seed: of the person.
+        views: numbers of pictures, at least 0; each is one pose and camera of its own.
+        size: height and width in pixels, one number if they are equal.
 
     Raises:
-        ValueError: if the picture has no pixels.
+        ValueError: for a bad seed, view or size.
+
+    A picture depends on its seed, view and size alone; it is the same to the bit on one machine.
     """
-    if min(height, width) < 1:
-        raise ValueError(f"the picture has {height} x {width} pixels")
-    skeleton = stand(parameters.body, pose)
-    rows, columns = 2 * height, 2 * width  # each pixel is the mean of four
-    per_metre = rows / VIEW_HEIGHT
-    x = ((np.arange(columns) + 0.5 - columns / 2) / per_metre).astype(np.float32)
-    y = ((rows - np.arange(rows) - 0.5) / per_metre).astype(np.float32)
-    nearest = np.full((rows, columns), -np.inf, np.float32)
-    owner = np.full((rows, columns), -1, np.int16)
-    casts = [Cast.of(solid) for solid in solids(parameters, skeleton)]
-    boxes = [_box(cast, x, y) for cast in casts]
-    for number, cast in enumerate(casts):
-        box = boxes[number]
-        z = cast.depth(x[None, box[1]], y[box[0], None])
-        closer = z > nearest[box]
-        np.copyto(nearest[box], z, where=closer)
-        np.copyto(owner[box], np.int16(number), where=closer)
-    picture = np.empty((3, rows, columns), np.float32)
-    picture[:] = np.array(parameters.background)[:, None, None]
-    for number, (cast, box) in enumerate(zip(casts, boxes, strict=True)):
-        down, across = np.nonzero(owner[box] == number)
-        if len(down):
-            down, across = down + box[0].start, across + box[1].start
-            seen = _shaded(cast, x[across], y[down], nearest[down, across])
-            picture[:, down, across] = seen
-    halved = picture[:, ::2] + picture[:, 1::2]
-    pixels = (halved[..., ::2] + halved[..., 1::2]).transpose(1, 2, 0) / 4
-    keypoints = np.empty((18, 3), np.float32)
-    keypoints[:, 0] = skeleton.joints[:, 0] * height / VIEW_HEIGHT + (width - 1) / 2
-    keypoints[:, 1] = height - 0.5 - skeleton.joints[:, 1] * height / VIEW_HEIGHT
-    inside = (keypoints[:, :2] >= -0.5) & (keypoints[:, :2] < (width - 0.5, height - 0.5))
-    keypoints[:, 2] = skeleton.present & inside.all(axis=1)
-    return (pixels.clip(0, 1) * 255 + 0.5).astype(np.uint8), keypoints
+    height, width = checked_size(size)
+    person = _person(seed)
+    if any(view < 0 for view in views):
+        raise ValueError(f"views must be at least 0, got {min(views)}")
+    pictures = np.empty((len(views), 3, height, width), np.uint8)
+    keypoints = np.empty((len(views), JOINTS, 3), np.float32)
+    seen = np.empty((len(views), JOINTS), bool)
+    for number, view in enumerate(views):
+        dice = Dice([int(seed), 1 + int(view)])
+        drawn = picture(person, BodyPose.draw(dice), Camera.draw(dice), height, width)
+        pictures[number] = (drawn[0] * 255 + 0.5).astype(np.uint8)
+        keypoints[number], seen[number] = drawn[1], drawn[2]
+    return People(*(torch.from_numpy(array) for array in (pictures, keypoints, seen)))
 
 
-def _box(cast: Cast, x: Picture, y: Picture) -> tuple[slice, slice]:
-    """Rows and columns that the solid may cover."""
-    solid = cast.solid
-    (ax, ay, _), (bx, by, _) = solid.start.tolist(), solid.end.tolist()
-    ra, rb = (radius * max(1.0, solid.depth) for radius in solid.radii)
-    left, right = np.searchsorted(x, (min(ax - ra, bx - rb), max(ax + ra, bx + rb))).tolist()
-    top, bottom = np.searchsorted(-y, (-max(ay + ra, by + rb), -min(ay - ra, by - rb))).tolist()
-    return slice(top, bottom), slice(left, right)
+def checked_size(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Height and width.
 
-
-def _shaded(cast: Cast, x: Picture, y: Picture, z: Picture) -> Picture:
-    points, normal = cast.surface(x, y, z)
-    radius = sum(cast.solid.radii) / 2
-    light = _AMBIENT + (1 - _AMBIENT) * np.maximum(0, _LIGHT @ normal)
-    shaded: Picture = colors(cast.solid.cloth, points, cast.length, radius) * light
-    return shaded
+    Raises:
+        ValueError: if they are not at least 1 pixel.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    if height < 1 or width < 1:
+        raise ValueError(f"the picture size must be at least 1 pixel, got {height} x {width}")
+    return height, width

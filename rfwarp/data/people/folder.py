@@ -1,0 +1,85 @@
+"""People as a folder of PNG files with a table of their keypoints."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from rfwarp.data.people.render import checked_size, render_person
+from rfwarp.data.seeds import checked_seed
+from rfwarp.files import write_atomically
+
+KEYPOINTS_FILE = "keypoints.csv"
+HEADER = ("name", "keypoints_y", "keypoints_x")
+
+
+def keypoint_fields(keypoints: Tensor) -> tuple[str, str]:
+    """The y and x of (18, 3) keypoints as JSON lists of integers, -1 where a joint is missing."""
+    x, y = ((keypoints[:, i] + 0.5).floor().int().tolist() for i in (0, 1))
+    here = keypoints[:, 2].tolist()
+    y, x = ([v if there else -1 for v, there in zip(p, here, strict=True)] for p in (y, x))
+    return json.dumps(y), json.dumps(x)
+
+
+def write_people_folder(
+    out: str | os.PathLike[str],
+    count: int,
+    size: int | tuple[int, int],
+    first_seed: int = 0,
+    views: int = 24,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Renders people into PNG files ``{seed:06d}_{view:03d}.png``.
+
+    ``keypoints.csv`` has the form of the published annotations of people: fields separated by ":",
+    with the header name:keypoints_y:keypoints_x, each a JSON list of 18 whole pixels, -1 for
+    missing joints. It is written last: a folder with it is complete. Files of the same names are
+    overwritten; the same arguments give the same files.
+
+    Args:
+        out: folder, created if need be.
+        count: number of people.
+        size: height and width in pixels, one number if they are equal.
+        first_seed: seed of the first person; the others follow.
+        views: number of pictures of each.
+        progress: called with (people done, count) after each person.
+
+    Raises:
+        ValueError: for a bad count, size, seed or number of views, before anything is written.
+    """
+    for name, value in (("count", count), ("views", views)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    checked_size(size)
+    checked_seed("person", first_seed)
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    # A table of an earlier, different run must not describe a half-written folder.
+    (folder / KEYPOINTS_FILE).unlink(missing_ok=True)
+    rows: list[tuple[str, str, str]] = []
+    for done, seed in enumerate(range(first_seed, first_seed + count), start=1):
+        drawn = render_person(seed, range(views), size)
+        pictures = drawn.pictures.permute(0, 2, 3, 1).contiguous().numpy()
+        for view, picture in enumerate(pictures):
+            name = f"{seed:06d}_{view:03d}.png"
+            image = Image.fromarray(picture)
+            write_atomically(folder / name, partial(image.save, format="PNG"))
+            rows.append((name, *keypoint_fields(drawn.keypoints[view])))
+        if progress is not None:
+            progress(done, count)
+    table = io.StringIO()
+    writer = csv.writer(
+        table, delimiter=":", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None
+    )
+    writer.writerows([HEADER, *rows])
+    # As bytes: Windows would turn the ends of lines into its own.
+    text = table.getvalue().encode("utf-8")
+    write_atomically(folder / KEYPOINTS_FILE, lambda temporary: temporary.write_bytes(text))

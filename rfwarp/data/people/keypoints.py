@@ -1,0 +1,93 @@
+"""Where the 18 joints of OpenPose are, which of them are present, and which can be seen."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from rfwarp.data.people.body import EAR, EYE, NOSE, face_point
+from rfwarp.data.people.camera import Camera
+from rfwarp.data.people.materials import Array
+from rfwarp.data.people.mesh import (
+    HEAD,
+    LEFT_ARM,
+    LEFT_LEG,
+    RIGHT_ARM,
+    RIGHT_LEG,
+    TORSO,
+    Mesh,
+)
+from rfwarp.data.people.parameters import PersonParameters
+from rfwarp.data.people.raster import Hits
+from rfwarp.data.people.skeleton import Skeleton
+
+JOINTS = 18
+
+Flags = npt.NDArray[np.bool_]
+
+# What carries a joint, itself or with what is worn on it, and how far before the joint it may be,
+# in metres; skirts and coats belong to the torso.
+_FACE_CARRIER = ((HEAD,), 0.03)
+_CARRIERS: tuple[tuple[tuple[int, ...], float], ...] = (
+    _FACE_CARRIER,
+    ((TORSO, HEAD), 0.17),
+    *(c for a in (RIGHT_ARM, LEFT_ARM) for c in (((a, TORSO), 0.14), ((a,), 0.14), ((a,), 0.14))),
+    *(
+        carrier
+        for leg in (RIGHT_LEG, LEFT_LEG)
+        for carrier in (
+            ((RIGHT_LEG, LEFT_LEG, TORSO), 0.22),
+            ((leg, TORSO), 0.28),
+            ((leg, TORSO), 0.28),
+        )
+    ),
+    *(_FACE_CARRIER,) * 4,
+)
+
+# Joints of the face, and their angles from the front of the head to its left.
+_FACE = {0: 0.0, 14: -EYE[0], 15: EYE[0], 16: -EAR[0], 17: EAR[0]}
+_TURNED_AWAY = -0.2
+"""Cosine to the camera below which detectors do not find a point of the face."""
+
+
+def joints(person: PersonParameters, skeleton: Skeleton) -> Array:
+    """(18, 3) in the world. The neck is midway between the shoulders, as OpenPose has it."""
+    (right, left), (right_leg, left_leg) = skeleton.arms, skeleton.legs
+    neck = (right.joints[0] + left.joints[0]) / 2
+    nose = face_point(person, skeleton, 0.0, NOSE)
+    nose = nose + 0.01 * person.body.height * skeleton.head_frame[:, 0]
+    face = [
+        face_point(person, skeleton, side * angle, z) for angle, z in (EYE, EAR) for side in (-1, 1)
+    ]
+    limbs = [limb.joints for limb in (right, left, right_leg, left_leg)]
+    return np.concatenate([nose[None], neck[None], *limbs, np.stack(face)])
+
+
+def present(places: Array, skeleton: Skeleton, camera: Camera, height: int, width: int) -> Flags:
+    """(18,): inside the picture and, on the face, not turned away; ``places`` (18, 3) projected."""
+    x, y = places[:, 0], places[:, 1]
+    inside: Flags = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
+    forward, left = (camera.axes()[2] @ skeleton.head_frame[:, :2]).tolist()
+    for joint, angle in _FACE.items():
+        inside[joint] &= math.cos(angle) * forward + math.sin(angle) * left > _TURNED_AWAY
+    return inside
+
+
+def visible(mesh: Mesh, hits: Hits, places: Array, here: Flags, n: int, columns: int) -> Flags:
+    """(18,): present, and the first thing at the joint's sample carries it and is close before it.
+
+    ``hits`` are of n x n samples a pixel, in rows of ``columns``.
+    """
+    seen = here.copy()
+    for joint in np.flatnonzero(here):
+        column, row = (math.floor(v * n + n / 2) for v in places[joint, :2])
+        sample = row * columns + column
+        found = np.searchsorted(hits.sample, sample)
+        # Where there is nothing, a joint beside a thin part is before the background.
+        if found < len(hits.sample) and hits.sample[found] == sample:
+            carriers, reach = _CARRIERS[joint]
+            before = 1 / places[joint, 2] - 1 / hits.inverse[found]
+            seen[joint] = mesh.part[hits.triangle[found]] in carriers and before < reach
+    return seen
