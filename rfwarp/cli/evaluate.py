@@ -65,8 +65,8 @@ class Evaluate:
     batch_size: int = 16
     """Sets computed at a time."""
     metrics: tuple[Literal["lpips", "mask-lpips", "fid"], ...] = ()
-    """More scores, by networks whose weights must be there: lpips; mask-lpips, of people without
-    the background; fid."""
+    """More scores, by networks whose weights must be there: lpips; mask-lpips, which is lpips and
+    that of people without the background; fid."""
     lpips_net: Literal["alex", "vgg"] = "alex"
     """Network of LPIPS: AlexNet, as usual, or VGG-16."""
     lpips_weights: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -106,17 +106,16 @@ class Evaluate:
         self._refuse_unused()
 
     def _refuse_unused(self) -> None:
-        lpips = {"lpips", "mask-lpips"} & set(self.metrics)
-        for option, given, used in (
-            ("--lpips-weights", self.lpips_weights, lpips),
-            ("--lpips-net vgg", self.lpips_net == "vgg" or None, lpips),
-            ("--fid-weights", self.fid_weights, "fid" in self.metrics),
-            ("--fid-real", self.fid_real, "fid" in self.metrics),
-        ):
-            if given is not None and not used:
-                raise UsageError(
-                    f"{option} is for --metrics {'fid' if 'fid' in option else 'lpips'}"
-                )
+        options = {
+            "--lpips-weights": self.lpips_weights is not None,
+            "--lpips-net": self.lpips_net != "alex",
+            "--fid-weights": self.fid_weights is not None,
+            "--fid-real": self.fid_real is not None,
+        }
+        for option, given in options.items():
+            metric = "fid" if option.startswith("--fid") else "lpips"
+            if given and not any(metric in wanted for wanted in self.metrics):
+                raise UsageError(f"{option} is for --metrics {metric}")
 
     @property
     def _sets(self) -> int:
