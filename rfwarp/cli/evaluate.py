@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +19,20 @@ from rfwarp.cli.arguments import MAX_SIZE, UsageError, choose_device, progress_b
 if TYPE_CHECKING:
     import torch
 
+    from rfwarp import Generator
     from rfwarp.data.tuples import TupleDataset
     from rfwarp.metrics import Evaluation, Judges
 
 PROCEDURAL = ("chairs", "people")
 DOWNLOADS = ("deepfashion", "market1501", "shapenet-chairs", "kitti", "voxceleb2")
+LISTED = ("deepfashion", "market1501")  # whose protocol lists all sets
+SETS = 256
+SHEET = "results.png"
+CAUTION = (
+    "Lines with a table's number are the paper's. Numbers compare only if measured alike: FID "
+    "depends on the number of pictures, on the real ones (--fid-real) and on how they are resized; "
+    "the size of the paper's masks (MLPIPS) is not documented."
+)
 
 
 @dataclass(frozen=True)
@@ -46,77 +57,125 @@ class Evaluate:
     """Side of the procedural pictures in pixels; without it, what the model was trained at."""
     sources: tuple[int, ...] = (1, 2, 4)
     """Numbers of source views K."""
-    sets: int = 256
-    """Number of random sets of source and target views."""
+    sets: Annotated[int | None, arg(metavar="INT")] = None
+    """Number of sets of sources and target; without it 256, or of deepfashion and market1501 all
+    that the list of tuples has."""
     seed: int = 0
-    """Seed of these sets."""
+    """Seed of these sets, where they are drawn."""
     batch_size: int = 16
     """Sets computed at a time."""
     metrics: tuple[Literal["lpips", "mask-lpips", "fid"], ...] = ()
-    """More scores, by networks whose weights must be there: lpips; mask-lpips, of people without
-    the background; fid."""
-    lpips_weights: Path | None = None
-    """torchvision's file of AlexNet; without it the torch hub's cache is looked into."""
-    fid_weights: Path | None = None
+    """More scores, by networks whose weights must be there: lpips; mask-lpips, which is lpips and
+    that of people without the background; fid."""
+    lpips_net: Literal["alex", "vgg"] = "alex"
+    """Network of LPIPS: AlexNet, as usual, or VGG-16."""
+    lpips_weights: Annotated[Path | None, arg(metavar="FILE")] = None
+    """torchvision's file of that network; without it the torch hub's cache is looked into."""
+    fid_weights: Annotated[Path | None, arg(metavar="FILE")] = None
     """pytorch-fid's file of Inception; without it the torch hub's cache is looked into."""
+    fid_real: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Pictures that FID compares with, of the results' size; without it the targets. Papers on
+    people often take the whole training set."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU if there is one."""
     json: Annotated[Path | None, arg(metavar="FILE")] = None
     """Also write the results there."""
+    table: Annotated[Path | None, arg(metavar="FILE.md")] = None
+    """Also write a table there, in markdown, with all that the paper reports of this dataset."""
+    save: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Also draw sources, target pose, results and truth of the first sets, as results.png there."""
+    save_sets: int = 8
+    """How many sets are drawn."""
 
     def __post_init__(self) -> None:
-        for name, least in (("count", 1), ("sets", 1), ("batch_size", 1), ("seed", 0)):
-            if getattr(self, name) < least:
+        least_values = {"count": 1, "sets": 1, "batch_size": 1, "seed": 0, "save_sets": 1}
+        for name, least in least_values.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
                 option = name.replace("_", "-")
-                raise UsageError(f"--{option} must be at least {least}, got {getattr(self, name)}")
+                raise UsageError(f"--{option} must be at least {least}, got {value}")
         if self.size is not None and not 1 <= self.size <= MAX_SIZE:
             raise UsageError(f"--size must lie in 1..{MAX_SIZE}, got {self.size}")
         if not self.sources or not 1 <= min(self.sources) <= max(self.sources) <= 53:
             raise UsageError(f"--sources must be numbers in 1..53, got {self.sources}")
-        if self.json is not None and self.json.is_dir():
-            raise UsageError(f"--json must name a file, but {self.json} is a folder")
+        for name, path in (("json", self.json), ("table", self.table)):
+            if path is not None and path.is_dir():
+                raise UsageError(f"--{name} must name a file, but {path} is a folder")
+        if self.save is not None and self.save.exists() and not self.save.is_dir():
+            raise UsageError(f"--save must name a folder, but {self.save} is a file")
+        self._refuse_unused()
+
+    def _refuse_unused(self) -> None:
+        options = {
+            "--lpips-weights": self.lpips_weights is not None,
+            "--lpips-net": self.lpips_net != "alex",
+            "--fid-weights": self.fid_weights is not None,
+            "--fid-real": self.fid_real is not None,
+        }
+        for option, given in options.items():
+            metric = "fid" if option.startswith("--fid") else "lpips"
+            if given and not any(metric in wanted for wanted in self.metrics):
+                raise UsageError(f"{option} is for --metrics {metric}")
+
+    @property
+    def _sets(self) -> int:
+        return self.sets or (sys.maxsize if self.dataset in LISTED else SETS)
 
     def run(self) -> None:
         from rfwarp import Generator
         from rfwarp.metrics import evaluate
-        from rfwarp.metrics.published import PUBLISHED
 
         device = choose_device(self.device)
         generator = Generator.from_pretrained(self.weights, device=device)
-        judges = self._judges(device)
         dataset, facts = self._open(generator.config.image_size)
-        if self.json is not None:
-            self.json.parent.mkdir(parents=True, exist_ok=True)
-        with progress_bar(self.sets, "set") as progress:
+        judges = self._judges(device, dataset)
+        for path in (self.json, self.table):
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+        with progress_bar(0, "set") as progress:
             results = evaluate(
                 generator,
                 dataset,
                 self.sources,
-                self.sets,
+                self._sets,
                 self.seed,
                 batch_size=self.batch_size,
                 judges=judges,
                 progress=progress,
             )
+        self._show(results, dataset, facts)
+        if self.json is not None:
+            self._write_report(self.json, results, facts, judges, device.type)
+        if self.table is not None:
+            self._write_table(self.table, results, dataset)
+        if self.save is not None:
+            self._draw(self.save / SHEET, generator, dataset)
+
+    def _show(
+        self, results: Sequence[Evaluation], dataset: TupleDataset, facts: dict[str, Any]
+    ) -> None:
+        from rfwarp.metrics.published import PAPER, PUBLISHED
+        from rfwarp.metrics.table import table_lines, text_table
+
         things = "people" if self.dataset == "people" else "chairs"
         count = f"{facts['count']} {things}, " if "count" in facts else ""
-        print(f"{count}{self.sets} sets of pictures, {dataset.height} x {dataset.width}")
-        print(_table(results))
-        for line in PUBLISHED.get(self.dataset, ()):
-            if line.sources in self.sources:
-                print(
-                    f"{line.sources:>7}  the paper      FID {line.fid:.3f}, LPIPS {line.lpips:.4f}"
-                )
-        if self.json is not None:
-            self._write(self.json, results, facts, device.type)
+        print(f"{count}{results[0].sets} sets of pictures, {dataset.height} x {dataset.width}")
+        known = [line for line in PUBLISHED.get(self.dataset, ()) if line.method == PAPER]
+        print(text_table(table_lines(results, known)))
 
-    def _judges(self, device: torch.device) -> Judges:
-        from rfwarp.metrics import Inception, Judges, Lpips
+    def _judges(self, device: torch.device, dataset: TupleDataset) -> Judges:
+        from rfwarp.metrics import Inception, Judges, Lpips, mask_of_target
+        from rfwarp.metrics.real import PictureFolder
 
+        lpips = inception = real = None
         masked = "mask-lpips" in self.metrics
-        lpips = Lpips(self.lpips_weights).to(device) if masked or "lpips" in self.metrics else None
-        inception = Inception(self.fid_weights).to(device) if "fid" in self.metrics else None
-        return Judges(lpips, masked, inception)
+        if masked or "lpips" in self.metrics:
+            lpips = Lpips(self.lpips_weights, self.lpips_net).to(device)
+        if "fid" in self.metrics:
+            inception = Inception(self.fid_weights).to(device)
+        if self.fid_real is not None:
+            real = PictureFolder(self.fid_real, dataset.height, dataset.width, self.batch_size)
+        return Judges(lpips, mask_of_target if masked else None, inception, real)
 
     def _open(
         self, trained_at: int | tuple[int, int] | None
@@ -159,14 +218,18 @@ class Evaluate:
         tuples = max(self.sources) if name in PEOPLE else None
         return open_dataset(DataConfig(name, self.root, trained_at, tuples=tuples), "test")
 
-    def _write(
-        self, path: Path, results: Sequence[Evaluation], facts: dict[str, Any], device: str
+    def _write_report(
+        self,
+        path: Path,
+        results: Sequence[Evaluation],
+        facts: dict[str, Any],
+        judges: Judges,
+        device: str,
     ) -> None:
         import torch
         import torchmetrics
 
         from rfwarp.data import chairs, people
-        from rfwarp.files import write_atomically
 
         versions: dict[str, Any] = {
             "rfwarp": rfwarp.__version__,
@@ -180,26 +243,58 @@ class Evaluate:
         report = {
             "weights": self.weights,
             "dataset": facts,
-            "sets": self.sets,
+            "sets": results[0].sets,
             "seed": self.seed,
             "device": device,
             "versions": versions,
+            **self._networks(judges),
             "results": [result.to_dict() for result in results],
         }
-        text = json.dumps(report, indent=2) + "\n"
-        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        _write_text(path, json.dumps(report, indent=2) + "\n")
+
+    def _networks(self, judges: Judges) -> dict[str, Any]:
+        """Which networks judged, and by which files: other files give other numbers."""
+        networks: dict[str, Any] = {}
+        if judges.lpips is not None:
+            networks["lpips"] = {"net": judges.lpips.net, **_file_facts(judges.lpips.path)}
+        if judges.inception is not None:
+            real = "the targets" if self.fid_real is None else str(self.fid_real)
+            networks["fid"] = {"real": real, **_file_facts(judges.inception.path)}
+        return {"networks": networks} if networks else {}
+
+    def _write_table(
+        self, path: Path, results: Sequence[Evaluation], dataset: TupleDataset
+    ) -> None:
+        from rfwarp.metrics.published import PUBLISHED
+        from rfwarp.metrics.table import markdown_table, table_lines
+
+        published = PUBLISHED.get(self.dataset, ())
+        text = (
+            f"{self.weights} on {self.dataset}: {results[0].sets} sets, "
+            f"{dataset.height} x {dataset.width}.\n\n"
+            + markdown_table(table_lines(results, published))
+        )
+        if published:
+            text += f"\n{CAUTION}\n"
+        _write_text(path, text)
+
+    def _draw(self, path: Path, generator: Generator, dataset: TupleDataset) -> None:
+        from rfwarp.metrics.sheets import result_sheet
+        from rfwarp.viz import write_picture
+
+        # Those evaluated first: of a list, other numbers of rows are spread differently over it.
+        rows = dataset.evaluation_rows(self.seed, self._sets, max(self.sources))
+        sheet = result_sheet(generator, dataset, rows[: self.save_sets], self.sources)
+        write_picture(path, sheet)
         print(f"wrote {path}")
 
 
-def _table(results: Sequence[Evaluation]) -> str:
-    names = {"psnr": "PSNR dB", "ssim": "SSIM", "l1": "L1", "lpips": "LPIPS"}
-    names |= {"mask_lpips": "MLPIPS", "fid": "FID"}
-    columns = [name for name in names if name in results[0].to_dict()["model"]]
-    lines = ["sources  " + " " * 14 + "".join(f" {names[name]:>8}" for name in columns)]
-    for result in results:
-        scores = result.to_dict()
-        for method in ("model", "nearest_source", "mean_source"):
-            digits = {"psnr": 2, "fid": 3}
-            cells = [f" {scores[method][c]:8.{digits.get(c, 4)}f}" for c in columns]
-            lines.append(f"{result.sources:>7}  {method.replace('_', ' '):<14}" + "".join(cells))
-    return "\n".join(lines)
+def _file_facts(path: Path) -> dict[str, str]:
+    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def _write_text(path: Path, text: str) -> None:
+    from rfwarp.files import write_atomically
+
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    print(f"wrote {path}")

@@ -2,46 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from rfwarp.data.tuples import Row, TupleDataset
-from rfwarp.images import from_uint8, to_uint8
+from rfwarp.data.tuples import Row, Sample, TupleDataset
+from rfwarp.images import from_uint8
 from rfwarp.metrics.baselines import mean_source, nearest_source
-from rfwarp.metrics.images import ImageScores, score_images
-from rfwarp.metrics.inception import Inception
-from rfwarp.metrics.lpips import Lpips, person_mask
+from rfwarp.metrics.judges import Judges, Jury, Scores
+from rfwarp.metrics.masks import Mask, mask_of_target
 from rfwarp.nn import Generator
 from rfwarp.poses.kinds import POSE_KINDS, PoseKind
 
+logger = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class Scores:
-    """Means over all target images; see :class:`rfwarp.metrics.ImageScores`.
-
-    What was not asked for is None.
-    """
-
-    psnr: float
-    ssim: float
-    l1: float
-    lpips: float | None = None
-    """See :class:`rfwarp.metrics.Lpips`."""
-    mask_lpips: float | None = None
-    """LPIPS with all but the target's person black in both, see :func:`person_mask`."""
-    fid: float | None = None
-    """Frechet Inception distance of all images to all targets (Heusel et al. 2017)."""
+METHODS = ("model", "nearest_source", "mean_source")
+NO_JUDGES = Judges()
+RELIABLE = 2048  # pictures: with fewer, the covariance of as many features is singular
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Results with K = ``sources`` source images."""
+    """Results with K = ``sources`` source images, of ``sets`` targets."""
 
     sources: int
+    sets: int
+    """Fewer than asked for if the dataset has fewer."""
     model: Scores
     nearest_source: Scores
     mean_source: Scores
@@ -53,27 +43,6 @@ class Evaluation:
             for method in METHODS
         }
         return {"sources": self.sources, **scores}
-
-
-@dataclass(frozen=True)
-class Judges:
-    """Networks whose scores are wanted too.
-
-    Attributes:
-        lpips: for LPIPS.
-        masked: whether also of the person alone.
-        inception: for FID. It holds 2048 numbers for every picture.
-    """
-
-    lpips: Lpips | None = None
-    masked: bool = False
-    inception: Inception | None = None
-
-
-METHODS = ("model", "nearest_source", "mean_source")
-
-
-NO_JUDGES = Judges()
 
 
 @torch.inference_mode()
@@ -101,17 +70,41 @@ def evaluate(
             if the dataset has fewer.
         seed: of these sets, where they are drawn.
         batch_size: sets that the generator works on at a time.
-        judges: networks for more scores, which run where they are.
+        judges: networks for more scores.
         progress: called with (sets done, sets) after each batch.
 
     Returns:
         One result for each K, in the given order.
 
     Raises:
-        ValueError: if the generator takes other poses, a number is out of range, or the dataset has
-            too few sources or a damaged file.
+        ValueError: if the generator takes other poses, a number is out of range, the dataset has
+            too few sources or a damaged file, or the judges do not fit it.
     """
     kind = POSE_KINDS[dataset.pose_kind]
+    _check(generator, kind, judges)
+    if not sources or min(sources) < 1:
+        raise ValueError(f"numbers of sources must be at least 1, got {tuple(sources)}")
+    if sets < 1 or batch_size < 1:
+        raise ValueError(f"sets and batch_size must be at least 1, got {sets} and {batch_size}")
+    rows = dataset.evaluation_rows(seed, sets, max(sources))
+    if judges.inception is not None:
+        _check_count(len(rows))
+    jury = Jury(judges, dataset.height, dataset.width)
+    for begin in range(0, len(rows), batch_size):
+        batch = _load(dataset, rows[begin : begin + batch_size], judges.mask)
+        jury.see(batch.targets, batch.masks)
+        for k in dict.fromkeys(sources):
+            seen, poses = batch.sources[:, :k], batch.poses[:, :k]
+            jury.judge((k, "model"), paint(generator, kind, seen, poses, batch.target_poses))
+            nearest = nearest_source(seen, kind, poses, batch.target_poses)
+            jury.judge((k, "nearest_source"), nearest)
+            jury.judge((k, "mean_source"), mean_source(seen))
+        if progress is not None:
+            progress(begin + len(batch.targets), len(rows))
+    return [Evaluation(k, len(rows), *(jury.scores((k, m)) for m in METHODS)) for k in sources]
+
+
+def _check(generator: Generator, kind: PoseKind, judges: Judges) -> None:
     if generator.config.pose_channels != kind.channels or (
         generator.config.pose_kind not in (None, kind.name)
     ):
@@ -120,28 +113,22 @@ def evaluate(
             f"takes {generator.config.pose_kind or 'poses'} "
             f"({generator.config.pose_channels} channels)"
         )
-    if not sources or min(sources) < 1:
-        raise ValueError(f"numbers of sources must be at least 1, got {tuple(sources)}")
-    if sets < 1 or batch_size < 1:
-        raise ValueError(f"sets and batch_size must be at least 1, got {sets} and {batch_size}")
-    if judges.masked and (judges.lpips is None or kind.name != "keypoints"):
-        raise ValueError("masked LPIPS needs the network of LPIPS, and people posed by keypoints")
-    rows = dataset.evaluation_rows(seed, sets, max(sources))
-    tallies = {(k, method): _Tally(judges) for k in sources for method in METHODS}
-    for begin in range(0, len(rows), batch_size):
-        batch = _load(dataset, rows[begin : begin + batch_size])
-        for k in sources:
-            seen, poses = batch.sources[:, :k], batch.poses[:, :k]
-            candidates = {
-                "model": _generate(generator, kind, seen, poses, batch.target_poses),
-                "nearest_source": nearest_source(seen, kind, poses, batch.target_poses),
-                "mean_source": mean_source(seen),
-            }
-            for method, images in candidates.items():
-                tallies[k, method].add(images, batch.targets, batch.target_poses)
-        if progress is not None:
-            progress(begin + len(batch.targets), len(rows))
-    return [Evaluation(k, *(tallies[k, method].scores() for method in METHODS)) for k in sources]
+    if judges.mask is mask_of_target and kind.name != "keypoints":
+        raise ValueError(
+            "masked LPIPS needs people posed by keypoints, or a mask of your own, but these "
+            f"pictures are posed by {kind.name}"
+        )
+
+
+def _check_count(sets: int) -> None:
+    if sets < 2:
+        raise ValueError(f"FID needs at least 2 sets, got {sets}")
+    if sets < RELIABLE:
+        logger.warning(
+            "FID of %d pictures is higher than of many: compare it with that of other methods "
+            "here, not with published numbers",
+            sets,
+        )
 
 
 @dataclass(frozen=True)
@@ -154,17 +141,38 @@ class _Batch:
     """(N, 3, H, W) float32 in [-1, 1]."""
     target_poses: Tensor
     """Codes (N, *code)."""
+    masks: Tensor | None
+    """(N, H, W) bool."""
 
 
-def _load(dataset: TupleDataset, rows: Sequence[Row]) -> _Batch:
+def _load(dataset: TupleDataset, rows: Sequence[Row], mask: Mask | None) -> _Batch:
     samples = [dataset.load(row) for row in rows]
     sources, poses, targets, target_poses = map(torch.stack, zip(*samples, strict=True))
-    return _Batch(from_uint8(sources), poses, from_uint8(targets), target_poses)
+    masks = (
+        None
+        if mask is None
+        else torch.stack([_mask(mask, *x) for x in zip(rows, samples, strict=True)])
+    )
+    return _Batch(from_uint8(sources), poses, from_uint8(targets), target_poses, masks)
 
 
-def _generate(
+def _mask(mask: Mask, row: Row, sample: Sample) -> Tensor:
+    made = mask(row, sample)
+    if made.dtype != torch.bool or made.shape != sample.target.shape[-2:]:
+        raise ValueError(
+            f"a mask must be bool {tuple(sample.target.shape[-2:])}, "
+            f"got {made.dtype} {tuple(made.shape)}"
+        )
+    return made
+
+
+def paint(
     generator: Generator, kind: PoseKind, sources: Tensor, poses: Tensor, target_poses: Tensor
 ) -> Tensor:
+    """Images (N, 3, H, W) of sources (N, K, 3, H, W) and codes of poses, on the generator's device.
+
+    Sources are in [-1, 1]; everything is brought to where the generator is, in its precision.
+    """
     weight = next(generator.appearance.parameters())  # other parts can be in float32
     height, width = sources.shape[-2:]
 
@@ -172,61 +180,3 @@ def _generate(
         return kind.expand(codes.to(weight.device), height, width).to(weight.dtype)
 
     return generator(sources.to(weight), maps(poses), maps(target_poses))
-
-
-class _Tally:
-    """The scores of one method's images."""
-
-    def __init__(self, judges: Judges) -> None:
-        self._judges = judges
-        self._plain: list[ImageScores] = []
-        self._lpips: list[Tensor] = []
-        self._masked: list[Tensor] = []
-        self._features: list[tuple[Tensor, Tensor]] = []
-
-    def add(self, images: Tensor, targets: Tensor, target_poses: Tensor) -> None:
-        """Count a batch, (N, 3, H, W) each, in [-1, 1]."""
-        self._plain.append(score_images(images, targets))
-        lpips, inception = self._judges.lpips, self._judges.inception
-        # In 256 steps, as when pictures are saved.
-        pair = [from_uint8(to_uint8(x.float())) for x in (images, targets)]
-        if lpips is not None:
-            pair = [x.to(lpips.shift.device) for x in pair]
-            self._lpips.append(lpips(*pair).cpu())
-            if self._judges.masked:
-                mask = person_mask(target_poses.to(pair[0].device), *pair[0].shape[-2:])
-                self._masked.append(lpips(*((x + 1) * mask - 1 for x in pair)).cpu())
-        if inception is not None:
-            device = next(inception.parameters()).device
-            self._features.append(tuple(inception(x.to(device)).cpu() for x in pair))
-
-    def scores(self) -> Scores:
-        parts = zip(*self._plain, strict=True)
-        psnr, ssim, l1 = (float(torch.cat(values).mean()) for values in parts)
-        lpips, masked = (
-            float(torch.cat(values).double().mean()) if values else None
-            for values in (self._lpips, self._masked)
-        )
-        return Scores(psnr, ssim, l1, lpips, masked, frechet_distance(self._features))
-
-
-def frechet_distance(features: Sequence[tuple[Tensor, Tensor]]) -> float | None:
-    """FID of batches of features, (N, 2048) of generated and of real pictures; None for none."""
-    if not features:
-        return None
-    from torchmetrics.image.fid import FrechetInceptionDistance
-
-    distance = FrechetInceptionDistance(feature=_Given(), normalize=True)
-    for generated, real in features:
-        distance.update(generated, real=False)
-        distance.update(real, real=True)
-    return float(distance.compute())
-
-
-class _Given(nn.Module):
-    """In the place of the network, for features that are there already."""
-
-    num_features = Inception.num_features
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features

@@ -17,10 +17,16 @@ from rfwarp.published_weights import find_weights, load_weights
 FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
 ADVICE = f"Download {FILE_NAME} (91 MB), which the authors of pytorch-fid publish"
 SIZE = 299
+CLASSES = 1008
 
 
 class FrozenNorm(nn.Module):
     """Batch normalisation by the statistics of the training, which nothing changes any more."""
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -28,9 +34,8 @@ class FrozenNorm(nn.Module):
             self.register_buffer(name, torch.empty(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        s = dict(self.named_buffers())
-        mean, variance = s["running_mean"], s["running_var"]
-        return F.batch_norm(x, mean, variance, s["weight"], s["bias"], eps=0.001)
+        mean, variance = self.running_mean, self.running_var
+        return F.batch_norm(x, mean, variance, self.weight, self.bias, eps=0.001)
 
 
 class Conv(nn.Module):
@@ -186,19 +191,25 @@ class Inception(nn.Module):
         weights: the file ``pt_inception-2015-12-05-6726825d.pth``, or its tensors as
             ``.safetensors``. None takes the file from the torch hub's cache.
 
+    Attributes:
+        path: of the file.
+
     Raises:
         FileNotFoundError: if it is not there; the message says how to get it.
-        ValueError: if it is damaged, or a tensor in it is missing, misshapen or not finite.
+        ValueError: if it is damaged, a tensor in it is missing, misshapen or not finite, or it is
+            torchvision's InceptionV3, whose features FID is not defined by.
     """
 
     num_features = 2048
 
     def __init__(self, weights: Path | None = None) -> None:
         super().__init__()
-        path = find_weights(weights, FILE_NAME, "FID's Inception", ADVICE)
+        self.path = find_weights(weights, FILE_NAME, "FID's Inception", ADVICE)
         with torch.device("meta"):
-            self.layers = _layers()
-        load_weights(self.layers, path, "FID's Inception")
+            self.layers, classifier = _layers(), nn.Linear(self.num_features, CLASSES)
+        # Unused, but the only shape that tells this network from torchvision's, of 1000 classes.
+        load_weights(classifier, self.path, "FID's Inception", prefix="fc.")
+        load_weights(self.layers, self.path, "FID's Inception")
         self.requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from rfwarp.data.catalog import open_dataset
-from rfwarp.images import from_uint8, to_pil
+from rfwarp.images import from_uint8
 from rfwarp.nn import Generator
 from rfwarp.poses.kinds import POSE_KINDS
 from rfwarp.training.config import TrainConfig
-from rfwarp.viz import draw_pose, draw_sheet
+from rfwarp.viz import draw_samples
 
 ROWS = 4
 MAX_SOURCES = 4
@@ -37,7 +37,7 @@ class SampleSheets:
     def draw(self, generator: Generator) -> Image.Image:
         """One picture of all rows; the generator runs where it is, in float32."""
         weight = next(generator.parameters())
-        rows = []
+        results = []
         for sample in self.samples:
             height, width = sample.target.shape[-2:]
             image = generator(
@@ -45,8 +45,5 @@ class SampleSheets:
                 self.kind.expand(sample.poses[None].to(weight.device), height, width),
                 self.kind.expand(sample.target_pose[None].to(weight.device), height, width),
             )
-            sources = [to_pil(from_uint8(source)) for source in sample.sources]
-            pose = draw_pose(self.kind, sample.target_pose, height, width)
-            rows.append([*sources, pose, to_pil(image[0]), to_pil(from_uint8(sample.target))])
-        columns = [f"source {k + 1}" for k in range(self.sources)]
-        return draw_sheet(rows, columns=[*columns, "pose", "result", "truth"])
+            results.append(list(image))
+        return draw_samples(self.kind, self.samples, results)

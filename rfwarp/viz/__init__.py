@@ -2,12 +2,14 @@
 
 from rfwarp.viz.maps import draw_maps, flow_to_rgb, map_to_rgb
 from rfwarp.viz.poses import draw_pose
+from rfwarp.viz.samples import draw_samples
 from rfwarp.viz.sheet import draw_sheet, enlarge
 from rfwarp.viz.write import picture_format, write_animation, write_picture
 
 __all__ = [
     "draw_maps",
     "draw_pose",
+    "draw_samples",
     "draw_sheet",
     "enlarge",
     "flow_to_rgb",

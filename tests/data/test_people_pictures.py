@@ -357,7 +357,15 @@ def test_training_and_evaluation(tmp_path):
     plain = ["--features", "oriented-pyramid", "--precision", "float32"]
     assert main(["train", "--out", str(out), *data, *small, *short, *plain]) == 0
     given = ["--dataset", "market1501", "--root", str(tmp_path), "--sources", "1"]
-    assert main(["evaluate", "-w", str(out / "model"), *given, "--json", str(report)]) == 0
+    written = ["--json", str(report), "--table", str(tmp_path / "t.md"), "--save", str(tmp_path)]
+    assert main(["evaluate", "-w", str(out / "model"), *given, *written]) == 0
+    rows = [line for line in (tmp_path / "t.md").read_text().splitlines() if line.startswith("| 1")]
+    assert len(rows) == 3 + 5  # of ours; of the paper with one source
+    assert "| 1 | the paper, Table 8 | - | - | - | 0.2730 | 0.1418 | 17.362 |" in rows
+    assert (tmp_path / "results.png").is_file()
+    assert json.loads(report.read_text())["sets"] == len(
+        read_tuples(tmp_path / "market1501-test-1.csv")
+    )
     (result,) = json.loads(report.read_text())["results"]
     assert result["nearest_source"] == result["mean_source"]
     assert 0 < result["model"]["psnr"] < 100
