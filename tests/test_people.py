@@ -329,6 +329,25 @@ def test_crossed_arms_hide_the_elbow_beneath():
     assert visible[L_SHOULDER]
 
 
+def test_skirts_hide_no_hips_and_knees():
+    """Those that other parts of the body leave to be seen stay so under the widest skirt."""
+    joints, agree, hidden = [R_HIP, R_KNEE, L_HIP, L_KNEE], [], []
+    for seed in range(12):
+        bare = plainly_dressed(seed)
+        bare = replace(bare, top=replace(bare.top, hem=0.0))
+        bare = replace(bare, lower=replace(bare.lower, kind="shorts", length=0.3))
+        skirt = replace(bare.lower, kind="skirt", length=0.7, flare=0.34, folds=3, depth=0.075)
+        for view in range(8):
+            dice = Dice([seed, 1 + view])
+            pose, camera = BodyPose.draw(dice), Camera.draw(dice)
+            expected = picture(bare, pose, camera, 32, 32)[2][joints]
+            worn = picture(replace(bare, lower=skirt), pose, camera, 32, 32)[2][joints]
+            agree.append(worn == expected)
+            hidden.append(~expected)
+    assert np.mean(agree) > 0.98
+    assert 0.1 < np.mean(hidden) < 0.6
+
+
 @pytest.mark.parametrize(
     ("azimuth", "present"),
     [

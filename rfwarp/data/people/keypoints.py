@@ -14,13 +14,13 @@ from rfwarp.data.people.mesh import (
     HEAD,
     LEFT_ARM,
     LEFT_LEG,
+    PARTS,
     RIGHT_ARM,
     RIGHT_LEG,
     TORSO,
     Mesh,
 )
 from rfwarp.data.people.parameters import PersonParameters
-from rfwarp.data.people.raster import Hits
 from rfwarp.data.people.skeleton import Skeleton
 
 JOINTS = 18
@@ -28,7 +28,7 @@ JOINTS = 18
 Flags = npt.NDArray[np.bool_]
 
 # What carries a joint, itself or with what is worn on it, and how far before the joint it may be,
-# in metres; skirts and coats belong to the torso.
+# in metres.
 _FACE_CARRIER = ((HEAD,), 0.03)
 _CARRIERS: tuple[tuple[tuple[int, ...], float], ...] = (
     _FACE_CARRIER,
@@ -45,6 +45,10 @@ _CARRIERS: tuple[tuple[tuple[int, ...], float], ...] = (
     ),
     *(_FACE_CARRIER,) * 4,
 )
+_CARRIES = np.array([[part in parts for part in range(PARTS)] for parts, _ in _CARRIERS])
+_REACH = np.array([reach for _, reach in _CARRIERS])
+# Hips and knees, which skirts and coats hang over, however wide.
+_DRAPED = np.isin(np.arange(JOINTS), (8, 9, 11, 12))
 
 # Joints of the face, and their angles from the front of the head to its left.
 _FACE = {0: 0.0, 14: -EYE[0], 15: EYE[0], 16: -EAR[0], 17: EAR[0]}
@@ -75,19 +79,30 @@ def present(places: Array, skeleton: Skeleton, camera: Camera, height: int, widt
     return inside
 
 
-def visible(mesh: Mesh, hits: Hits, places: Array, here: Flags, n: int, columns: int) -> Flags:
-    """(18,): present, and the first thing at the joint's sample carries it and is close before it.
+def visible(mesh: Mesh, corners: Array, places: Array, here: Flags) -> Flags:
+    """(18,): present, and the first thing at the joint carries it and is close before it.
 
-    ``hits`` are of n x n samples a pixel, in rows of ``columns``.
+    Skirts and coats are looked through at hips and knees. ``corners`` (3, 3, T) and ``places``
+    (18, 3) are projected: x, y and inverse distance.
     """
+    low, high, x, y = corners.min(0), corners.max(0), *places[:, :2].T[:, :, None]
+    boxed = (low[0] <= x) & (x <= high[0]) & (low[1] <= y) & (y <= high[1])
+    joint, hit = np.nonzero(boxed & here[:, None])
+    (x0, y0, z0), (x1, y1, z1), (x2, y2, z2) = corners[:, :, hit]
+    dx, dy = places[joint, 0] - x0, places[joint, 1] - y0
+    area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+    part, thin = mesh.part[hit], mesh.thin[hit]
+    draped = _DRAPED[joint] & thin & (part == TORSO)
+    area = np.where(((area < 0) | thin & (area > 0)) & ~draped, area, np.nan)
+    first = ((y2 - y0) * dx - (x2 - x0) * dy) / area
+    second = ((x1 - x0) * dy - (y1 - y0) * dx) / area
+    inverse = z0 + first * (z1 - z0) + second * (z2 - z0)
+    inside = np.flatnonzero((first >= 0) & (second >= 0) & (first + second <= 1))
+    order = inside[np.argsort(inverse[inside], kind="stable")]
+    joint, part = joint[order], part[order]
+    before = 1 / places[joint, 2] - 1 / inverse[order]
     seen = here.copy()
-    for joint in np.flatnonzero(here):
-        column, row = (math.floor(v * n + n / 2) for v in places[joint, :2])
-        sample = row * columns + column
-        found = np.searchsorted(hits.sample, sample)
-        # Where there is nothing, a joint beside a thin part is before the background.
-        if found < len(hits.sample) and hits.sample[found] == sample:
-            carriers, reach = _CARRIERS[joint]
-            before = 1 / places[joint, 2] - 1 / hits.inverse[found]
-            seen[joint] = mesh.part[hits.triangle[found]] in carriers and before < reach
+    # The nearest is the last to be assigned. Where there is nothing, a joint beside a thin part is
+    # before the background.
+    seen[joint] = _CARRIES[joint, part] & (before < _REACH[joint])
     return seen

@@ -14,7 +14,9 @@ SIDES = 18
 """Quadrilaterals around every sheet."""
 
 TORSO, HEAD, RIGHT_ARM, LEFT_ARM, RIGHT_LEG, LEFT_LEG = range(6)
-"""Parts of the body; what is worn on a part counts as it."""
+"""Parts of the body; what is worn on a part counts as it, skirts and coats as the torso."""
+
+PARTS = 6
 
 FULL_TURN = np.linspace(-np.pi, np.pi, SIDES + 1)
 """(C,) angles of a closed sheet: its seam is at the back."""

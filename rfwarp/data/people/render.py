@@ -22,8 +22,8 @@ from rfwarp.data.people.raster import rasterise, shade
 from rfwarp.data.people.skeleton import Skeleton, pose_body
 from rfwarp.data.seeds import Dice
 
-RENDERER_VERSION = 1
-"""Raised whenever the pictures of a seed change, so that caches of older pictures are refused."""
+RENDERER_VERSION = 2
+"""Raised whenever what is drawn of a seed changes, so that older caches are refused."""
 
 
 class People(NamedTuple):
@@ -70,8 +70,11 @@ def picture(
     n = 3 if height < 128 else 2  # samples along each side of a pixel
     rows, columns = height * n, width * n
     points = camera.project(mesh.points, tall, height, width)
-    points[:, :2] = points[:, :2] * n + (n - 1) / 2
     corners = points.T[:, mesh.triangles].transpose(1, 0, 2)
+    places = camera.project(joints(person, skeleton), tall, height, width)
+    here = present(places, skeleton, camera, height, width)
+    seen = visible(mesh, corners, places, here)
+    corners[:, :2] = corners[:, :2] * n + (n - 1) / 2
     hits = rasterise(corners, mesh.thin, rows, columns)
     # A pixel is the mean of n x n samples, of the figure or of the background.
     pixel = hits.sample // (columns * n) * width + hits.sample % columns // n
@@ -80,10 +83,8 @@ def picture(
         background = person.background[channel]
         sums = np.bincount(pixel, colour - background, height * width)
         pixels[channel] = background + sums.reshape(height, width) / (n * n)
-    places = camera.project(joints(person, skeleton), tall, height, width)
-    here = present(places, skeleton, camera, height, width)
     keypoints = np.where(here[:, None], np.concatenate([places[:, :2], here[:, None]], 1), 0)
-    return pixels, keypoints, visible(mesh, hits, places, here, n, columns)
+    return pixels, keypoints, seen
 
 
 def render_person(seed: int, views: Sequence[int], size: int | tuple[int, int]) -> People:
