@@ -85,9 +85,11 @@ def visible(mesh: Mesh, corners: Array, places: Array, here: Flags) -> Flags:
     Skirts and coats are looked through at hips and knees. ``corners`` (3, 3, T) and ``places``
     (18, 3) are projected: x, y and inverse distance.
     """
-    low, high, x, y = corners.min(0), corners.max(0), *places[:, :2].T[:, :, None]
-    boxed = (low[0] <= x) & (x <= high[0]) & (low[1] <= y) & (y <= high[1])
-    joint, hit = np.nonzero(boxed & here[:, None])
+    plane, (x, y) = corners[:, :2], places[:, :2].T[:, :, None]
+    left, top = np.minimum(np.minimum(plane[0], plane[1]), plane[2])
+    right, bottom = np.maximum(np.maximum(plane[0], plane[1]), plane[2])
+    boxed = (left <= x) & (x <= right) & (top <= y) & (y <= bottom) & here[:, None]
+    joint, hit = np.divmod(np.flatnonzero(boxed), len(left))
     (x0, y0, z0), (x1, y1, z1), (x2, y2, z2) = corners[:, :, hit]
     dx, dy = places[joint, 0] - x0, places[joint, 1] - y0
     area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)

@@ -47,7 +47,7 @@ def rasterise(corners: Array, thin: npt.NDArray[np.bool_], rows: int, columns: i
     (x0, y0, _), (x1, y1, _), (x2, y2, _) = corners
     area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
     chosen = np.flatnonzero((area < 0) | (thin & (area > 0)))
-    x0, y0, z0, x1, y1, z1, x2, y2, z2 = corners.reshape(9, -1)[:, chosen]
+    x0, y0, z0, x1, y1, z1, x2, y2, z2 = corners.reshape(9, -1).take(chosen, axis=1)
     area = area[chosen]
     left, width = _span(x0, x1, x2, columns)
     top, height = _span(y0, y1, y2, rows)
@@ -96,7 +96,8 @@ def shade(mesh: Mesh, hits: Hits, axes: Array) -> Array:
     corners = mesh.triangles[:, hits.triangle]
     data = np.stack([*(mesh.normals @ axes.T).T, mesh.turns, mesh.along])
     x, y, z, turns, along = sum(
-        weight * data[:, corner] for corner, weight in zip(corners, hits.weights, strict=True)
+        weight * data.take(corner, axis=1)
+        for corner, weight in zip(corners, hits.weights, strict=True)
     )
     inner = (z < 0) & mesh.thin[hits.triangle]
     side = np.where(inner, -1.0, 1.0) / np.sqrt(x * x + y * y + z * z + 1e-18)

@@ -70,11 +70,13 @@ def picture(
     n = 3 if height < 128 else 2  # samples along each side of a pixel
     rows, columns = height * n, width * n
     points = camera.project(mesh.points, tall, height, width)
-    corners = points.T[:, mesh.triangles].transpose(1, 0, 2)
     places = camera.project(joints(person, skeleton), tall, height, width)
     here = present(places, skeleton, camera, height, width)
-    seen = visible(mesh, corners, places, here)
-    corners[:, :2] = corners[:, :2] * n + (n - 1) / 2
+    keypoints = np.where(here[:, None], np.concatenate([places[:, :2], here[:, None]], 1), 0)
+    for projected in (points, places):  # pixels -> samples
+        projected[:, :2] = projected[:, :2] * n + (n - 1) / 2
+    # Contiguous along triangles: all that follows is several times faster.
+    corners = points.T.copy().take(mesh.triangles, axis=1).transpose(1, 0, 2)
     hits = rasterise(corners, mesh.thin, rows, columns)
     # A pixel is the mean of n x n samples, of the figure or of the background.
     pixel = hits.sample // (columns * n) * width + hits.sample % columns // n
@@ -83,8 +85,7 @@ def picture(
         background = person.background[channel]
         sums = np.bincount(pixel, colour - background, height * width)
         pixels[channel] = background + sums.reshape(height, width) / (n * n)
-    keypoints = np.where(here[:, None], np.concatenate([places[:, :2], here[:, None]], 1), 0)
-    return pixels, keypoints, seen
+    return pixels, keypoints, visible(mesh, corners, places, here)
 
 
 def render_person(seed: int, views: Sequence[int], size: int | tuple[int, int]) -> People:
