@@ -66,8 +66,11 @@ def read_tensors(path: Path) -> Mapping[str, object]:
     """What a ``.safetensors`` file or one of ``torch.save`` holds, by name.
 
     Raises:
+        OSError: if it cannot be opened.
         ValueError: if it is damaged, or holds anything that reading as data only refuses.
     """
+    with path.open("rb"):
+        pass  # one that may not be read is not damaged
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -193,25 +193,25 @@ def test_bad_requests_are_refused():
 
 
 def test_view_sets_are_valid_and_cover_everything():
-    sets = sample_view_sets(1, 2, batch_size=4000, sources=4, chairs=10)
-    assert sets.chairs.shape == (4000,)
+    sets = sample_view_sets(1, 2, batch_size=4000, sources=4, things=10, available=range(54))
+    assert sets.things.shape == (4000,)
     assert sets.sources.shape == (4000, 4)
     assert sets.targets.shape == (4000,)
     assert {t.dtype for t in sets} == {torch.int64}
-    assert sets.chairs.unique().tolist() == list(range(10))
+    assert sets.things.unique().tolist() == list(range(10))
     assert sets.targets.unique().tolist() == list(range(54))
     assert not (sets.sources == sets.targets[:, None]).any()
     assert all(len(set(row)) == 4 for row in sets.sources.tolist())
 
 
 def test_view_sets_are_uniform():
-    counts = torch.bincount(sample_view_sets(0, 0, 54_000, 2, 5).targets, minlength=54)
+    counts = torch.bincount(sample_view_sets(0, 0, 54_000, 2, 5, range(54)).targets, minlength=54)
     assert ((counts - 1000).abs() < 5 * 1000**0.5).all()
 
 
 def test_view_sets_depend_on_seed_and_step_alone():
     def drawn(seed, step):
-        return [t.tolist() for t in sample_view_sets(seed, step, 8, 3, 100)]
+        return [t.tolist() for t in sample_view_sets(seed, step, 8, 3, 100, range(54))]
 
     assert drawn(1, 2) == drawn(1, 2)
     assert drawn(1, 2) != drawn(1, 3)
@@ -219,8 +219,8 @@ def test_view_sets_depend_on_seed_and_step_alone():
 
 
 def test_fewer_sources_are_a_prefix_of_more():
-    two, four = (sample_view_sets(7, 0, 16, k, 100) for k in (2, 4))
-    assert torch.equal(two.chairs, four.chairs)
+    two, four = (sample_view_sets(7, 0, 16, k, 100, range(54)) for k in (2, 4))
+    assert torch.equal(two.things, four.things)
     assert torch.equal(two.targets, four.targets)
     assert torch.equal(two.sources, four.sources[:, :2])
 
@@ -228,15 +228,16 @@ def test_fewer_sources_are_a_prefix_of_more():
 def test_view_sets_draw_from_the_available_views():
     sets = sample_view_sets(0, 0, 100, 2, 1, available=(4, 30, 53))
     assert torch.cat([sets.sources.flatten(), sets.targets]).unique().tolist() == [4, 30, 53]
-    with pytest.raises(ValueError, match="3 sources and a target need 4 views, got 3"):
+    assert sets.rows(54)[0] == (*sets.sources[0].tolist(), int(sets.targets[0]))
+    with pytest.raises(ValueError, match=r"sources must lie in 1\.\.2, got 3"):
         sample_view_sets(0, 0, 100, 3, 1, available=(4, 30, 53))
 
 
-@pytest.mark.parametrize("name", ["seed", "step", "batch_size", "sources", "chairs"])
+@pytest.mark.parametrize("name", ["seed", "step", "batch_size", "sources", "things"])
 def test_bad_view_set_numbers_are_refused(name):
-    numbers = {"seed": 0, "step": 0, "batch_size": 1, "sources": 1, "chairs": 1, name: -1}
-    with pytest.raises(ValueError, match=f"{name} must be at least"):
-        sample_view_sets(**numbers)
+    numbers = {"seed": 0, "step": 0, "batch_size": 1, "sources": 1, "things": 1, name: -1}
+    with pytest.raises(ValueError, match=rf"{name} .*must|{name} must"):
+        sample_view_sets(**numbers, available=range(54))
 
 
 # --- folders -----------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from rfwarp.training.features import FEATURE_SETS, OrientedPyramid, make_features
+from rfwarp.training.losses import style
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:
@@ -47,15 +48,14 @@ class TestOrientedPyramid:
 
     def test_shapes(self):
         image = randn(2, 3, 64, 32)
-        maps = self.features.perceptual(image)
-        assert [tuple(m.shape) for m in maps] == [(2, 15, 64, 32), (2, 15, 32, 16), (2, 15, 16, 8)]
-        for stride in (8, 4):
-            assert self.features.matching(image, stride).shape == (
-                2,
-                36,
-                64 // stride,
-                32 // stride,
-            )
+        maps = self.features.maps(image, ["perceptual", "style", "matching"])
+        for use, channels, strides in (
+            ("perceptual", 15, (1, 2, 4)),
+            ("style", 36, (1, 2, 4)),
+            ("matching", 36, (8, 4)),
+        ):
+            expected = [(2, channels, 64 // stride, 32 // stride) for stride in strides]
+            assert [tuple(m.shape) for m in maps[use]] == expected
 
     def test_descriptors_give_no_negative_cosine(self):
         assert self.features.matching(randn(1, 3, 32, 32), 8).min() >= 0
@@ -72,6 +72,14 @@ class TestOrientedPyramid:
         with pytest.raises(ValueError, match=f"even and at least 2, got {stride}"):
             self.features.matching(randn(1, 3, 32, 32), stride)
 
-    def test_style_compares_the_maps_of_the_perceptual_loss(self):
+    def test_matching_maps_are_those_of_both_strides(self):
         image = randn(1, 3, 32, 32)
-        assert_close(self.features.style(image), self.features.perceptual(image))
+        expected = [self.features.matching(image, stride) for stride in (8, 4)]
+        assert_close(self.features.maps(image, ["matching"]), {"matching": expected})
+
+    def test_style_sees_flat_colour(self):
+        red, blue = torch.zeros(2, 1, 3, 32, 32, dtype=torch.float64)
+        red[:, 0] = blue[:, 2] = 1
+        red, blue = (self.features.maps(image, ["perceptual", "style"]) for image in (red, blue))
+        assert style(red["style"], blue["style"]).item() > 1e-4
+        assert style(red["perceptual"], blue["perceptual"]).item() < 1e-12  # derivatives do not

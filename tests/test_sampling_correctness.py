@@ -245,6 +245,18 @@ def waves(dx: float, dy: float) -> Tensor:
     return torch.sin(2 * math.pi * angles).mean(dim=1).float()[None]
 
 
+def test_what_fetches_nothing_has_no_gradient():
+    """The network's own sampler finds zeros outside: at a whole pixel, exactly zero."""
+    source = randn(1, 4, 4, 4).abs()
+    target = randn(1, 4, 4, 4, seed=1).abs()
+    flow = torch.zeros(1, 2, 4, 4, dtype=torch.float64)
+    flow[:, 0, :, -1] = 1  # one column further, where there is none
+    flow.requires_grad_()
+    sampling_correctness(source, target, flow, "bilinear").backward()
+    assert (flow.grad[..., -1] == 0).all()
+    assert 0 < flow.grad.abs().max() < 10
+
+
 @pytest.mark.parametrize("sampler", ["gaussian", "bilinear"])
 @pytest.mark.parametrize(("dx", "dy"), [(6.0, -3.0), (-8.0, 10.0)])
 def test_descending_the_loss_finds_a_translation(sampler, dx, dy):

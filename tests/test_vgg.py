@@ -15,7 +15,7 @@ from rfwarp.training.config import TrainConfig
 from rfwarp.training.features import make_features
 from rfwarp.training.losses import perceptual, style
 from rfwarp.training.stages import FlowObjective
-from rfwarp.training.vgg import PERCEPTUAL, STYLE, Vgg19
+from rfwarp.training.vgg import LAYERS, Vgg19
 
 # Configuration E of Simonyan & Zisserman: channels of the convolutions, M for a pooling.
 CONFIGURATION_E = "64 64 M 128 128 M 256 256 256 256 M 512 512 512 512 M 512 512 512 512 M"
@@ -56,6 +56,10 @@ def activations(state: dict[str, Tensor], image: Tensor) -> dict[str, Tensor]:
         found[f"relu{block}_{number}"] = x
         index, number = index + 2, number + 1
     return found
+
+
+def matching(vgg: Vgg19, image: Tensor) -> list[Tensor]:
+    return vgg.maps(image, ["matching"])["matching"]
 
 
 @pytest.fixture(scope="module")
@@ -99,29 +103,28 @@ def test_layers_come_in_the_order_asked_for(vgg, image, expected):
 
 
 def test_what_each_loss_compares(vgg, image, expected):
-    assert PERCEPTUAL == ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-    assert STYLE == ("relu2_2", "relu3_4", "relu4_4", "relu5_2")
-    for method, names in ((vgg.perceptual, PERCEPTUAL), (vgg.style, STYLE)):
-        for name, found in zip(names, method(image), strict=True):
-            assert_close(found.double(), expected[name], rtol=1e-4, atol=1e-4)
-    for stride, name, channels in ((8, "relu4_1", 512), (4, "relu3_1", 256)):
-        found = vgg.matching(image, stride)
+    assert LAYERS["perceptual"] == ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+    assert LAYERS["style"] == ("relu2_2", "relu3_4", "relu4_4", "relu5_2")
+    maps = vgg.maps(image, ["perceptual", "style", "matching"])
+    for use, found in maps.items():
+        for name, activation in zip(LAYERS[use], found, strict=True):
+            assert_close(activation.double(), expected[name], rtol=1e-4, atol=1e-4)
+    for stride, channels, found in zip((8, 4), (512, 256), maps["matching"], strict=True):
         assert found.shape == (2, channels, 32 // stride, 48 // stride)
         assert found.min() >= 0
-        assert_close(found.double(), expected[name], rtol=1e-4, atol=1e-4)
 
 
-def test_a_pass_is_no_deeper_than_asked_for(vgg, image):
+def test_all_uses_take_one_pass_no_deeper_than_asked_for(vgg, image):
     ran = []
     hooks = [
         layer.register_forward_hook(lambda *_, i=i: ran.append(i))
         for i, layer in enumerate(vgg.features)
     ]
-    vgg.matching(image, 4)
-    assert ran == list(range(12))  # relu3_1 is features.11
+    vgg.maps(image, ["matching"])
+    assert ran == list(range(21))  # relu4_1 is features.20
     ran.clear()
-    vgg.perceptual(image)
-    assert ran == list(range(30))  # relu5_1 is features.29
+    vgg.maps(image, ["matching", "perceptual", "style"])
+    assert ran == list(range(32))  # relu5_2 is features.31
     for hook in hooks:
         hook.remove()
 
@@ -130,17 +133,19 @@ def test_it_is_frozen_and_differentiates_by_the_image(vgg, image):
     assert not any(p.requires_grad for p in vgg.parameters())
     image = image[:, :, :16, :16].clone().requires_grad_()
     other = torch.zeros_like(image)
-    for loss, maps_of in ((perceptual, vgg.perceptual), (style, vgg.style)):
-        (gradient,) = torch.autograd.grad(loss(maps_of(image), maps_of(other)), image)
+    for use, loss in (("perceptual", perceptual), ("style", style)):
+        generated, real = (vgg.maps(x, [use])[use] for x in (image, other))
+        (gradient,) = torch.autograd.grad(loss(generated, real), image)
         assert gradient.isfinite().all()
         assert gradient.abs().max() > 0
     assert all(p.grad is None for p in vgg.parameters())
-    assert_close(vgg.train().matching(image, 8), vgg.eval().matching(image, 8))
+    assert_close(matching(vgg.train(), image), matching(vgg.eval(), image))
 
 
 def test_the_flow_losses_run_on_it(vgg, image, tmp_path):
     flows = [torch.zeros(2, 1, 2, 32 // s, 48 // s, requires_grad=True) for s in (8, 4)]
-    terms = FlowObjective(vgg, TrainConfig(out=tmp_path))(image.flip(0)[:, None], image, flows)
+    objective = FlowObjective(TrainConfig(out=tmp_path))
+    terms = objective(matching(vgg, image.flip(0)), matching(vgg, image), flows)
     sum(terms.values()).backward()
     assert terms["correctness"] > 0
     assert all(flow.grad.abs().max() > 0 for flow in flows)
@@ -151,18 +156,18 @@ def test_zip_archives_safetensors_and_half_precision_are_read_too(state, vgg, im
     save_file(kept, tmp_path / "vgg.safetensors")
     torch.save({name: tensor.half() for name, tensor in state.items()}, tmp_path / "half.pth")
     from_safetensors, from_half = (Vgg19(tmp_path / n) for n in ("vgg.safetensors", "half.pth"))
-    assert_close(from_safetensors.matching(image, 8), vgg.matching(image, 8), rtol=0, atol=0)
-    assert from_half.matching(image, 4).dtype == torch.float32
-    assert_close(from_half.matching(image, 4), vgg.matching(image, 4), rtol=1e-2, atol=1e-2)
+    assert_close(matching(from_safetensors, image), matching(vgg, image), rtol=0, atol=0)
+    assert matching(from_half, image)[1].dtype == torch.float32
+    assert_close(matching(from_half, image)[1], matching(vgg, image)[1], rtol=1e-2, atol=1e-2)
 
 
 def test_weights_outlive_their_file(state, image, tmp_path):
     path = tmp_path / "vgg.safetensors"
     save_file({name: t for name, t in state.items() if name.startswith("features.")}, path)
     vgg = Vgg19(path)
-    before = vgg.matching(image, 4)
+    before = matching(vgg, image)
     path.write_bytes(bytes(path.stat().st_size))
-    assert_close(vgg.matching(image, 4), before, rtol=0, atol=0)
+    assert_close(matching(vgg, image), before, rtol=0, atol=0)
 
 
 def test_it_is_found_in_the_cache_of_the_hub(path, tmp_path, monkeypatch, caplog):
@@ -254,11 +259,9 @@ def test_another_network_of_the_family_is_an_error(tmp_path):
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 1, 32, 32), (1, 3, 24, 32), (1, 3, 0, 32)])
 def test_images_that_do_not_halve_four_times_are_refused(vgg, shape):
     with pytest.raises(ValueError, match=r"multiples of 16, got \("):
-        vgg.perceptual(torch.zeros(shape))
+        vgg.maps(torch.zeros(shape), ["perceptual"])
 
 
-def test_unknown_layers_and_strides_are_refused(vgg, image):
+def test_unknown_layers_are_refused(vgg, image):
     with pytest.raises(ValueError, match=r"relu5_3.*relu1_1, relu1_2"):
         vgg(image, ["relu1_1", "relu5_3"])
-    with pytest.raises(ValueError, match="stride must be one of 8, 4, got 2"):
-        vgg.matching(image, 2)

@@ -13,12 +13,11 @@ if TYPE_CHECKING:
         ChairTuples,
         ChairViews,
         ProceduralChairs,
-        ViewSets,
         render_chairs,
         render_views,
-        sample_view_sets,
         write_chair_folder,
     )
+    from rfwarp.data.draws import ViewSets, sample_view_sets
     from rfwarp.data.people import ProceduralPeople, render_person, write_people_folder
 
 __all__ = [
@@ -39,6 +38,7 @@ __all__ = [
 
 _OF_PEOPLE = ("ProceduralPeople", "render_person", "write_people_folder")
 _LAZY = dict.fromkeys(__all__, "rfwarp.data.chairs")
+_LAZY |= dict.fromkeys(("ViewSets", "sample_view_sets"), "rfwarp.data.draws")
 _LAZY |= dict.fromkeys(_OF_PEOPLE, "rfwarp.data.people")
 
 

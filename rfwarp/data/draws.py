@@ -7,9 +7,13 @@ integers and permutations from them.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 Integers = npt.NDArray[np.int64]
 
@@ -42,3 +46,55 @@ def check_draw(batch_size: int, sources: int, max_sources: int) -> None:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     if not 1 <= sources <= max_sources:
         raise ValueError(f"sources must lie in 1..{max_sources}, got {sources}")
+
+
+class ViewSets(NamedTuple):
+    """Which pictures make up one batch; all int64."""
+
+    things: Tensor
+    """(B,) numbers of chairs, people, ..."""
+    sources: Tensor
+    """(B, K) view indices, distinct within a row."""
+    targets: Tensor
+    """(B,) view indices, never among the row's sources."""
+
+    def rows(self, stride: int) -> list[tuple[int, ...]]:
+        """As rows of a :class:`rfwarp.data.tuples.TupleDataset` in which picture
+        ``thing * stride + v`` is view v of a thing."""
+        views = torch.cat([self.sources, self.targets[:, None]], dim=1)
+        return [tuple(row) for row in (self.things[:, None] * stride + views).tolist()]
+
+
+def sample_view_sets(
+    seed: int,
+    step: int,
+    batch_size: int,
+    sources: int,
+    things: int,
+    available: Sequence[int],
+) -> ViewSets:
+    """Random source and target views of one thing each: a pure function, so that training can
+    resume at any step.
+
+    With the other arguments equal, fewer sources are a prefix of more sources, with the same things
+    and targets: results for different K compare like with like.
+
+    Args:
+        seed: of the whole run.
+        step: batch number.
+        batch_size: B.
+        sources: K.
+        things: number of chairs, people, ... to choose from.
+        available: view indices to choose from.
+
+    Raises:
+        ValueError: if a number is out of range, or there are not K + 1 views.
+    """
+    if things < 1:
+        raise ValueError(f"things must be at least 1, got {things}")
+    check_draw(batch_size, sources, len(available) - 1)
+    random = generator(seed, step)
+    chosen = torch.from_numpy(integers(random, things, batch_size))
+    order = orders(random, batch_size, len(available))[:, : sources + 1]
+    picked = torch.from_numpy(np.asarray(available, dtype=np.int64)[order])
+    return ViewSets(chosen, picked[:, 1:], picked[:, 0])

@@ -233,12 +233,18 @@ def _annotation(line: list[str], height: int, width: int) -> tuple[str, Keypoint
 
 
 def write_annotations(path: Path, keypoints: dict[str, Keypoints]) -> None:
-    """The table that :func:`read_annotations` reads; coordinates are rounded to whole pixels."""
+    """The table that :func:`read_annotations` reads; coordinates are rounded to whole pixels.
+
+    Raises:
+        ValueError: if a name has ``:`` or a line break.
+    """
     lines = [":".join(ANNOTATION_HEADER)]
     for name, pose in keypoints.items():
         if ":" in name or "\n" in name:
             raise ValueError(f"a picture's name cannot have ':' or a line break here, got {name!r}")
-        xy = np.where(pose.points[:, 2:] > 0, pose.points[:, :2].round(), -1).astype(int)
-        lines.append(f"{name}:{json.dumps(xy[:, 1].tolist())}: {json.dumps(xy[:, 0].tolist())}")
-    text = "\n".join(lines) + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        whole = np.floor(pose.points[:, :2] + 0.5)
+        x, y = np.where(pose.points[:, 2:] > 0, whole, -1).astype(int).T.tolist()
+        lines.append(f"{name}:{json.dumps(y)}:{json.dumps(x)}")
+    # As bytes: Windows would turn the ends of lines into its own.
+    text = ("\n".join(lines) + "\n").encode("utf-8")
+    write_atomically(path, lambda temporary: temporary.write_bytes(text))

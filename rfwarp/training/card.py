@@ -186,7 +186,8 @@ def describe_machine(device: torch.device, processes: int) -> str:
     """The hardware that a run used, for people."""
     if device.type == "cuda":
         return f"{processes} x {torch.cuda.get_device_name(device)}"
-    return f"{os.cpu_count()} CPU cores ({platform.machine()}), {processes} process(es)"
+    threads = f"{torch.get_num_threads()} thread(s) on {os.cpu_count()} CPU cores"
+    return f"{threads} ({platform.machine()}), {processes} process(es)"
 
 
 def describe_time(seconds: float) -> str:

@@ -1,11 +1,16 @@
-"""Feature sets: what the flow and perceptual losses compare images by.
+"""Feature sets: what the flow, perceptual and style losses compare images by.
 
 The paper compares VGG-19 activations. Their weights cannot be had everywhere, so a feature set is
 chosen by name and never replaced silently. ``oriented-pyramid`` is computed, not learned.
+
+Every set has ``maps(image, uses)``: for images (N, 3, H, W) in [-1, 1] the lists of maps that the
+losses of those names compare, any of ``"matching"`` (sampling correctness, at the strides of
+:data:`MATCHING_STRIDES`, not negative), ``"perceptual"`` and ``"style"``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rfwarp.training.vgg import Vgg19
+from rfwarp.training.vgg import MATCHING_STRIDES, Vgg19
 
 
 class OrientedPyramid(nn.Module):
@@ -55,17 +60,24 @@ class OrientedPyramid(nn.Module):
         planes = F.pad(image.reshape(n * c, 1, h, w), (2, 2, 2, 2), mode="replicate")
         return F.conv2d(planes, self.bank.to(image.dtype)).reshape(n, -1, h, w)
 
-    def perceptual(self, image: Tensor) -> list[Tensor]:
-        """The maps that the perceptual loss (Eq. 9) compares: derivatives at every octave."""
-        maps = []
+    def maps(self, image: Tensor, uses: Iterable[str]) -> dict[str, list[Tensor]]:
+        """See the module."""
+        made = {
+            "matching": lambda: [self.matching(image, stride) for stride in MATCHING_STRIDES],
+            "perceptual": lambda: [self.derivatives(octave) for octave in self._octaves(image)],
+            "style": lambda: [self._parts(octave) for octave in self._octaves(image)],
+        }
+        return {use: made[use]() for use in uses}
+
+    def _octaves(self, image: Tensor) -> Iterable[Tensor]:
         for level in range(self.levels):
             image = F.avg_pool2d(image, 2) if level else image
-            maps.append(self.derivatives(image))
-        return maps
+            yield image
 
-    def style(self, image: Tensor) -> list[Tensor]:
-        """The maps whose Gram matrices the style loss compares."""
-        return self.perceptual(image)
+    def _parts(self, image: Tensor) -> Tensor:
+        """(N, 36, H, W): colour and derivatives, each split in positive and negative part."""
+        signed = torch.cat([image, 4 * self.derivatives(image)], dim=1)
+        return torch.cat([signed.relu(), (-signed).relu()], dim=1)
 
     def matching(self, image: Tensor, stride: int) -> Tensor:
         """Local descriptors (N, 36, H/stride, W/stride) for the sampling-correctness loss.
@@ -76,9 +88,7 @@ class OrientedPyramid(nn.Module):
         """
         if stride < 2 or stride % 2:
             raise ValueError(f"stride must be even and at least 2, got {stride}")
-        fine = F.avg_pool2d(image, stride // 2)
-        signed = torch.cat([fine, 4 * self.derivatives(fine)], dim=1)
-        return F.avg_pool2d(torch.cat([signed.relu(), (-signed).relu()], dim=1), 2)
+        return F.avg_pool2d(self._parts(F.avg_pool2d(image, stride // 2)), 2)
 
 
 FeatureSet: TypeAlias = Vgg19 | OrientedPyramid

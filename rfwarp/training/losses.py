@@ -78,8 +78,11 @@ def sampling_correctness(
         raise ValueError(f"flow must be {(n, 2, h, w)} as the features, got {tuple(flow.shape)}")
     source, target = source.detach(), target.detach()
     warped = SAMPLERS[sampler](source, flow)
-    norms = (warped.norm(dim=1) + EPSILON) * (target.norm(dim=1) + EPSILON)
-    cosine = ((warped * target).sum(dim=1) / norms).flatten(1)
+    length = warped.norm(dim=1)
+    cosine = (warped * target).sum(dim=1) / (length + EPSILON) / (target.norm(dim=1) + EPSILON)
+    # What fetches nothing at all (zeros outside the image) has a cosine of 0 and no direction: its
+    # gradient would be that of 1 / EPSILON.
+    cosine = torch.where(length > EPSILON, cosine, 0.0).flatten(1)
     mu = best_match(source, target, chunk)
     return torch.exp(-cosine / (mu + EPSILON)).mean() - math.exp(-1)
 

@@ -17,7 +17,7 @@ from rfwarp.training.config import TrainConfig
 from rfwarp.training.features import FeatureSet
 from rfwarp.training.networks import frozen
 
-LEVELS = ((8, 3), (4, 5))  # stride and window of the affine regularisation, coarse first
+WINDOWS = (3, 5)  # of the affine regularisation, coarse level first
 
 
 class Inputs(NamedTuple):
@@ -47,30 +47,25 @@ def expand(batch: Batch, kind: PoseKind) -> Inputs:
 class FlowObjective(nn.Module):
     """Eq. 7: weighted sampling correctness and affine regularisation, summed over both levels."""
 
-    def __init__(self, features: FeatureSet, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig) -> None:
         super().__init__()
-        self.features = features
         self.weights = config.weights
         self.sampler = config.sampler
 
     def forward(
-        self, sources: Tensor, target: Tensor, flows: Sequence[Tensor]
+        self, sources: Sequence[Tensor], target: Sequence[Tensor], flows: Sequence[Tensor]
     ) -> dict[str, Tensor]:
-        """Sources (N, K, 3, H, W), target (N, 3, H, W), flows (N, K, 2, h, w) to weighted terms.
+        """Weighted terms.
 
-        In float32 under autocast too.
+        Args:
+            sources, target: for each level features for matching, (N*K, C, h, w), sources of one
+                sample after each other, and (N, C, h, w).
+            flows: for each level (N, K, 2, h, w).
         """
-        with torch.autocast(target.device.type, enabled=False):
-            return self._terms(sources, target, flows)
-
-    def _terms(self, sources: Tensor, target: Tensor, flows: Sequence[Tensor]) -> dict[str, Tensor]:
-        n, k = sources.shape[:2]
-        terms = {"correctness": target.new_zeros(()), "affine": target.new_zeros(())}
-        for (stride, window), flow in zip(LEVELS, flows, strict=True):
+        terms = {"correctness": flows[0].new_zeros(()), "affine": flows[0].new_zeros(())}
+        for window, s, t, flow in zip(WINDOWS, sources, target, flows, strict=True):
+            n, k = flow.shape[:2]
             flat = flow.flatten(0, 1).float()
-            with torch.no_grad():
-                s = self.features.matching(sources.flatten(0, 1), stride)
-                t = self.features.matching(target, stride)
             t = t[:, None].expand(n, k, *t.shape[1:]).flatten(0, 1)
             correctness = losses.sampling_correctness(s, t, flat, sampler=self.sampler)
             affine = losses.affine_regularisation(flat, window)
@@ -94,13 +89,20 @@ class FlowStage(nn.Module):
         self.idle = [
             p for n, p in self.flow.named_parameters() if ".attention." in n or ".occlusion." in n
         ]
-        self.objective = FlowObjective(features, config)
+        self.features = features
+        self.objective = FlowObjective(config)
 
     def forward(self, batch: Batch) -> tuple[dict[str, Tensor], None]:
         """The weighted losses of Eq. 7 by name; there is no image yet."""
         sources, poses, target, target_pose = expand(batch, self.kind)
         predictions = self.flow(self.flow.encode(sources, poses), target_pose)
-        terms: dict[str, Tensor] = self.objective(sources, target, [p.flow for p in predictions])
+        with torch.autocast(target.device.type, enabled=False):
+            with torch.no_grad():
+                s, t = (
+                    self.features.maps(x, ["matching"])["matching"]
+                    for x in (sources.flatten(0, 1), target)
+                )
+            terms: dict[str, Tensor] = self.objective(s, t, [p.flow for p in predictions])
         # Every parameter takes part in the graph, as data-parallel training demands.
         terms["affine"] = terms["affine"] + sum(p.sum() * 0 for p in self.idle)
         return terms, None
@@ -119,23 +121,28 @@ class FullStage(nn.Module):
         self.kind = kind
         self.weights = config.weights
         self.features = features
-        self.objective = FlowObjective(features, config)
+        self.objective = FlowObjective(config)
 
     def forward(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
         """The weighted losses by name, and the image (N, 3, H, W) in [-1, 1]."""
         sources, poses, target, target_pose = expand(batch, self.kind)
         image, maps = self.generator(sources, poses, target_pose, return_maps=True)
-        terms: dict[str, Tensor] = self.objective(sources, target, [m.flow for m in maps])
+        judged = [name for name in ("perceptual", "style") if getattr(self.weights, name) > 0]
+        maps_of = self.features.maps
         with torch.autocast(image.device.type, enabled=False):
             image = image.float()
+            with torch.no_grad():
+                of_sources = maps_of(sources.flatten(0, 1), ["matching"])
+                real = maps_of(target, ["matching", *judged])
+            fake = maps_of(image, judged) if judged else {}
+            flows = [m.flow for m in maps]
+            terms: dict[str, Tensor] = self.objective(
+                of_sources["matching"], real["matching"], flows
+            )
             terms["l1"] = self.weights.l1 * (image - target).abs().mean()
-            for name in ("perceptual", "style"):
-                weight = getattr(self.weights, name)
-                if weight > 0:
-                    maps_of, loss = getattr(self.features, name), getattr(losses, name)
-                    with torch.no_grad():
-                        real = maps_of(target)
-                    terms[name] = weight * loss(maps_of(image), real)
+            for name in judged:
+                loss = getattr(losses, name)
+                terms[name] = getattr(self.weights, name) * loss(fake[name], real[name])
         return terms, image
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -18,9 +18,13 @@ ADVICE = f"Choose another feature set, or download {URL} (548 MB)"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, in [0, 1]
 # Channels and convolutions of each block. The last has two more, which nothing here reads.
 BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 2))
-MATCHING = {8: "relu4_1", 4: "relu3_1"}
-PERCEPTUAL = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-STYLE = ("relu2_2", "relu3_4", "relu4_4", "relu5_2")
+MATCHING_STRIDES = (8, 4)
+LAYERS = {
+    "matching": ("relu4_1", "relu3_1"),
+    "perceptual": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+    "style": ("relu2_2", "relu3_4", "relu4_4", "relu5_2"),
+}
+"""The activations that each loss compares."""
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +32,9 @@ log = logging.getLogger(__name__)
 class Vgg19(nn.Module):
     """Activations of VGG-19 up to relu5_2, frozen.
 
-    All methods read images (N, 3, H, W) in [-1, 1], of any float type that the module is in, and
-    normalise them as ImageNet is; H and W must be multiples of 16, as the maps halve four times.
-    All maps are not negative. The gradient goes to the images only.
+    It reads images (N, 3, H, W) in [-1, 1], of any float type that the module is in, and normalises
+    them as ImageNet is; H and W must be multiples of 16, as the maps halve four times. No map is
+    negative. The gradient goes to the images only.
 
     Args:
         weights: the file ``vgg19-dcbb9e9d.pth``, or one ending in ``.safetensors`` with the same
@@ -76,19 +80,12 @@ class Vgg19(nn.Module):
                 found[wanted[index]] = x
         return [found[name] for name in layers]
 
-    def matching(self, image: Tensor, stride: int) -> Tensor:
-        """For sampling correctness: relu4_1 (N, 512, H/8, W/8) or relu3_1 (N, 256, H/4, W/4)."""
-        if stride not in MATCHING:
-            raise ValueError(f"stride must be one of {', '.join(map(str, MATCHING))}, got {stride}")
-        return self(image, [MATCHING[stride]])[0]
-
-    def perceptual(self, image: Tensor) -> list[Tensor]:
-        """The maps that the perceptual loss (Eq. 9) compares: relu1_1, 2_1, ... 5_1."""
-        return self(image, PERCEPTUAL)
-
-    def style(self, image: Tensor) -> list[Tensor]:
-        """The maps whose Gram matrices the style loss compares: relu2_2, 3_4, 4_4 and 5_2."""
-        return self(image, STYLE)
+    def maps(self, image: Tensor, uses: Iterable[str]) -> dict[str, list[Tensor]]:
+        """The activations in :data:`LAYERS`, by use, in one pass for all of them."""
+        layers = {use: LAYERS[use] for use in uses}
+        names = sorted({name for wanted in layers.values() for name in wanted})
+        found = dict(zip(names, self(image, names), strict=True))
+        return {use: [found[name] for name in wanted] for use, wanted in layers.items()}
 
 
 def _layers() -> tuple[nn.Sequential, dict[str, int]]:

@@ -1,6 +1,6 @@
 """Procedural chairs in the ShapeNet-chair protocol, made from one integer each."""
 
-from rfwarp.data.chairs.dataset import ChairViews, ProceduralChairs, ViewSets, sample_view_sets
+from rfwarp.data.chairs.dataset import ChairViews, ProceduralChairs
 from rfwarp.data.chairs.folder import ChairFolder, write_chair_folder
 from rfwarp.data.chairs.parameters import ChairParameters
 from rfwarp.data.chairs.render import RENDERER_VERSION, render_chairs, render_views
@@ -15,9 +15,7 @@ __all__ = [
     "ChairTuples",
     "ChairViews",
     "ProceduralChairs",
-    "ViewSets",
     "render_chairs",
     "render_views",
-    "sample_view_sets",
     "write_chair_folder",
 ]

@@ -1,4 +1,4 @@
-"""Chairs as data: rendered on demand, kept on disk or in memory, and drawn reproducibly."""
+"""Chairs as data: rendered on demand, kept on disk or in memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -158,58 +158,3 @@ class ProceduralChairs:
     def __getstate__(self) -> dict[str, Any]:
         # A worker process fills its own memory; sending ours would cost more than it saves.
         return {**self.__dict__, "_memory": OrderedDict()}
-
-
-class ViewSets(NamedTuple):
-    """Which pictures make up one batch; all int64."""
-
-    chairs: Tensor
-    """(B,) chair numbers."""
-    sources: Tensor
-    """(B, K) view indices, distinct within a row."""
-    targets: Tensor
-    """(B,) view indices, never among the row's sources."""
-
-
-def sample_view_sets(
-    seed: int,
-    step: int,
-    batch_size: int,
-    sources: int,
-    chairs: int,
-    available: Sequence[int] = range(VIEW_COUNT),
-) -> ViewSets:
-    """Random source and target views: a pure function, so training can resume at any step.
-
-    With the other arguments equal, fewer sources are a prefix of more sources, with the same chairs
-    and targets: results for different K compare like with like.
-
-    Args:
-        seed: of the whole run.
-        step: batch number.
-        batch_size: B.
-        sources: K.
-        chairs: number of chairs to choose from.
-        available: view indices to choose from, such as :attr:`ChairViews.available`.
-
-    Raises:
-        ValueError: if a number is out of range, or there are not K + 1 views.
-    """
-    for name, value, least in (
-        ("seed", seed, 0),
-        ("step", step, 0),
-        ("batch_size", batch_size, 1),
-        ("sources", sources, 1),
-        ("chairs", chairs, 1),
-    ):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
-    if sources + 1 > len(available):
-        raise ValueError(
-            f"{sources} sources and a target need {sources + 1} views, got {len(available)}"
-        )
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, step])))
-    chosen = (generator.random(batch_size) * chairs).astype(np.int64)
-    order = generator.random((batch_size, len(available))).argsort(axis=1, kind="stable")
-    picked = torch.from_numpy(np.asarray(available, dtype=np.int64)[order[:, : sources + 1]])
-    return ViewSets(torch.from_numpy(chosen), picked[:, 1:], picked[:, 0])

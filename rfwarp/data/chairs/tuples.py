@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-
-from rfwarp.data.chairs.dataset import VIEW_COUNT, ChairViews, sample_view_sets
+from rfwarp.data.chairs.dataset import VIEW_COUNT, ChairViews
+from rfwarp.data.draws import sample_view_sets
 from rfwarp.data.tuples import Row, Sample
 from rfwarp.poses import Viewpoint
 
@@ -31,11 +30,10 @@ class ChairTuples:
         return len(self.views.available) - 1
 
     def draw(self, seed: int, step: int, batch_size: int, sources: int) -> list[Row]:
-        """See :func:`sample_view_sets`."""
+        """See :func:`rfwarp.data.sample_view_sets`."""
         views = self.views
         drawn = sample_view_sets(seed, step, batch_size, sources, views.count, views.available)
-        wanted = torch.cat([drawn.sources, drawn.targets[:, None]], dim=1)
-        return [tuple(row) for row in (drawn.chairs[:, None] * VIEW_COUNT + wanted).tolist()]
+        return drawn.rows(VIEW_COUNT)
 
     def evaluation_rows(self, seed: int, count: int, sources: int) -> list[Row]:
         """As step 0 of training with this seed."""

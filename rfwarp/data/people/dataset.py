@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from rfwarp.data.chairs.dataset import sample_view_sets
 from rfwarp.data.disk_cache import Array, DiskCache
-from rfwarp.data.people.keypoints import JOINTS
+from rfwarp.data.draws import sample_view_sets
 from rfwarp.data.people.render import RENDERER_VERSION, People, checked_size, render_person
 from rfwarp.data.seeds import checked_seeds
 from rfwarp.data.tuples import Row, Sample
+from rfwarp.poses import Keypoints
 
 VIEWS = 24
 """Pictures of each person."""
@@ -88,8 +88,7 @@ class ProceduralPeople:
         """See :func:`rfwarp.data.sample_view_sets`."""
         views = self.view_count
         drawn = sample_view_sets(seed, step, batch_size, sources, self.count, range(views))
-        wanted = torch.cat([drawn.sources, drawn.targets[:, None]], dim=1)
-        return [tuple(row) for row in (drawn.chairs[:, None] * views + wanted).tolist()]
+        return drawn.rows(views)
 
     def evaluation_rows(self, seed: int, count: int, sources: int) -> list[Row]:
         """As step 0 of training with this seed."""
@@ -155,8 +154,8 @@ class ProceduralPeople:
         }
         arrays = {
             "pictures": ((views, 3, height, width), np.uint8),
-            "keypoints": ((views, JOINTS, 3), np.float32),
-            "visible": ((views, JOINTS), np.bool_),
+            "keypoints": ((views, Keypoints.channels, 3), np.float32),
+            "visible": ((views, Keypoints.channels), np.bool_),
         }
         return DiskCache(folder, "people", key, self.count, arrays)
 

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from PIL import Image
-from torch import Tensor
 
 from rfwarp.data.people.render import checked_size, render_person
 from rfwarp.data.seeds import checked_seed
 from rfwarp.files import write_atomically
+from rfwarp.poses import Keypoints, write_annotations
 
 KEYPOINTS_FILE = "keypoints.csv"
-HEADER = ("name", "keypoints_y", "keypoints_x")
-
-
-def keypoint_fields(keypoints: Tensor) -> tuple[str, str]:
-    """The y and x of (18, 3) keypoints as JSON lists of integers, -1 where a joint is missing."""
-    x, y = ((keypoints[:, i] + 0.5).floor().int().tolist() for i in (0, 1))
-    here = keypoints[:, 2].tolist()
-    y, x = ([v if there else -1 for v, there in zip(p, here, strict=True)] for p in (y, x))
-    return json.dumps(y), json.dumps(x)
 
 
 def write_people_folder(
@@ -39,10 +27,9 @@ def write_people_folder(
 ) -> None:
     """Renders people into PNG files ``{seed:06d}_{view:03d}.png``.
 
-    ``keypoints.csv`` has the form of the published annotations of people: fields separated by ":",
-    with the header name:keypoints_y:keypoints_x, each a JSON list of 18 whole pixels, -1 for
-    missing joints. It is written last: a folder with it is complete. Files of the same names are
-    overwritten; the same arguments give the same files.
+    ``keypoints.csv``, written by :func:`rfwarp.poses.write_annotations`, has the form of the
+    published annotations of people. It is written last: a folder with it is complete. Files of the
+    same names are overwritten; the same arguments give the same files.
 
     Args:
         out: folder, created if need be.
@@ -58,13 +45,13 @@ def write_people_folder(
     for name, value in (("count", count), ("views", views)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    checked_size(size)
+    height, width = checked_size(size)
     checked_seed("person", first_seed)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     # A table of an earlier, different run must not describe a half-written folder.
     (folder / KEYPOINTS_FILE).unlink(missing_ok=True)
-    rows: list[tuple[str, str, str]] = []
+    poses: dict[str, Keypoints] = {}
     for done, seed in enumerate(range(first_seed, first_seed + count), start=1):
         drawn = render_person(seed, range(views), size)
         pictures = drawn.pictures.permute(0, 2, 3, 1).contiguous().numpy()
@@ -72,14 +59,7 @@ def write_people_folder(
             name = f"{seed:06d}_{view:03d}.png"
             image = Image.fromarray(picture)
             write_atomically(folder / name, partial(image.save, format="PNG"))
-            rows.append((name, *keypoint_fields(drawn.keypoints[view])))
+            poses[name] = Keypoints(drawn.keypoints[view].numpy(), height, width)
         if progress is not None:
             progress(done, count)
-    table = io.StringIO()
-    writer = csv.writer(
-        table, delimiter=":", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None
-    )
-    writer.writerows([HEADER, *rows])
-    # As bytes: Windows would turn the ends of lines into its own.
-    text = table.getvalue().encode("utf-8")
-    write_atomically(folder / KEYPOINTS_FILE, lambda temporary: temporary.write_bytes(text))
+    write_annotations(folder / KEYPOINTS_FILE, poses)

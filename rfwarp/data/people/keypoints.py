@@ -22,8 +22,7 @@ from rfwarp.data.people.mesh import (
 )
 from rfwarp.data.people.parameters import PersonParameters
 from rfwarp.data.people.skeleton import Skeleton
-
-JOINTS = 18
+from rfwarp.poses.keypoints import JOINTS
 
 Flags = npt.NDArray[np.bool_]
 
@@ -48,7 +47,7 @@ _CARRIERS: tuple[tuple[tuple[int, ...], float], ...] = (
 _CARRIES = np.array([[part in parts for part in range(PARTS)] for parts, _ in _CARRIERS])
 _REACH = np.array([reach for _, reach in _CARRIERS])
 # Hips and knees, which skirts and coats hang over, however wide.
-_DRAPED = np.isin(np.arange(JOINTS), (8, 9, 11, 12))
+_DRAPED = np.isin(np.arange(len(JOINTS)), (8, 9, 11, 12))
 
 # Joints of the face, and their angles from the front of the head to its left.
 _FACE = {0: 0.0, 14: -EYE[0], 15: EYE[0], 16: -EAR[0], 17: EAR[0]}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rfwarp.data.people.body import ARMS, LEGS, arm, head, leg, trunk
 from rfwarp.data.people.camera import Camera
-from rfwarp.data.people.keypoints import JOINTS, Flags, joints, present, visible
+from rfwarp.data.people.keypoints import Flags, joints, present, visible
 from rfwarp.data.people.loose import coat, hair, hem, skirt, sleeve
 from rfwarp.data.people.materials import Array
 from rfwarp.data.people.mesh import Mesh
@@ -21,6 +21,7 @@ from rfwarp.data.people.pose import BodyPose
 from rfwarp.data.people.raster import rasterise, shade
 from rfwarp.data.people.skeleton import Skeleton, pose_body
 from rfwarp.data.seeds import Dice
+from rfwarp.poses import Keypoints
 
 RENDERER_VERSION = 2
 """Raised whenever what is drawn of a seed changes, so that older caches are refused."""
@@ -106,8 +107,8 @@ def render_person(seed: int, views: Sequence[int], size: int | tuple[int, int]) 
     if any(view < 0 for view in views):
         raise ValueError(f"views must be at least 0, got {min(views)}")
     pictures = np.empty((len(views), 3, height, width), np.uint8)
-    keypoints = np.empty((len(views), JOINTS, 3), np.float32)
-    seen = np.empty((len(views), JOINTS), bool)
+    keypoints = np.empty((len(views), Keypoints.channels, 3), np.float32)
+    seen = np.empty((len(views), Keypoints.channels), bool)
     for number, view in enumerate(views):
         dice = Dice([int(seed), 1 + int(view)])
         drawn = picture(person, BodyPose.draw(dice), Camera.draw(dice), height, width)
