@@ -22,6 +22,7 @@ CXX_FILES := $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/novel_view.py --out $(OUT)
+	$(BIN)/python examples/new_pose.py --out $(OUT)
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup

@@ -1,4 +1,4 @@
-"""examples/novel_view.py, run as people run it, and its pictures."""
+"""The examples, run as people run them, and their pictures."""
 
 import subprocess
 import sys
@@ -10,16 +10,18 @@ import torch
 from PIL import Image
 
 from rfwarp import Generator
-from rfwarp.data import HELD_OUT_FIRST_SEED, ChairFolder, render_views
+from rfwarp.data import HELD_OUT_FIRST_SEED, ChairFolder, render_person, render_views
 from rfwarp.poses import Viewpoint
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "novel_view.py"
-ASSETS = ChairFolder(EXAMPLE.parent / "assets")
+EXAMPLES = Path(__file__).parents[1] / "examples"
+ASSETS = ChairFolder(EXAMPLES / "assets")
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+def run(example: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(EXAMPLE), *map(str, arguments)], capture_output=True, text=True
+        [sys.executable, str(EXAMPLES / example), *map(str, arguments)],
+        capture_output=True,
+        text=True,
     )
 
 
@@ -27,7 +29,7 @@ def test_it_draws_a_sheet_and_a_turntable(tmp_path: Path) -> None:
     torch.manual_seed(0)
     generator = Generator(pose_channels=21, pose_kind="viewpoint", image_size=64, width=0.125)
     model, out = generator.save_pretrained(tmp_path / "model"), tmp_path / "out"
-    done = run("--weights", model, "--out", out)
+    done = run("novel_view.py", "--weights", model, "--out", out)
     assert done.returncode == 0, done.stderr
     assert str(out / "novel_view.png") in done.stdout
     assert str(out / "turntable.gif") in done.stdout
@@ -35,23 +37,43 @@ def test_it_draws_a_sheet_and_a_turntable(tmp_path: Path) -> None:
         assert sheet.width == 8 * 132 + 4
         assert sheet.height > 6 * 132
         truth = sheet.crop((7 * 132 + 4, sheet.height - 132, 8 * 132, sheet.height - 4))
-    with Image.open(EXAMPLE.parent / "assets" / "900013_060_10.png") as expected:
+    with Image.open(EXAMPLES / "assets" / "900013_060_10.png") as expected:
         large = expected.resize((128, 128), Image.Resampling.LANCZOS)
         assert np.array_equal(truth, large)
     with Image.open(out / "turntable.gif") as gif:
         assert (gif.n_frames, gif.size) == (18, (6 * 132 + 4, 136))
 
 
-def test_it_explains_itself() -> None:
-    done = run("--help")
+def test_people_in_new_poses(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    generator = Generator(pose_channels=18, pose_kind="keypoints", image_size=64, width=0.125)
+    model, out = generator.save_pretrained(tmp_path / "model"), tmp_path / "out"
+    done = run("new_pose.py", "--weights", model, "--out", out)
+    assert done.returncode == 0, done.stderr
+    for name in ("new_pose.png", "new_pose_maps.png", "walk.gif"):
+        assert str(out / name) in done.stdout
+    with Image.open(out / "new_pose.png") as sheet:
+        assert sheet.width == 9 * 132 + 4
+        truth = sheet.crop((8 * 132 + 4, sheet.height - 132, 9 * 132, sheet.height - 4))
+    expected = render_person(900_013, [4], 64).pictures[0].permute(1, 2, 0).numpy()
+    large = Image.fromarray(expected).resize((128, 128), Image.Resampling.LANCZOS)
+    assert np.array_equal(truth, large)
+    with Image.open(out / "walk.gif") as gif:
+        assert (gif.n_frames, gif.size) == (36, (6 * 132 + 4, 2 * 132 + 4))
+
+
+@pytest.mark.parametrize("example", ["novel_view.py", "new_pose.py"])
+def test_they_explain_themselves(example: str) -> None:
+    done = run(example, "--help")
     assert done.returncode == 0
     assert "--weights" in done.stdout
 
 
-def test_a_wrong_model_is_one_line() -> None:
-    done = run("--weights", "nothing")
+@pytest.mark.parametrize("example", ["novel_view.py", "new_pose.py"])
+def test_a_wrong_model_is_one_line(example: str) -> None:
+    done = run(example, "--weights", "nothing")
     assert done.returncode == 1
-    assert done.stderr.startswith("novel_view.py: error: no model 'nothing'")
+    assert done.stderr.startswith(f"{example}: error: no model 'nothing'")
     assert done.stderr.count("\n") == 1
 
 

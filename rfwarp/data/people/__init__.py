@@ -1,16 +1,23 @@
 """Procedural people: clothed, articulated figures with keypoints, made from one integer each."""
 
+from rfwarp.data.people.camera import Camera
 from rfwarp.data.people.dataset import VIEWS, ProceduralPeople
 from rfwarp.data.people.folder import write_people_folder
 from rfwarp.data.people.parameters import PersonParameters
-from rfwarp.data.people.render import RENDERER_VERSION, People, render_person
+from rfwarp.data.people.pose import Arm, BodyPose, Leg
+from rfwarp.data.people.render import RENDERER_VERSION, People, render_person, render_poses
 
 __all__ = [
     "RENDERER_VERSION",
     "VIEWS",
+    "Arm",
+    "BodyPose",
+    "Camera",
+    "Leg",
     "People",
     "PersonParameters",
     "ProceduralPeople",
     "render_person",
+    "render_poses",
     "write_people_folder",
 ]

@@ -20,7 +20,7 @@ from rfwarp.data.people.parameters import PersonParameters
 from rfwarp.data.people.pose import BodyPose
 from rfwarp.data.people.raster import rasterise, shade
 from rfwarp.data.people.skeleton import Skeleton, pose_body
-from rfwarp.data.seeds import Dice
+from rfwarp.data.seeds import Dice, checked_seed
 from rfwarp.poses import Keypoints
 
 RENDERER_VERSION = 2
@@ -102,16 +102,28 @@ def render_person(seed: int, views: Sequence[int], size: int | tuple[int, int]) 
 
     A picture depends on its seed, view and size alone; it is the same to the bit on one machine.
     """
-    height, width = checked_size(size)
-    person = _person(seed)
     if any(view < 0 for view in views):
         raise ValueError(f"views must be at least 0, got {min(views)}")
-    pictures = np.empty((len(views), 3, height, width), np.uint8)
-    keypoints = np.empty((len(views), Keypoints.channels, 3), np.float32)
-    seen = np.empty((len(views), Keypoints.channels), bool)
-    for number, view in enumerate(views):
-        dice = Dice([int(seed), 1 + int(view)])
-        drawn = picture(person, BodyPose.draw(dice), Camera.draw(dice), height, width)
+    seed = checked_seed("person", seed)
+    dices = [Dice([seed, 1 + int(view)]) for view in views]
+    return render_poses(seed, [(BodyPose.draw(dice), Camera.draw(dice)) for dice in dices], size)
+
+
+def render_poses(
+    seed: int, poses: Sequence[tuple[BodyPose, Camera]], size: int | tuple[int, int]
+) -> People:
+    """Pictures of one person in poses of one's own choice, one for each; see :func:`render_person`.
+
+    Raises:
+        ValueError: for a bad seed or size.
+    """
+    height, width = checked_size(size)
+    person = _person(seed)
+    pictures = np.empty((len(poses), 3, height, width), np.uint8)
+    keypoints = np.empty((len(poses), Keypoints.channels, 3), np.float32)
+    seen = np.empty((len(poses), Keypoints.channels), bool)
+    for number, (pose, camera) in enumerate(poses):
+        drawn = picture(person, pose, camera, height, width)
         pictures[number] = (drawn[0] * 255 + 0.5).astype(np.uint8)
         keypoints[number], seen[number] = drawn[1], drawn[2]
     return People(*(torch.from_numpy(array) for array in (pictures, keypoints, seen)))

@@ -1,0 +1,107 @@
+"""New poses of people that the network has never seen, from one, two and four pictures of each.
+
+Writes a sheet (sources, target pose, our picture, the truth), what the network did for one of them
+(flows, visibility, attention), and an animation: everybody walks and turns, ours above the truth.
+
+    python examples/new_pose.py
+
+The people are procedural and held out: training uses seeds below 900000.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from rfwarp import Generator
+from rfwarp.data.people import Arm, BodyPose, Camera, Leg, render_person, render_poses
+from rfwarp.poses import POSE_KINDS, Keypoints
+from rfwarp.viz import draw_maps, draw_pose, draw_sheet, write_animation, write_picture
+
+SEEDS = range(900_008, 900_014)
+SIZE = 64  # pixels
+COUNTS = (1, 2, 4)
+FRAMES = 36
+WALK_SOURCES = 4
+
+
+def people(pictures: Tensor, keypoints: Tensor) -> tuple[list[Image.Image], list[Keypoints]]:
+    """As :meth:`Generator.generate` takes them."""
+    images = [Image.fromarray(picture.permute(1, 2, 0).numpy()) for picture in pictures]
+    return images, [Keypoints(points.numpy(), SIZE, SIZE) for points in keypoints]
+
+
+def new_pose(generator: Generator, seed: int) -> list[Image.Image]:
+    """A row of the sheet: sources, target pose, it made of 1, 2 and 4 sources, the truth."""
+    (*sources, truth), (*poses, target) = people(*render_person(seed, range(5), SIZE)[:2])
+    ours = [generator.generate(sources[:k], poses[:k], target) for k in COUNTS]
+    skeleton = draw_pose(POSE_KINDS[Keypoints.kind], target.code(), SIZE, SIZE)
+    return [*sources, skeleton, *ours, truth]
+
+
+def maps(generator: Generator, seed: int) -> Image.Image:
+    """What the network did for one row of the sheet."""
+    (*sources, _), (*poses, target) = people(*render_person(seed, range(5), SIZE)[:2])
+    result, levels = generator.generate(sources, poses, target, return_maps=True)
+    return draw_maps(sources, result, levels)
+
+
+def step(time: float) -> tuple[BodyPose, Camera]:
+    """A walk of two steps in which the camera goes around once; ``time`` from 0 to 1."""
+    swing, lift = math.sin(4 * math.pi * time), math.cos(4 * math.pi * time)
+    legs = [Leg(0.45 * s * swing, 0.03, 0.12 + 0.45 * max(0.0, s * lift)) for s in (1, -1)]
+    arms = [Arm((-0.4 * s * swing, 0.2, -0.9), (-1.0, 0.4, 0.0)) for s in (1, -1)]
+    pose = BodyPose(
+        legs=(legs[0], legs[1]),
+        arms=(arms[0], arms[1]),
+        lean=0.03,
+        bend=0.0,
+        twist=-0.1 * swing,
+        nod=0.0,
+        turn=0.0,
+        sway=(-0.1, 0.0),
+    )
+    return pose, Camera(2 * math.pi * time - math.pi, math.radians(6), 1.0, (0.0, 0.0))
+
+
+def walk(generator: Generator, seed: int) -> tuple[list[Image.Image], list[Image.Image]]:
+    """Our frames, all made of the same four pictures, and the true ones."""
+    sources, poses = people(*render_person(seed, range(WALK_SOURCES), SIZE)[:2])
+    truth = render_poses(seed, [step(frame / FRAMES) for frame in range(FRAMES)], SIZE)
+    frames, targets = people(*truth[:2])
+    return generator.generate(sources, poses, list(targets)), frames
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--weights", default="people-64", help="bundled model, folder or Hub id")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results")
+    options = parser.parse_args()
+
+    try:
+        generator = Generator.from_pretrained(options.weights).optimize()
+        names = ("new_pose.png", "new_pose_maps.png", "walk.gif")
+        sheet, flows, animation = (options.out / name for name in names)
+        columns = [f"source {k + 1}" for k in range(4)] + ["pose"]
+        columns += [f"ours from {k}" for k in COUNTS] + ["truth"]
+        rows = [new_pose(generator, seed) for seed in SEEDS]
+        write_picture(sheet, draw_sheet(rows, columns=columns, scale=2))
+        write_picture(flows, maps(generator, SEEDS[0]))
+        walks = [walk(generator, seed) for seed in SEEDS]
+        frames = zip(*(zip(*pair, strict=True) for pair in walks), strict=True)
+        write_animation(
+            animation,
+            [draw_sheet([list(row) for row in zip(*f, strict=True)], scale=2) for f in frames],
+        )
+    except (OSError, ValueError) as error:
+        sys.exit(f"{parser.prog}: error: {error}")
+    print(f"new poses of {len(SEEDS)} held-out people: {sheet}\nhow: {flows}\nwalking: {animation}")
+
+
+if __name__ == "__main__":
+    main()
