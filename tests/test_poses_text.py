@@ -9,10 +9,11 @@ from PIL import Image
 
 from rfwarp.cli.arguments import UsageError
 from rfwarp.cli.arguments import parse_pose as parse_argument
-from rfwarp.poses import CameraMotion, FaceLandmarks, Keypoints, Viewpoint
+from rfwarp.poses import CameraMotion, FaceLandmarks, Keypoints, Viewpoint, write_annotations
 from rfwarp.poses.text import parse_pose
 
 JOINTS = np.random.default_rng(0).uniform(0, 40, (18, 3)).round(2)
+WHOLE = Keypoints.from_scores(JOINTS.round(), 64, 48).points
 POINTS = np.random.default_rng(1).uniform(0, 40, (68, 2)).round(2)
 
 
@@ -20,6 +21,8 @@ POINTS = np.random.default_rng(1).uniform(0, 40, (68, 2)).round(2)
 def folder(tmp_path):
     people = [{"pose_keypoints_2d": JOINTS.ravel().tolist()}]
     (tmp_path / "person.json").write_text(json.dumps({"people": people}))
+    rows = {"a.png": Keypoints(WHOLE, 64, 48), "b.png": Keypoints(WHOLE, 64, 48).mirrored()}
+    write_annotations(tmp_path / "keypoints.csv", rows)
     np.save(tmp_path / "face.npy", POINTS)
     np.save(tmp_path / "vector.npy", np.arange(6.0))
     Image.new("RGB", (48, 64)).save(tmp_path / "a.png")  # 64 high
@@ -33,6 +36,9 @@ def folder(tmp_path):
         ("camera:0,0.1,-2e-1,0,.5,-1.5", CameraMotion((0, 0.1, -0.2), (0, 0.5, -1.5))),
         ("person.json", Keypoints.from_scores(JOINTS, 64, 48)),
         ("person.json@256x176", Keypoints.from_scores(JOINTS, 256, 176)),
+        ("keypoints.csv", Keypoints(WHOLE, 64, 48)),
+        ("keypoints.csv:b.png", Keypoints(WHOLE, 64, 48).mirrored()),
+        ("keypoints.csv:a.png@256x176", Keypoints(WHOLE, 256, 176)),
         ("face.npy", FaceLandmarks(POINTS, 64, 48)),
         ("face.npy@224x200", FaceLandmarks(POINTS, 224, 200)),
     ],
@@ -61,6 +67,8 @@ def test_texts_that_are_no_pose(text):
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
+        ("keypoints.csv:c.png", ValueError, "keypoints.csv has no keypoints of 'c.png'"),
+        ("none.csv:a.png", FileNotFoundError, "none.csv"),
         ("none.json@9x9", FileNotFoundError, "none.json"),
         ("vector.npy@9x9", ValueError, r"a size belongs to landmarks \(68, 2\), got \(6,\)"),
         ("person.json@0x9", ValueError, "0 x 9 pixels"),

@@ -39,8 +39,9 @@ class Generate:
     """Pictures of one thing; at least one."""
     poses: Annotated[tuple[str, ...], arg(aliases=["-p"], metavar="POSE")] = ()
     """Poses of the sources in their order: AZIMUTH:ELEVATION in degrees, .json files of OpenPose,
-    .npy files (68 landmarks, or any vector or map), or camera:RX,RY,RZ,TX,TY,TZ in radians and
-    metres. If there are none, they are read from the names of the pictures:
+    .csv tables of keypoints (TABLE.csv:NAME; without a name, the picture's own), .npy files (68
+    landmarks, or any vector or map), or camera:RX,RY,RZ,TX,TY,TZ in radians and metres. If there
+    are none, they are read from the names of the pictures:
     NAME_AZIMUTH_ELEVATION.png."""
     target: Annotated[str | None, arg(aliases=["-t"], metavar="POSE")] = None
     """Pose to draw. Joints and landmarks are in pixels of a picture of the first source's size, or

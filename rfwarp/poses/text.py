@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,17 @@ import numpy as np
 from rfwarp.images import load_image
 from rfwarp.poses.camera import CameraMotion
 from rfwarp.poses.encoding import PoseLike
-from rfwarp.poses.keypoints import Keypoints
+from rfwarp.poses.keypoints import Keypoints, read_annotations
 from rfwarp.poses.landmarks import FaceLandmarks
 from rfwarp.poses.viewpoint import Viewpoint
 
 CAMERA = "camera:"
 
-_FILE = re.compile(r"(?P<file>.+\.(?:json|npy))(?:@(?P<height>\d+)x(?P<width>\d+))?", re.ASCII)
+_FILE = re.compile(
+    r"(?:(?P<file>.+\.(?:json|npy))|(?P<table>.+?\.csv)(?::(?P<row>[^:]+?))?)"
+    r"(?:@(?P<height>\d+)x(?P<width>\d+))?",
+    re.ASCII,
+)
 _ANGLES = re.compile(r"([+-]?\d+):([+-]?\d+)", re.ASCII)
 _FILE_ANGLES = re.compile(r"_(\d{3})_(\d{2})", re.ASCII)
 
@@ -69,6 +74,8 @@ def parse_pose(
     | ``120:10`` | a viewpoint, see :func:`parse_viewpoint` |
     | ``camera:0,0.1,0,0,0,1.5`` | a camera motion, see :func:`parse_camera` |
     | ``person.json`` | the most confident person in a file of OpenPose |
+    | ``keypoints.csv`` | the picture's row in a table of :func:`.read_annotations` |
+    | ``keypoints.csv:a.png`` | the row of that name |
     | ``face.npy`` with 68 points (68, 2) | face landmarks |
     | ``pose.npy`` otherwise | the array itself, a vector (c_p,) or a map (c_p, H, W) |
 
@@ -86,7 +93,7 @@ def parse_pose(
     match = _FILE.fullmatch(text)
     if match is None:
         return parse_camera(text) if text.startswith(CAMERA) else parse_viewpoint(text)
-    path, given = Path(folder, match["file"]), match["height"] is not None
+    given = match["height"] is not None
 
     def size() -> tuple[int, int]:
         if given:
@@ -94,6 +101,10 @@ def parse_pose(
         shown = load_image(str(picture), Path(folder, picture))
         return shown.height, shown.width
 
+    if match["table"]:
+        name = match["row"] or Path(picture).name
+        return _of_table(Path(folder, match["table"]), name, size())
+    path = Path(folder, match["file"])
     if path.suffix == ".json":
         return Keypoints.from_openpose(path, *size())
     array = _read_array(path)
@@ -102,6 +113,18 @@ def parse_pose(
     if given:
         raise ValueError(f"{text}: a size belongs to landmarks (68, 2), got {array.shape}")
     return array
+
+
+def _of_table(path: Path, name: str, size: tuple[int, int]) -> Keypoints:
+    found = _table(path, path.stat().st_mtime_ns, size).get(name)
+    if found is None:
+        raise ValueError(f"{path} has no keypoints of {name!r}")
+    return found
+
+
+@lru_cache(maxsize=4)  # published tables have 50,000 rows, and a table of jobs may ask for each
+def _table(path: Path, modified: int, size: tuple[int, int]) -> dict[str, Keypoints]:
+    return read_annotations(path, *size)
 
 
 def _read_array(path: Path) -> np.ndarray[Any, Any]:
