@@ -18,7 +18,13 @@ from rfwarp.interrupts import noted_interrupts
 from rfwarp.poses import Viewpoint
 from rfwarp.training import LossWeights, TrainConfig
 from rfwarp.training.batches import TupleBatches, check_dataset, split
-from rfwarp.training.card import describe_machine, describe_time, source_commit, trained_card
+from rfwarp.training.card import (
+    describe_machine,
+    describe_time,
+    source_commit,
+    trained_card,
+    with_results,
+)
 from rfwarp.training.precision import resolve_precision
 from rfwarp.training.schedule import learning_rate
 from rfwarp.training.window import LossWindow
@@ -189,7 +195,9 @@ def test_window_of_losses():
 
 
 def test_card():
-    results = {
+    report = {
+        "dataset": {"name": "chairs", "count": 64, "first_seed": 900_000},
+        "sets": 256,
         "results": [
             {
                 "sources": k,
@@ -198,12 +206,15 @@ def test_card():
                 "mean_source": {"psnr": 13.0, "ssim": 0.6, "l1": 0.09},
             }
             for k in (1, 4)
-        ]
+        ],
     }
     run = {"steps": 5, "time": describe_time(3725), "commit": source_commit()}
     data = DataConfig(first_seed=10, count=20, cache=Path("my-cache"))
     settings = config(data=data, steps=70, cooldown=7)
-    card = trained_card({"width": 0.5}, settings, (64, 64), run, results)
+    fresh = trained_card({"width": 0.5}, settings, (64, 64), run)
+    assert "## Held-out results\n\nNot evaluated yet.\n" in fresh
+    card = with_results(fresh, report)
+    assert with_results(with_results(fresh, {**report, "sets": 3}), report) == card
     _, header, body = card.split("---\n", 2)
     assert yaml.safe_load(header)["library_name"] == "rfwarp"
     assert body.startswith("# rfwarp generator, procedural chairs at 64 x 64\n")
@@ -215,7 +226,10 @@ def test_card():
     assert "| 4 | model | 24.12 | 0.9000 | 0.0300 |" in body
     assert "| 1 | nearest source | 12.00 | 0.5000 | 0.1000 |" in body
     assert "## Limits" in body
-    assert "Not evaluated yet" in trained_card({}, config(), (64, 64), run)
+    assert "256 sets of pictures of 64 chairs from seed 900000 on." in body
+    assert "Not evaluated yet" not in card
+    with pytest.raises(ValueError, match="has the headings '## Held-out results'"):
+        with_results("# Of somebody else", report)
 
 
 @pytest.mark.parametrize("name", get_args(get_type_hints(DataConfig)["name"]))

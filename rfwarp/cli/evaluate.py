@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
-import rfwarp
 from rfwarp.cli.arguments import MAX_SIZE, UsageError, choose_device, progress_bar
 
 if TYPE_CHECKING:
@@ -82,6 +79,8 @@ class Evaluate:
     """Also write the results there."""
     table: Annotated[Path | None, arg(metavar="FILE.md")] = None
     """Also write a table there, in markdown, with all that the paper reports of this dataset."""
+    card: bool = False
+    """Also put the results into the model card, README.md in the folder of the weights."""
     save: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Also draw sources, target pose, results and truth of the first sets, as results.png there."""
     save_sets: int = 8
@@ -124,10 +123,12 @@ class Evaluate:
     def run(self) -> None:
         from rfwarp import Generator
         from rfwarp.metrics import evaluate
+        from rfwarp.metrics.report import report_facts
 
         device = choose_device(self.device)
         generator = Generator.from_pretrained(self.weights, device=device)
         dataset, facts = self._open(generator.config.image_size)
+        card = self._card() if self.card else None
         judges = self._judges(device, dataset)
         for path in (self.json, self.table):
             if path is not None:
@@ -144,8 +145,21 @@ class Evaluate:
                 progress=progress,
             )
         self._show(results, dataset, facts)
+        report = {
+            "weights": self.weights,
+            "dataset": facts,
+            "sets": results[0].sets,
+            "seed": self.seed,
+            "device": device.type,
+            **report_facts(self.dataset, judges, self.fid_real),
+            "results": [result.to_dict() for result in results],
+        }
         if self.json is not None:
-            self._write_report(self.json, results, facts, judges, device.type)
+            _write_text(self.json, json.dumps(report, indent=2) + "\n")
+        if card is not None:
+            from rfwarp.training.card import with_results
+
+            _write_text(card, with_results(card.read_text(encoding="utf-8"), report))
         if self.table is not None:
             self._write_table(self.table, results, dataset)
         if self.save is not None:
@@ -218,49 +232,16 @@ class Evaluate:
         tuples = max(self.sources) if name in PEOPLE else None
         return open_dataset(DataConfig(name, self.root, trained_at, tuples=tuples), "test")
 
-    def _write_report(
-        self,
-        path: Path,
-        results: Sequence[Evaluation],
-        facts: dict[str, Any],
-        judges: Judges,
-        device: str,
-    ) -> None:
-        import torch
-        import torchmetrics
+    def _card(self) -> Path:
+        from rfwarp.pretrained import CARD_NAME
+        from rfwarp.training.card import with_results
 
-        from rfwarp.data import chairs, people
-
-        versions: dict[str, Any] = {
-            "rfwarp": rfwarp.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "torchmetrics": torchmetrics.__version__,
-        }
-        if self.dataset in PROCEDURAL:
-            renderers = {"chairs": chairs.RENDERER_VERSION, "people": people.RENDERER_VERSION}
-            versions["renderer"] = renderers[self.dataset]
-        report = {
-            "weights": self.weights,
-            "dataset": facts,
-            "sets": results[0].sets,
-            "seed": self.seed,
-            "device": device,
-            "versions": versions,
-            **self._networks(judges),
-            "results": [result.to_dict() for result in results],
-        }
-        _write_text(path, json.dumps(report, indent=2) + "\n")
-
-    def _networks(self, judges: Judges) -> dict[str, Any]:
-        """Which networks judged, and by which files: other files give other numbers."""
-        networks: dict[str, Any] = {}
-        if judges.lpips is not None:
-            networks["lpips"] = {"net": judges.lpips.net, **_file_facts(judges.lpips.path)}
-        if judges.inception is not None:
-            real = "the targets" if self.fid_real is None else str(self.fid_real)
-            networks["fid"] = {"real": real, **_file_facts(judges.inception.path)}
-        return {"networks": networks} if networks else {}
+        path = Path(self.weights, CARD_NAME)
+        if not path.is_file():
+            raise UsageError(f"--card needs weights in a folder with a model card: no {path}")
+        empty = {"dataset": {"name": ""}, "sets": 0, "results": []}
+        with_results(path.read_text(encoding="utf-8"), empty)  # it is one, before any work
+        return path
 
     def _write_table(
         self, path: Path, results: Sequence[Evaluation], dataset: TupleDataset
@@ -287,10 +268,6 @@ class Evaluate:
         sheet = result_sheet(generator, dataset, rows[: self.save_sets], self.sources)
         write_picture(path, sheet)
         print(f"wrote {path}")
-
-
-def _file_facts(path: Path) -> dict[str, str]:
-    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -27,6 +27,8 @@ tags:
 ---
 """
 
+RESULTS, LIMITS = "## Held-out results", "## Limits"
+
 # Of rfwarp's own pictures; whoever trains on others must say under what terms theirs may be used.
 OWN_LICENCE, THEIR_LICENCE = "apache-2.0", "other"
 
@@ -104,7 +106,6 @@ def model_card(
     config: Mapping[str, Any],
     training: Mapping[str, Any],
     run: Mapping[str, Any],
-    results: Mapping[str, Any] | None = None,
 ) -> str:
     """A card in the Hugging Face format: markdown after a YAML header.
 
@@ -115,7 +116,6 @@ def model_card(
         config: fields of the generator.
         training: fields of the training configuration; JSON-able, as ``config``.
         run: what happened, by name: steps, time, machine, versions.
-        results: what ``rfwarp evaluate --json`` wrote on held-out data, if it has been evaluated.
     """
     facts = "\n".join(f"| {name} | {value} |" for name, value in run.items())
     sections = [
@@ -124,10 +124,27 @@ def model_card(
         f"## Training\n\n| | |\n|---|---|\n{facts}",
         f"Settings of the run:\n\n{_json(training)}",
         f"Settings of the network:\n\n{_json(config)}",
-        f"## Held-out results\n\n{_table(results) if results else 'Not evaluated yet.'}",
-        f"## Limits\n\n{subject.limits}",
+        f"{RESULTS}\n\nNot evaluated yet.",
+        f"{LIMITS}\n\n{subject.limits}",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def with_results(card: str, report: Mapping[str, Any]) -> str:
+    """The card with what ``rfwarp evaluate --json`` reports, in the place of earlier results.
+
+    Raises:
+        ValueError: if it is no card of :func:`model_card`.
+    """
+    before, heading, rest = card.partition(f"{RESULTS}\n")
+    _, limits, after = rest.partition(f"{LIMITS}\n")
+    if not heading or not limits:
+        raise ValueError(f"a model card has the headings {RESULTS!r} and {LIMITS!r}")
+    data = report["dataset"]
+    seeds = f" from seed {data['first_seed']} on" if "first_seed" in data else ""
+    things = f"{data['count']} " if "count" in data else ""
+    judged = f"{report['sets']} sets of pictures of {things}{data['name']}{seeds}."
+    return f"{before}{heading}\n{judged}\n\n{_table(report)}\n\n{limits}{after}"
 
 
 def trained_card(
@@ -135,7 +152,6 @@ def trained_card(
     training: TrainConfig,
     size: tuple[int, int],
     run: Mapping[str, Any],
-    results: Mapping[str, Any] | None = None,
 ) -> str:
     """:func:`model_card` of a generator that :class:`rfwarp.training.trainer.Trainer` made.
 
@@ -152,7 +168,6 @@ def trained_card(
         config=config,
         training={**c.fixed(), "steps": c.steps, "cooldown": c.cooldown},
         run=run,
-        results=results,
     )
 
 

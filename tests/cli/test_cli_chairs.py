@@ -1,6 +1,7 @@
 """``rfwarp render-chairs`` and ``rfwarp evaluate``."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from rfwarp import Generator
 from rfwarp.cli import main
 from rfwarp.data import ChairFolder, render_views
 from rfwarp.poses import Viewpoint
+from rfwarp.training.card import trained_card, with_results
+from rfwarp.training.config import TrainConfig
 
 Refused = Callable[..., str]
 
@@ -94,6 +97,8 @@ def test_evaluate_reads_a_folder(model: Path, chairs: Path, tmp_path: Path) -> N
         (["--dataset", "."], 1, "poses.csv"),
         (["--dataset", ".", "--size", "64"], 2, "--size is for procedural pictures"),
         (["--weights", "nothing"], 1, "no model 'nothing'"),
+        (["--card"], 1, "a model card has the headings '## Held-out results'"),
+        (["--weights", "chairs-64", "--card"], 2, "--card needs weights in a folder"),
     ],
 )
 def test_evaluate_refuses_bad_arguments(
@@ -101,6 +106,18 @@ def test_evaluate_refuses_bad_arguments(
 ) -> None:
     given = ["evaluate", "--weights", model, "--count", "2", "--sets", "2"]
     assert message in refused(*given, *arguments, status=status)
+
+
+def test_evaluate_completes_the_model_card(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(model, tmp_path / "model"))
+    card = trained_card({}, TrainConfig(out=tmp_path), (64, 64), {})
+    (copy / "README.md").write_text(card)
+    given = ["--weights", str(copy), "--count", "2", "--sets", "2", "--sources", "1"]
+    assert main(["evaluate", *given, "--json", str(tmp_path / "a.json"), "--card"]) == 0
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert (copy / "README.md").read_text() == with_results(card, report)
 
 
 def test_evaluate_needs_a_size(tmp_path: Path, refused: Refused) -> None:
