@@ -19,7 +19,7 @@ from rfwarp import Generator
 from rfwarp.cli import main
 from rfwarp.data import ChairTuples, ProceduralChairs, ProceduralPeople
 from rfwarp.images import from_uint8, to_uint8
-from rfwarp.metrics import Inception, Judges, Lpips, evaluate, person_mask
+from rfwarp.metrics import Inception, JudgeOptions, Judges, Lpips, evaluate, person_mask
 from rfwarp.metrics.inception import FILE_NAME as INCEPTION_FILE
 from rfwarp.metrics.inception import _layers
 from rfwarp.metrics.judges import Jury, _Given, feature_statistics, frechet_distance
@@ -491,3 +491,47 @@ def test_the_command_refuses(cached, capsys, arguments, status, message):
     captured = capsys.readouterr()
     assert message in captured.err.splitlines()[-1]
     assert captured.out == ""
+
+
+# ---------------------------------------------------------------- options
+
+
+def test_options_that_no_metric_needs_are_refused(tmp_path):
+    for options in ({"lpips_net": "vgg"}, {"fid_real": tmp_path}, {"fid_weights": tmp_path}):
+        with pytest.raises(ValueError, match=f"{next(iter(options))} is for the metric"):
+            JudgeOptions(**options)
+    with pytest.raises(ValueError, match=r"lpips_weights is for the metric lpips, got \('fid',\)"):
+        JudgeOptions(("fid",), lpips_weights=tmp_path)
+
+
+def test_experiments_are_judged_by_networks_too(hub, tmp_path, monkeypatch):
+    pytest.importorskip("accelerate")
+    from rfwarp.training.experiment import EvaluationConfig, ExperimentConfig, run_experiment
+
+    train = {
+        "data": {"name": "chairs", "size": 64, "count": 2},
+        "width": 0.0625,
+        "batch_size": 1,
+        "sources": [1],
+        "flow_steps": 1,
+        "steps": 1,
+        "features": "oriented-pyramid",
+        "weights": {"style": 0, "adversarial": 0},
+        "precision": "float32",
+        "device": "cpu",
+        "workers": 0,
+        "sample_every": 0,
+    }
+    judged = EvaluationConfig((1,), sets=2, judges=JudgeOptions(("lpips", "fid")))
+    experiment = ExperimentConfig(train, {"full": {}}, (0,), judged)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="no AlexNet weights"):
+        run_experiment(experiment, tmp_path / "out", progress=False)
+    assert not (tmp_path / "out" / "full-0" / "log.jsonl").exists()  # before any work
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(hub))
+    report = json.loads(run_experiment(experiment, tmp_path / "out", progress=False).read_text())
+    (run,) = report["runs"]
+    assert set(run["results"][0]["model"]) == {"psnr", "ssim", "l1", "lpips", "fid"}
+    assert run["settings"]["evaluation"]["metrics"] == ["lpips", "fid"]
+    assert run["networks"]["lpips"]["net"] == "alex"
+    assert "FID, lower is better" in (tmp_path / "out" / "table.md").read_text()

@@ -14,11 +14,9 @@ from tyro.conf import arg
 from rfwarp.cli.arguments import MAX_SIZE, UsageError, choose_device, progress_bar
 
 if TYPE_CHECKING:
-    import torch
-
     from rfwarp import Generator
     from rfwarp.data.tuples import TupleDataset
-    from rfwarp.metrics import Evaluation, Judges
+    from rfwarp.metrics import Evaluation
 
 PROCEDURAL = ("chairs", "people")
 DOWNLOADS = ("deepfashion", "market1501", "shapenet-chairs", "kitti", "voxceleb2")
@@ -122,14 +120,16 @@ class Evaluate:
 
     def run(self) -> None:
         from rfwarp import Generator
-        from rfwarp.metrics import evaluate
+        from rfwarp.metrics import JudgeOptions, evaluate
         from rfwarp.metrics.report import report_facts
 
         device = choose_device(self.device)
         generator = Generator.from_pretrained(self.weights, device=device)
         dataset, facts = self._open(generator.config.image_size)
         card = self._card() if self.card else None
-        judges = self._judges(device, dataset)
+        judges = JudgeOptions(
+            self.metrics, self.lpips_net, self.lpips_weights, self.fid_weights, self.fid_real
+        ).open(dataset, device, self.batch_size)
         for path in (self.json, self.table):
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -176,20 +176,6 @@ class Evaluate:
         print(f"{count}{results[0].sets} sets of pictures, {dataset.height} x {dataset.width}")
         known = [line for line in PUBLISHED.get(self.dataset, ()) if line.method == PAPER]
         print(text_table(table_lines(results, known)))
-
-    def _judges(self, device: torch.device, dataset: TupleDataset) -> Judges:
-        from rfwarp.metrics import Inception, Judges, Lpips, mask_of_target
-        from rfwarp.metrics.real import PictureFolder
-
-        lpips = inception = real = None
-        masked = "mask-lpips" in self.metrics
-        if masked or "lpips" in self.metrics:
-            lpips = Lpips(self.lpips_weights, self.lpips_net).to(device)
-        if "fid" in self.metrics:
-            inception = Inception(self.fid_weights).to(device)
-        if self.fid_real is not None:
-            real = PictureFolder(self.fid_real, dataset.height, dataset.width, self.batch_size)
-        return Judges(lpips, mask_of_target if masked else None, inception, real)
 
     def _open(
         self, trained_at: int | tuple[int, int] | None

@@ -7,12 +7,14 @@ from rfwarp.metrics.inception import Inception
 from rfwarp.metrics.judges import Judges, Scores
 from rfwarp.metrics.lpips import Lpips
 from rfwarp.metrics.masks import mask_of_target, person_mask
+from rfwarp.metrics.options import JudgeOptions
 
 __all__ = [
     "MAX_PSNR",
     "Evaluation",
     "ImageScores",
     "Inception",
+    "JudgeOptions",
     "Judges",
     "Lpips",
     "Scores",

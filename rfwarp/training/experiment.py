@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from rfwarp.data.catalog import open_dataset
+from rfwarp.data.tuples import TupleDataset
 from rfwarp.files import write_atomically
-from rfwarp.metrics import evaluate
+from rfwarp.metrics import JudgeOptions, Judges, evaluate
+from rfwarp.metrics.report import report_facts
 from rfwarp.nn import Generator
-from rfwarp.training.card import run_facts, source_commit
+from rfwarp.training.card import run_facts
 from rfwarp.training.config import TrainConfig
 from rfwarp.training.config_file import build
 from rfwarp.training.report import draw_plot, markdown_table, summarise
@@ -33,12 +35,14 @@ EQUAL = (
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """How every run is judged, on the dataset's test split; see :func:`rfwarp.metrics.evaluate`."""
+    """How every run is judged, on the dataset's test split; see :func:`rfwarp.metrics.evaluate`,
+    and for scores by networks :class:`rfwarp.metrics.JudgeOptions`."""
 
     sources: tuple[int, ...] = (1, 2, 4)
     sets: int = 256
     seed: int = 0
     batch_size: int = 16
+    judges: JudgeOptions = field(default_factory=JudgeOptions)
 
     def __post_init__(self) -> None:
         if not self.sources or min(self.sources) < 1:
@@ -159,7 +163,10 @@ def _settings(run: Run, evaluation: EvaluationConfig) -> dict[str, Any]:
             "steps": run.config.steps,
             "cooldown": run.config.cooldown,
         },
-        "evaluation": asdict(evaluation),
+        "evaluation": {
+            **{k: v for k, v in asdict(evaluation).items() if k != "judges"},
+            **evaluation.judges.facts(),
+        },
     }
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain
@@ -187,21 +194,32 @@ def read_result(run: Run, evaluation: EvaluationConfig) -> dict[str, Any] | None
 def _finish(run: Run, evaluation: EvaluationConfig, progress: bool) -> None:
     """Train to the end, evaluate, and leave the result in the folder of the run."""
     trainer = Trainer(run.config)
+    # Opened before any work: files of the judges may be missing.
+    dataset = open_dataset(replace(run.config.data, cache=None), "test")
+    judges = evaluation.judges.open(dataset, trainer.accelerator.device, evaluation.batch_size)
     model = trainer.train(progress)
     if trainer.main:
-        _evaluate(run, trainer, model, evaluation)
+        _evaluate(run, trainer, model, evaluation, dataset, judges)
     trainer.accelerator.wait_for_everyone()
 
 
-def _evaluate(run: Run, trainer: Trainer, model: Path, evaluation: EvaluationConfig) -> None:
+def _evaluate(
+    run: Run,
+    trainer: Trainer,
+    model: Path,
+    evaluation: EvaluationConfig,
+    dataset: TupleDataset,
+    judges: Judges,
+) -> None:
     device = trainer.accelerator.device
     results = evaluate(
         Generator.from_pretrained(model, device=device),
-        open_dataset(replace(run.config.data, cache=None), "test"),
+        dataset,
         evaluation.sources,
         evaluation.sets,
         evaluation.seed,
         batch_size=evaluation.batch_size,
+        judges=judges,
     )
     result = {
         "variant": run.variant,
@@ -209,7 +227,8 @@ def _evaluate(run: Run, trainer: Trainer, model: Path, evaluation: EvaluationCon
         "steps": trainer.step,
         "seconds": trainer.seconds,
         **run_facts(trainer.seconds, device, trainer.accelerator.num_processes),
-        "commit": source_commit(),
+        "commit": trainer.commit,
+        **report_facts(run.config.data.name, judges, evaluation.judges.fid_real),
         "settings": _settings(run, evaluation),
         "results": [row.to_dict() for row in results],
     }
