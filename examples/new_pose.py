@@ -26,7 +26,7 @@ from rfwarp.viz import draw_maps, draw_pose, draw_sheet, write_animation, write_
 SEEDS = range(900_008, 900_014)
 SIZE = 64  # pixels
 COUNTS = (1, 2, 4)
-FRAMES = 36
+FRAMES = 24
 WALK_SOURCES = 4
 
 
