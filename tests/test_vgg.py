@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.testing import assert_close
 
+from rfwarp.published_weights import read_tensors
 from rfwarp.training.config import TrainConfig
 from rfwarp.training.features import make_features
 from rfwarp.training.losses import perceptual, style
@@ -207,6 +208,11 @@ def test_cut_files_are_errors(kind, keep, tmp_path):
     path.write_bytes(data[: int(len(data) * keep) if isinstance(keep, float) else keep])
     with pytest.raises(ValueError, match=f"{path} is damaged"):
         Vgg19(path)
+
+
+def test_what_cannot_be_opened_is_not_called_damaged(tmp_path):
+    with pytest.raises(OSError, match=str(tmp_path)):
+        read_tensors(tmp_path)  # a folder
 
 
 class Bomb:
