@@ -14,12 +14,12 @@ import argparse
 import math
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
-from torch import Tensor
 
 from rfwarp import Generator
-from rfwarp.data.people import Arm, BodyPose, Camera, Leg, render_person, render_poses
+from rfwarp.data.people import Arm, BodyPose, Camera, Leg, People, render_person, render_poses
 from rfwarp.poses import POSE_KINDS, Keypoints
 from rfwarp.viz import draw_maps, draw_pose, draw_sheet, write_animation, write_picture
 
@@ -27,26 +27,32 @@ SEEDS = range(900_008, 900_014)
 SIZE = 64  # pixels
 COUNTS = (1, 2, 4)
 FRAMES = 24
-WALK_SOURCES = 4
+SOURCES = max(COUNTS)
 
 
-def people(pictures: Tensor, keypoints: Tensor) -> tuple[list[Image.Image], list[Keypoints]]:
-    """As :meth:`Generator.generate` takes them."""
-    images = [Image.fromarray(picture.permute(1, 2, 0).numpy()) for picture in pictures]
-    return images, [Keypoints(points.numpy(), SIZE, SIZE) for points in keypoints]
+class Views(NamedTuple):
+    """Pictures of one person, and the pose in each, as :meth:`Generator.generate` takes them."""
+
+    pictures: list[Image.Image]
+    poses: list[Keypoints]
+
+    @classmethod
+    def of(cls, drawn: People) -> Views:
+        pictures = [Image.fromarray(x.permute(1, 2, 0).numpy()) for x in drawn.pictures]
+        return cls(pictures, [Keypoints(x.numpy(), SIZE, SIZE) for x in drawn.keypoints])
 
 
-def new_pose(generator: Generator, seed: int) -> list[Image.Image]:
+def new_pose(generator: Generator, views: Views) -> list[Image.Image]:
     """A row of the sheet: sources, target pose, it made of 1, 2 and 4 sources, the truth."""
-    (*sources, truth), (*poses, target) = people(*render_person(seed, range(5), SIZE)[:2])
+    (*sources, truth), (*poses, target) = views
     ours = [generator.generate(sources[:k], poses[:k], target) for k in COUNTS]
     skeleton = draw_pose(POSE_KINDS[Keypoints.kind], target.code(), SIZE, SIZE)
     return [*sources, skeleton, *ours, truth]
 
 
-def maps(generator: Generator, seed: int) -> Image.Image:
+def maps(generator: Generator, views: Views) -> Image.Image:
     """What the network did for one row of the sheet."""
-    (*sources, _), (*poses, target) = people(*render_person(seed, range(5), SIZE)[:2])
+    (*sources, _), (*poses, target) = views
     result, levels = generator.generate(sources, poses, target, return_maps=True)
     return draw_maps(sources, result, levels)
 
@@ -69,12 +75,12 @@ def step(time: float) -> tuple[BodyPose, Camera]:
     return pose, Camera(2 * math.pi * time - math.pi, math.radians(6), 1.0, (0.0, 0.0))
 
 
-def walk(generator: Generator, seed: int) -> tuple[list[Image.Image], list[Image.Image]]:
-    """Our frames, all made of the same four pictures, and the true ones."""
-    sources, poses = people(*render_person(seed, range(WALK_SOURCES), SIZE)[:2])
-    truth = render_poses(seed, [step(frame / FRAMES) for frame in range(FRAMES)], SIZE)
-    frames, targets = people(*truth[:2])
-    return generator.generate(sources, poses, list(targets)), frames
+def walk(generator: Generator, seed: int, views: Views) -> list[tuple[Image.Image, Image.Image]]:
+    """Of each frame ours and the true one; all of ours are made of the same sources."""
+    poses = [step(frame / FRAMES) for frame in range(FRAMES)]
+    frames, targets = Views.of(render_poses(seed, poses, SIZE))
+    ours = generator.generate(views.pictures[:SOURCES], views.poses[:SOURCES], list(targets))
+    return list(zip(ours, frames, strict=True))
 
 
 def main() -> None:
@@ -87,17 +93,18 @@ def main() -> None:
         generator = Generator.from_pretrained(options.weights).optimize()
         names = ("new_pose.png", "new_pose_maps.png", "walk.gif")
         sheet, flows, animation = (options.out / name for name in names)
-        columns = [f"source {k + 1}" for k in range(4)] + ["pose"]
+        columns = [f"source {k + 1}" for k in range(SOURCES)] + ["pose"]
         columns += [f"ours from {k}" for k in COUNTS] + ["truth"]
-        rows = [new_pose(generator, seed) for seed in SEEDS]
+        people = {seed: Views.of(render_person(seed, range(SOURCES + 1), SIZE)) for seed in SEEDS}
+        rows = [new_pose(generator, views) for views in people.values()]
         write_picture(sheet, draw_sheet(rows, columns=columns, scale=2))
-        write_picture(flows, maps(generator, SEEDS[0]))
-        walks = [walk(generator, seed) for seed in SEEDS]
-        frames = zip(*(zip(*pair, strict=True) for pair in walks), strict=True)
-        write_animation(
-            animation,
-            [draw_sheet([list(row) for row in zip(*f, strict=True)], scale=2) for f in frames],
-        )
+        write_picture(flows, maps(generator, people[SEEDS[0]]))
+        walks = [walk(generator, seed, views) for seed, views in people.items()]
+        frames = [
+            draw_sheet([list(row) for row in zip(*frame, strict=True)], scale=2)
+            for frame in zip(*walks, strict=True)
+        ]
+        write_animation(animation, frames)
     except (OSError, ValueError) as error:
         sys.exit(f"{parser.prog}: error: {error}")
     print(f"new poses of {len(SEEDS)} held-out people: {sheet}\nhow: {flows}\nwalking: {animation}")
