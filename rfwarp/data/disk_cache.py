@@ -1,4 +1,4 @@
-"""What was rendered once, on disk, for several processes and for later ones."""
+"""What was rendered once: kept on disk, for several and for later processes, or in memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +127,36 @@ class DiskCache:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._open()
+
+
+class Kept:
+    """Arrays of numbered things, made when first asked for and then kept.
+
+    Args:
+        cache: where; None keeps them in memory.
+        limit: how many are kept there, at least 1: those asked for last.
+    """
+
+    def __init__(self, cache: DiskCache | None, limit: int) -> None:
+        self._cache, self._limit = cache, limit
+        self._memory: OrderedDict[int, Mapping[str, Array]] = OrderedDict()
+
+    def get(self, number: int, make: Callable[[int], Mapping[str, Array]]) -> Mapping[str, Array]:
+        """The arrays of one thing, by ``make(number)`` if they are not kept. Not to be changed."""
+        if self._cache is not None:
+            there = self._cache.read(number)
+            if there is not None:
+                return there
+            made = make(number)
+            self._cache.write(number, made)
+            return made
+        if number not in self._memory:
+            self._memory[number] = make(number)
+            if len(self._memory) > self._limit:
+                self._memory.popitem(last=False)
+        self._memory.move_to_end(number)
+        return self._memory[number]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker process fills its own memory; sending ours would cost more than it saves.
+        return {**self.__dict__, "_memory": OrderedDict()}

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from rfwarp.data.chairs.render import RENDERER_VERSION, render_views
-from rfwarp.data.disk_cache import DiskCache
+from rfwarp.data.disk_cache import Array, DiskCache, Kept
 from rfwarp.data.seeds import checked_seeds
 
 VIEW_COUNT = 54
-
-Images = npt.NDArray[np.uint8]
 
 
 class ChairViews(Protocol):
@@ -94,9 +90,10 @@ class ProceduralChairs:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
         self._seeds = checked_seeds("chairs", first_seed, count)
         self.first_seed, self._size = first_seed, size
-        self._memory_chairs = memory_chairs
-        self._memory: OrderedDict[int, Images] = OrderedDict()
-        self._cache = None if cache is None else self._disk_cache(Path(cache))
+        self._kept = None
+        if cache is not None or memory_chairs > 0:
+            disk = None if cache is None else self._disk_cache(Path(cache))
+            self._kept = Kept(disk, memory_chairs)
 
     @property
     def count(self) -> int:
@@ -133,28 +130,10 @@ class ProceduralChairs:
             ValueError: if a view index is not in 0..53.
         """
         wanted = checked_indices(self, chair, indices)
-        if self._cache is None and self._memory_chairs == 0:
+        if self._kept is None:
             return render_views(self.seeds[chair], wanted, self.size)
-        return torch.from_numpy(np.array(self._all_views(chair)[wanted]))
+        kept = self._kept.get(chair, self._render)["pictures"]
+        return torch.from_numpy(np.array(kept[wanted]))
 
-    def _all_views(self, chair: int) -> Images:
-        if self._cache is not None:
-            kept = self._cache.read(chair)
-            if kept is None:
-                kept = {"pictures": self._render(chair)}
-                self._cache.write(chair, kept)
-            return kept["pictures"]
-        if chair not in self._memory:
-            self._memory[chair] = self._render(chair)
-            if len(self._memory) > self._memory_chairs:
-                self._memory.popitem(last=False)
-        self._memory.move_to_end(chair)
-        return self._memory[chair]
-
-    def _render(self, chair: int) -> Images:
-        pictures: Images = render_views(self.seeds[chair], range(VIEW_COUNT), self.size).numpy()
-        return pictures
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A worker process fills its own memory; sending ours would cost more than it saves.
-        return {**self.__dict__, "_memory": OrderedDict()}
+    def _render(self, chair: int) -> dict[str, Array]:
+        return {"pictures": render_views(self.seeds[chair], range(VIEW_COUNT), self.size).numpy()}

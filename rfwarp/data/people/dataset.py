@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from rfwarp.data.disk_cache import Array, DiskCache
+from rfwarp.data.disk_cache import Array, DiskCache, Kept
 from rfwarp.data.draws import sample_view_sets
 from rfwarp.data.people.render import RENDERER_VERSION, People, checked_size, render_person
 from rfwarp.data.seeds import checked_seeds
@@ -63,9 +61,7 @@ class ProceduralPeople:
         """Seed of every person."""
         self.view_count = views
         self._size = checked_size(size)
-        self._memory_people = memory_people
-        self._memory: OrderedDict[int, dict[str, Array]] = OrderedDict()
-        self._cache = None if cache is None else self._disk_cache(Path(cache))
+        self._kept = Kept(None if cache is None else self._disk_cache(Path(cache)), memory_people)
 
     @property
     def count(self) -> int:
@@ -120,23 +116,9 @@ class ProceduralPeople:
         ):
             if values and not 0 <= min(values) <= max(values) < count:
                 raise IndexError(f"{name} must lie in 0..{count - 1}, got {list(values)}")
-        kept, chosen = self._all_pictures(person), list(views)
+        kept, chosen = self._kept.get(person, self._render), list(views)
         # Copies: what is kept must not change with what the caller does.
         return People(*(torch.from_numpy(np.array(kept[name][chosen])) for name in People._fields))
-
-    def _all_pictures(self, person: int) -> dict[str, Array]:
-        if self._cache is not None:
-            kept = self._cache.read(person)
-            if kept is None:
-                kept = self._render(person)
-                self._cache.write(person, kept)
-            return kept
-        if person not in self._memory:
-            self._memory[person] = self._render(person)
-            if len(self._memory) > self._memory_people:
-                self._memory.popitem(last=False)
-        self._memory.move_to_end(person)
-        return self._memory[person]
 
     def _render(self, person: int) -> dict[str, Array]:
         drawn = render_person(self.seeds[person], range(self.view_count), self._size)
@@ -158,7 +140,3 @@ class ProceduralPeople:
             "visible": ((views, Keypoints.channels), np.bool_),
         }
         return DiskCache(folder, "people", key, self.count, arrays)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A worker process fills its own memory; sending ours would cost more than it saves.
-        return {**self.__dict__, "_memory": OrderedDict()}
