@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 MEMORY = 2 << 30  # bytes of pictures that a set without a cache folder keeps
 SIZE = 64  # of chairs that nobody gave a size
 PEOPLE = ("deepfashion", "market1501")  # photographs of them
+PROCEDURAL = ("chairs", "people")
 
 
 Name = Literal[
@@ -41,6 +42,8 @@ class DataConfig:
     cache: Path | None = None
     """chairs, people: folder that keeps pictures across runs. Without one they are kept in memory
     as far as they fit there, else rendered for every batch."""
+    truth: bool = False
+    """chairs, people: true correspondences with every tuple."""
 
 
 def open_dataset(config: DataConfig, split: Literal["train", "test"]) -> TupleDataset:
@@ -57,7 +60,9 @@ def open_dataset(config: DataConfig, split: Literal["train", "test"]) -> TupleDa
         for field in ("tuples", "align"):
             if getattr(config, field):
                 raise ValueError(f"{field} is for {' and '.join(PEOPLE)}, not for {config.name}")
-    if config.name in ("chairs", "people"):
+    if config.truth and config.name not in PROCEDURAL:
+        raise ValueError(f"{config.name} has no true correspondences: truth is for {PROCEDURAL}")
+    if config.name in PROCEDURAL:
         if config.root is not None:
             raise ValueError(f"procedural {config.name} have no root, got {config.root}")
         return _procedural(_held_apart(config, split))

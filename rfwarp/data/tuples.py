@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
+from rfwarp.data.truth import Truth
+
 
 class Sample(NamedTuple):
     """K sources and a target, as pictures and pose codes.
@@ -23,6 +25,8 @@ class Sample(NamedTuple):
     """(3, H, W) uint8 RGB."""
     target_pose: Tensor
     """(*code)."""
+    truth: Truth | None = None
+    """True correspondences, if the dataset was asked for them."""
 
 
 Row = tuple[int, ...]
