@@ -5,28 +5,32 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from rfwarp.nn.blocks import ResBlockD
+from rfwarp.nn.config import GeneratorConfig
 
 
 class SourceAppearanceExtractor(nn.Module):
-    """Image (N, 3, H, W) to the features that get warped: [(N, 256, H/8, W/8), (N, 128, H/4, W/4)].
+    """Image (N, 3, H, W) to the features that get warped, at every level of ``config.levels``.
 
-    Args:
-        channels: channels after each of the three ResBlockD; (64, 128, 256) in Table 5.
+    After the three ResBlockD of Table 5 they have (64, 128, 256) times ``config.width`` channels,
+    at H/2, H/4 and H/8; at level 1 they are the image itself.
     """
 
-    def __init__(
-        self,
-        channels: tuple[int, int, int] = (64, 128, 256),
-        *,
-        norm: str = "none",
-        negative_slope: float = 0.1,
-    ) -> None:
+    def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
-        half, quarter, eighth = channels
-        self.down2 = ResBlockD(3, half, norm=norm, negative_slope=negative_slope, first=True)
-        self.down4 = ResBlockD(half, quarter, norm=norm, negative_slope=negative_slope)
-        self.down8 = ResBlockD(quarter, eighth, norm=norm, negative_slope=negative_slope)
+        self.levels = config.levels
+        half, quarter, eighth = config.channels(64, 128, 256)
+        norm, slope = config.encoder_norm, config.negative_slope
+        self.down2 = ResBlockD(3, half, norm=norm, negative_slope=slope, first=True)
+        if max(self.levels) >= 4:
+            self.down4 = ResBlockD(half, quarter, norm=norm, negative_slope=slope)
+        if max(self.levels) >= 8:
+            self.down8 = ResBlockD(quarter, eighth, norm=norm, negative_slope=slope)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        at_quarter = self.down4(self.down2(image))
-        return [self.down8(at_quarter), at_quarter]
+        """Features (N, C, H / stride, W / stride), coarse first."""
+        features = {1: image, 2: self.down2(image)}
+        if max(self.levels) >= 4:
+            features[4] = self.down4(features[2])
+        if max(self.levels) >= 8:
+            features[8] = self.down8(features[4])
+        return [features[stride] for stride in self.levels]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -25,6 +26,17 @@ class GeneratorConfig:
         decoder_norm: normalisation in ResBlock and ResBlockU, "instance" (paper) or "none".
         negative_slope: of every LeakyReLU.
         padding_mode: what the warp reads outside a source, "zeros" or "border".
+        levels: strides at which sources are warped and fused, coarse first, of 8, 4, 2 and 1: (8, 4)
+            in the paper; at 1 the pixels of the sources themselves. Not 1 alone.
+        coarse_to_fine: whether the flow of a level starts from that of the coarser one.
+        coordinates: whether the networks are told where each pixel is (two channels).
+        flow_model: "free" flows of each source (paper), or flows by projection of one "depth" map
+            of the target, where the kind of pose tells the cameras (viewpoint, camera).
+        focal: focal length of those cameras over half of the picture's height; depth flows only.
+        flow_prior: "none" (paper) or "keypoints": flows start from
+            :func:`rfwarp.poses.keypoint_flow`, and the networks see each source warped by it.
+        residual_limit: largest correction of a flow along an axis, pixels of its level (a tanh);
+            None bounds nothing (paper).
         residual_flow, attention, occlusion: False switches the part off (ablations of Table 4;
             the paper's baseline has none of them).
     """
@@ -37,6 +49,13 @@ class GeneratorConfig:
     decoder_norm: str = "instance"
     negative_slope: float = 0.1
     padding_mode: str = "zeros"
+    levels: tuple[int, ...] = (8, 4)
+    coarse_to_fine: bool = False
+    coordinates: bool = False
+    flow_model: str = "free"
+    focal: float | None = None
+    flow_prior: str = "none"
+    residual_limit: float | None = None
     residual_flow: bool = True
     attention: bool = True
     occlusion: bool = True
@@ -66,6 +85,10 @@ class GeneratorConfig:
             "encoder_norm": NORMS,
             "decoder_norm": NORMS,
             "padding_mode": PADDING_MODES,
+            "coarse_to_fine": (True, False),
+            "coordinates": (True, False),
+            "flow_model": ("free", "depth"),
+            "flow_prior": ("none", "keypoints"),
             "residual_flow": (True, False),
             "attention": (True, False),
             "occlusion": (True, False),
@@ -76,6 +99,39 @@ class GeneratorConfig:
                 raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
         if self.pose_kind is not None and not isinstance(self.pose_kind, str):
             raise ValueError(f"pose_kind must be a string or None, got {self.pose_kind!r}")
+        self._check_levels()
+        self._check_flow()
+
+    def _check_levels(self) -> None:
+        levels: Any = self.levels
+        if isinstance(levels, list):  # as JSON has it
+            object.__setattr__(self, "levels", levels := tuple(levels))
+        known = isinstance(levels, tuple) and set(levels) <= {8, 4, 2, 1}
+        if not known or list(levels) != sorted(set(levels), reverse=True) or set(levels) <= {1}:
+            raise ValueError(
+                f"levels must be some of 8, 4, 2, 1, coarse first and not 1 alone, got {levels!r}"
+            )
+
+    def _check_flow(self) -> None:
+        for name in ("focal", "residual_limit"):
+            value = getattr(self, name)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and not (number and 0 < value < math.inf):
+                raise ValueError(f"{name} must be positive, finite or None, got {value!r}")
+        if (self.flow_model == "depth") != (self.focal is not None):
+            raise ValueError(
+                "depth flows need focal, and nothing else does: got flow_model "
+                f"{self.flow_model!r} with focal {self.focal!r}"
+            )
+        for name, choice, kinds in (
+            ("flow_model", "depth", ("viewpoint", "camera")),
+            ("flow_prior", "keypoints", ("keypoints",)),
+        ):
+            if getattr(self, name) == choice and self.pose_kind not in kinds:
+                raise ValueError(
+                    f"{name} {choice!r} needs poses of kind {' or '.join(kinds)}, "
+                    f"got pose_kind {self.pose_kind!r}"
+                )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> GeneratorConfig:

@@ -6,9 +6,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rfwarp.nn.blocks import FullPrecisionConv2d, ResBlockD, ResBlockU
+from rfwarp.nn.config import GeneratorConfig
+from rfwarp.nn.flow_models import CAMERAS, DepthFlow, FlowModel, FreeFlow, outputs
+from rfwarp.ops import warp
+from rfwarp.poses.keypoint_flow import keypoint_flow, keypoints_from_heatmaps
+
+PRIOR_CHANNELS = 5  # the source warped by the prior, and the prior itself
 
 
 class FlowConfidence(NamedTuple):
@@ -19,71 +26,108 @@ class FlowConfidence(NamedTuple):
             this level, channel 0 = x.
         attention: (N, K, 1, h, w) logits, compared over the sources by a softmax; None if ablated.
         occlusion: (N, K, 1, h, w) logits of being invisible in the source; None if ablated.
+        depth: (N, 1, h, w) of the target, which ``flow`` is computed from; None with free flows.
+        foreground: (N, 1, h, w) logits of the target's showing the object; None with free flows.
     """
 
     flow: Tensor
     attention: Tensor | None
     occlusion: Tensor | None
+    depth: Tensor | None = None
+    foreground: Tensor | None = None
 
 
 class ConfidenceHeads(nn.Module):
-    """The 3x3 output convolutions of one level."""
-
-    def __init__(self, channels: int, *, attention: bool, occlusion: bool) -> None:
-        super().__init__()
-        self.flow = FullPrecisionConv2d(channels, 2, 3, padding=1)
-        self.attention = FullPrecisionConv2d(channels, 1, 3, padding=1) if attention else None
-        self.occlusion = FullPrecisionConv2d(channels, 1, 3, padding=1) if occlusion else None
-
-    def forward(self, x: Tensor, k: int) -> FlowConfidence:
-        """(N*K, C, h, w) to the predictions (N, K, ..., h, w)."""
-        return FlowConfidence(
-            self.flow(x).unflatten(0, (-1, k)),
-            None if self.attention is None else self.attention(x).unflatten(0, (-1, k)),
-            None if self.occlusion is None else self.occlusion(x).unflatten(0, (-1, k)),
-        )
-
-
-class FlowConfidenceExtractor(nn.Module):
-    """Each source, its pose and the target pose to flow, attention and occlusion at H/8 and H/4.
+    """The 3x3 output convolutions of one level.
 
     Args:
-        pose_channels: c_p.
-        channels: channels after each of the five ResBlockD; (32, 64, 128, 256, 512) in Table 6.
-        encoder_norm, decoder_norm: normalisation of the ResBlockD and of the ResBlockU.
-        attention, occlusion: False drops the head (ablations of Table 4).
+        channels: of the features.
+        outputs: channels of the flow head.
+        enlarge: how many times as large as the features the predictions are, along each side; each
+            feature then predicts a square of them.
     """
 
     def __init__(
         self,
-        pose_channels: int,
-        channels: tuple[int, int, int, int, int] = (32, 64, 128, 256, 512),
+        channels: int,
         *,
-        encoder_norm: str = "none",
-        decoder_norm: str = "instance",
-        negative_slope: float = 0.1,
-        attention: bool = True,
-        occlusion: bool = True,
+        attention: bool,
+        occlusion: bool,
+        outputs: int = 2,
+        enlarge: int = 1,
     ) -> None:
         super().__init__()
-        inputs = (3 + 2 * pose_channels, *channels[:-1])
+
+        def head(count: int) -> FullPrecisionConv2d:
+            return FullPrecisionConv2d(channels, count * enlarge**2, 3, padding=1)
+
+        self.enlarge = enlarge
+        self.flow = head(outputs)
+        self.attention = head(1) if attention else None
+        self.occlusion = head(1) if occlusion else None
+
+    def forward(self, x: Tensor, k: int) -> FlowConfidence:
+        """(N*K, C, h, w) to the predictions (N, K, ..., h, w); ``flow`` is what the head says."""
+        heads = (self.flow, self.attention, self.occlusion)
+        return FlowConfidence(
+            *(None if head is None else self._predict(head(x), k) for head in heads)  # type: ignore[arg-type]
+        )
+
+    def _predict(self, x: Tensor, k: int) -> Tensor:
+        if self.enlarge > 1:
+            x = F.pixel_shuffle(x, self.enlarge)
+        return x.unflatten(0, (-1, k))
+
+
+class FlowConfidenceExtractor(nn.Module):
+    """Each source, its pose and the target pose to flow, attention and occlusion at every level.
+
+    Channels after the five ResBlockD are (32, 64, 128, 256, 512) times ``config.width``. The image
+    level has no features of its own: the finest others predict it.
+    """
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.set_up(config)
+        c, slope = config, config.negative_slope
+        channels = c.channels(32, 64, 128, 256, 512)
+        of_prior = PRIOR_CHANNELS if c.flow_prior == "keypoints" else 0
+        inputs = (self.source_channels + of_prior + c.pose_channels, *channels[:-1])
         self.down = nn.ModuleList(
-            ResBlockD(i, o, norm=encoder_norm, negative_slope=negative_slope, first=level == 0)
+            ResBlockD(i, o, norm=c.encoder_norm, negative_slope=slope, first=level == 0)
             for level, (i, o) in enumerate(zip(inputs, channels, strict=True))
         )
-        _, quarter, eighth, sixteenth, bottom = channels
+        half, quarter, eighth, sixteenth, bottom = channels
 
         def up(i: int, o: int) -> ResBlockU:
-            return ResBlockU(i, o, norm=decoder_norm, negative_slope=negative_slope)
+            return ResBlockU(i, o, norm=c.decoder_norm, negative_slope=slope)
 
         self.up16 = up(bottom, sixteenth)
         self.up8 = up(sixteenth, eighth)
-        self.up4 = up(eighth, quarter)
-        self.heads8 = ConfidenceHeads(eighth, attention=attention, occlusion=occlusion)
-        self.heads4 = ConfidenceHeads(quarter, attention=attention, occlusion=occlusion)
+        if self.finest <= 4:
+            self.up4 = up(eighth, quarter)
+        if self.finest <= 2:
+            self.up2 = up(quarter, half)
+        widths = {8: eighth, 4: quarter, 2: half}
+        for stride in c.levels:
+            features = max(stride, self.finest)
+            heads = ConfidenceHeads(
+                widths[features],
+                attention=c.attention,
+                occlusion=c.occlusion,
+                outputs=outputs(c.flow_model),
+                enlarge=features // stride,
+            )
+            self.add_module(f"heads{stride}", heads)
+
+    def set_up(self, config: GeneratorConfig) -> None:
+        """What there is besides modules."""
+        self.config = config
+        self.finest = min(s for s in config.levels if s > 1)
+        self.source_channels = 3 + config.pose_channels + 2 * config.coordinates
 
     def encode(self, sources: Tensor, poses: Tensor) -> list[Tensor]:
-        """What of the computation depends on the sources alone: here, no more than their input.
+        """What of the computation depends on the sources alone.
 
         Args:
             sources: (N, K, 3, H, W).
@@ -92,31 +136,116 @@ class FlowConfidenceExtractor(nn.Module):
         Returns:
             Tensors (N, K, ...) for :meth:`forward`.
         """
-        return [torch.cat([sources, poses], dim=2)]
+        inputs = [sources, poses]
+        if self.config.coordinates:
+            inputs.append(coordinates(sources))
+        kept = self.encode_pairs(torch.cat(inputs, dim=2))
+        if self.config.flow_model == "depth":
+            kept.append(poses[..., 0, 0])  # such poses are the same everywhere
+        if self.config.flow_prior == "keypoints":
+            kept += [keypoints_from_heatmaps(poses), sources]
+        return kept
 
-    def pair(self, encoded: Sequence[Tensor], target_pose: Tensor) -> Tensor:
-        """The first block on all pairs of M target poses and K sources, (M*K, C, H/2, W/2)."""
-        (inputs,) = encoded
-        m, k = target_pose.shape[0], inputs.shape[1]
-        inputs = inputs.expand(m, -1, -1, -1, -1)
-        targets = target_pose[:, None].expand(-1, k, -1, -1, -1)
-        return self.down[0](torch.cat([inputs, targets], dim=2).flatten(0, 1))
+    def encode_pairs(self, inputs: Tensor) -> list[Tensor]:
+        """The part for :meth:`pair`, of the first block's source channels (N, K, C, H, W)."""
+        return [inputs]
 
-    def forward(self, encoded: Sequence[Tensor], target_pose: Tensor) -> list[FlowConfidence]:
-        """The predictions (M, K, ..., h, w) at H/8 and at H/4.
+    def pair(
+        self, encoded: Sequence[Tensor], of_pairs: Tensor | None, target_pose: Tensor
+    ) -> Tensor:
+        """The first block on all pairs of M target poses and K sources, (M*K, C, H/2, W/2).
+
+        Args:
+            encoded: of :meth:`encode`.
+            of_pairs: (M*K, C, H, W), what the prior knows of each pair; None without prior.
+            target_pose: (M, c_p, H, W).
+        """
+        m, k = target_pose.shape[0], encoded[0].shape[1]
+        source = encoded[0].expand(m, -1, -1, -1, -1).flatten(0, 1)
+        target = target_pose[:, None].expand(-1, k, -1, -1, -1).flatten(0, 1)
+        parts = [source, target] if of_pairs is None else [source, of_pairs, target]
+        return self.down[0](torch.cat(parts, dim=1))
+
+    def forward(
+        self,
+        encoded: Sequence[Tensor],
+        target_pose: Tensor,
+        mask: Tensor | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> list[FlowConfidence]:
+        """The predictions (M, K, ..., h, w) at every level, coarse first.
 
         Args:
             encoded: of :meth:`encode`, for M sets of sources, or for one that all targets share.
             target_pose: (M, c_p, H, W).
+            mask: (M, K) bool, False for a missing source.
+            size: height and width before padding; None if there was none.
         """
         k = encoded[0].shape[1]
-        x = self.pair(encoded, target_pose)
-        skips = []
+        prior, of_pairs = self._prior(encoded, target_pose)
+        x = self.pair(encoded, of_pairs, target_pose)
+        skips = [x]
         for block in self.down[1:]:
             x = block(x)
             skips.append(x)
-        at4, at8, at16, at32 = skips
-        x = self.up16(at32) + at16
-        x8 = self.up8(x) + at8
-        x4 = self.up4(x8) + at4
-        return [self.heads8(x8, k), self.heads4(x4, k)]
+        at2, at4, at8, at16, at32 = skips
+        features = {8: self.up8(self.up16(at32) + at16) + at8}
+        if self.finest <= 4:
+            features[4] = self.up4(features[8]) + at4
+        if self.finest <= 2:
+            features[2] = self.up2(features[4]) + at2
+        levels = []
+        # Positions in half precision would be off by pixels.
+        with torch.autocast(target_pose.device.type, enabled=False):
+            model = self._model(encoded, target_pose, prior, mask, size)
+            for stride in self.config.levels:
+                heads = self.get_submodule(f"heads{stride}")
+                p: FlowConfidence = heads(features[max(stride, self.finest)], k)
+                surface = model.level(p.flow, stride)
+                levels.append(FlowConfidence(surface.flow, p.attention, p.occlusion, *surface[1:]))
+        return levels
+
+    def _prior(
+        self, encoded: Sequence[Tensor], target_pose: Tensor
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """The prior flow (M, K, 2, H, W) in pixels, and what :meth:`pair` reads of it."""
+        if self.config.flow_prior == "none":
+            return None, None
+        m, (height, width) = target_pose.shape[0], target_pose.shape[-2:]
+        keypoints, sources = (x.expand(m, *x.shape[1:]) for x in encoded[-2:])
+        with torch.autocast(target_pose.device.type, enabled=False):
+            flow = keypoint_flow(keypoints_from_heatmaps(target_pose), keypoints, height, width)
+            flat = flow.flatten(0, 1)
+            warped = warp(sources.flatten(0, 1), flat, "border")
+        return flow, torch.cat([warped, (flat * (8 / width)).to(warped.dtype)], dim=1)
+
+    def _model(
+        self,
+        encoded: Sequence[Tensor],
+        target_pose: Tensor,
+        prior: Tensor | None,
+        mask: Tensor | None,
+        size: tuple[int, int] | None,
+    ) -> FlowModel:
+        c = self.config
+        if c.flow_model == "free":
+            return FreeFlow(c.coarse_to_fine, prior)
+        assert c.pose_kind is not None
+        assert c.focal is not None
+        dtype = torch.promote_types(target_pose.dtype, torch.float32)
+        m = target_pose.shape[0]
+        of_sources = encoded[-1].to(dtype).expand(m, -1, -1)
+        cameras = CAMERAS[c.pose_kind](of_sources, target_pose[..., 0, 0].to(dtype))
+        height, width = target_pose.shape[-2:]
+        return DepthFlow(
+            c.coarse_to_fine, c.pose_kind, cameras, c.focal, size or (height, width), mask
+        )
+
+
+def coordinates(like: Tensor) -> Tensor:
+    """(..., 2, H, W): x and y from -1 to 1, for images (..., C, H, W)."""
+    *batch, _, height, width = like.shape
+    axes = {"dtype": like.dtype, "device": like.device}
+    x = torch.linspace(-1, 1, width, **axes).expand(height, width)
+    y = torch.linspace(-1, 1, height, **axes)[:, None].expand(height, width)
+    return torch.stack([x, y]).expand(*batch, 2, height, width)

@@ -15,14 +15,21 @@ class ResFusingBlock(nn.Module):
     Args:
         channels: C of the features and of the target feature.
         residual_flow: False leaves the initial flow as it is (ablation of Table 4).
+        residual_limit: its largest value, pixels; None bounds nothing.
         padding_mode: what the warp reads outside a source, "zeros" or "border".
     """
 
     def __init__(
-        self, channels: int, *, residual_flow: bool = True, padding_mode: str = "zeros"
+        self,
+        channels: int,
+        *,
+        residual_flow: bool = True,
+        residual_limit: float | None = None,
+        padding_mode: str = "zeros",
     ) -> None:
         super().__init__()
         self.padding_mode = padding_mode
+        self.residual_limit = residual_limit
         # R of Eq. 4, shared by all sources. Zero, so that training starts from the initial flow.
         self.residual = (
             FullPrecisionConv2d(2 * channels, 2, 3, padding=1) if residual_flow else None
@@ -44,7 +51,12 @@ class ResFusingBlock(nn.Module):
         warped = warp(encoded.flatten(0, 1), flow.flatten(0, 1), self.padding_mode)
         targets = target[:, None].expand(-1, k, -1, -1, -1).flatten(0, 1)
         residual: Tensor = self.residual(torch.cat([targets, warped], dim=1))
-        return residual.unflatten(0, (n, k))
+        return self.bound(residual.unflatten(0, (n, k)))
+
+    def bound(self, residual: Tensor) -> Tensor:
+        """Within the limit, and near 0 as it came."""
+        limit = self.residual_limit
+        return residual if limit is None else limit * torch.tanh(residual / limit)
 
     def forward(
         self,

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from rfwarp.nn.appearance import SourceAppearanceExtractor
 from rfwarp.nn.config import GeneratorConfig
-from rfwarp.nn.flow import FlowConfidenceExtractor
+from rfwarp.nn.flow import FlowConfidence, FlowConfidenceExtractor
 from rfwarp.nn.inputs import check_sources, check_target_pose, pad, stack_sources
 from rfwarp.nn.optimized import optimize_parts
 from rfwarp.nn.predictor import TargetImagePredictor
-from rfwarp.nn.results import EncodedSources, LevelMaps, level_maps
+from rfwarp.nn.results import EncodedSources, LevelMaps, level_maps, logits
 
 _Network = TypeVar("_Network", bound="GeneratorNetwork")
 
@@ -38,27 +38,9 @@ class GeneratorNetwork(nn.Module):
         super().__init__()
         self.config = GeneratorConfig.from_dict(config)
         self.optimized = False
-        c = self.config
-        shared: dict[str, Any] = {
-            "encoder_norm": c.encoder_norm,
-            "decoder_norm": c.decoder_norm,
-            "negative_slope": c.negative_slope,
-        }
-        widths = cast(tuple[int, int, int], c.channels(64, 128, 256))
-        flow_widths = cast(tuple[int, int, int, int, int], c.channels(32, 64, 128, 256, 512))
-        self.appearance = SourceAppearanceExtractor(
-            widths, norm=c.encoder_norm, negative_slope=c.negative_slope
-        )
-        self.flow = FlowConfidenceExtractor(
-            c.pose_channels, flow_widths, attention=c.attention, occlusion=c.occlusion, **shared
-        )
-        self.predictor = TargetImagePredictor(
-            c.pose_channels,
-            widths,
-            residual_flow=c.residual_flow,
-            padding_mode=c.padding_mode,
-            **shared,
-        )
+        self.appearance = SourceAppearanceExtractor(self.config)
+        self.flow = FlowConfidenceExtractor(self.config)
+        self.predictor = TargetImagePredictor(self.config)
 
     @overload
     def forward(
@@ -165,15 +147,36 @@ class GeneratorNetwork(nn.Module):
         m = target_pose.shape[0]
         target_pose = self._laid_out(pad(target_pose))
 
+        mask = None if encoded.mask is None else encoded.mask.expand(m, -1)
+        predictions = self.flow(encoded.for_flow, target_pose, mask, encoded.size)
+        image, residuals = self.paint(encoded, target_pose, predictions)
+        image = image[..., : encoded.size[0], : encoded.size[1]]
+        if not return_maps:
+            return image
+        levels = zip(self.config.levels, predictions, residuals, strict=True)
+        return image, [level_maps(s, encoded.size, mask, p, r) for s, p, r in levels]
+
+    def paint(
+        self, encoded: EncodedSources, target_pose: Tensor, predictions: Sequence[FlowConfidence]
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """The image from given flows and confidences of every level, coarse first.
+
+        Args:
+            target_pose: (M, c_p, H, W), padded as the sources are.
+
+        Returns:
+            The padded image, and the residual flow of every level, None without residual flow.
+        """
+        m = target_pose.shape[0]
+
         def per_target(x: Tensor) -> Tensor:
             return x.expand(m, *x.shape[1:])
 
-        predictions = self.flow(encoded.for_flow, target_pose)
         flows = [p.flow for p in predictions]
-        attentions = [_logits(p.attention, p.flow, 0.0) for p in predictions]
-        # sigmoid(-inf) = 0: without occlusion maps everything counts as visible.
-        occlusions = [_logits(p.occlusion, p.flow, -torch.inf) for p in predictions]
+        attentions = [logits(p.attention, p.flow, 0.0) for p in predictions]
+        occlusions = [logits(p.occlusion, p.flow, -torch.inf) for p in predictions]
         mask = None if encoded.mask is None else per_target(encoded.mask)
+        image: Tensor
         image, residuals = self.predictor(
             target_pose,
             [per_target(x) for x in encoded.features],
@@ -183,14 +186,7 @@ class GeneratorNetwork(nn.Module):
             attentions,
             mask,
         )
-        image = image[..., : encoded.size[0], : encoded.size[1]]
-        if not return_maps:
-            return image
-        maps = [
-            level_maps(stride, encoded.size, mask, *level)
-            for stride, *level in zip((8, 4), flows, residuals, attentions, occlusions, strict=True)
-        ]
-        return image, maps
+        return image, residuals
 
     def optimize(self: _Network, dtype: torch.dtype | None = None) -> _Network:
         """The same function in a form for inference: less arithmetic, other weights.
@@ -248,6 +244,3 @@ class GeneratorNetwork(nn.Module):
         """Inputs must be on its device and of its type."""
         return self.appearance.down2.conv1.weight
 
-
-def _logits(predicted: Tensor | None, flow: Tensor, constant: float) -> Tensor:
-    return torch.full_like(flow[:, :, :1], constant) if predicted is None else predicted

@@ -20,6 +20,8 @@ from rfwarp.nn.fusing import ResFusingBlock
 from rfwarp.nn.predictor import TargetImagePredictor
 from rfwarp.ops import warp
 
+PRODUCTS = 18  # of a 3x3 convolution to a flow: 9 taps, x and y
+
 
 def optimize_parts(module: nn.Module) -> nn.Module:
     """Replace, in place, all parts of a network that have a cheaper form; returns the network."""
@@ -60,23 +62,29 @@ class SplitResBlockD(FoldedResBlockD):
     the sources need not wait for the target pose, nor those of the target pose be done K times.
     """
 
-    def __init__(self, block: ResBlockD, of_source: int) -> None:
-        """``of_source``: how many of the channels, the first ones, are those of the source."""
+    def __init__(self, block: ResBlockD, of_source: int, of_target: int) -> None:
+        """Of the input channels the first are the source's, the last the target's, and those
+        between them, if any, the pair's."""
         super().__init__(block)
-        self.conv1, self.conv1_target = _split(block.conv1, of_source)
-        self.shortcut, self.shortcut_target = _split(block.shortcut, of_source)
+        of_pair = block.conv1.in_channels - of_source - of_target
+        sizes = [of_source, of_pair, of_target]
+        self.conv1, self.conv1_pair, self.conv1_target = _split(block.conv1, sizes)
+        self.shortcut, self.shortcut_pair, self.shortcut_target = _split(block.shortcut, sizes)
 
     def encode(self, source: Tensor) -> list[Tensor]:
-        """What a source and its pose (N, 3 + c_p, H, W) add to the sums."""
+        """What a source and its pose (N, C, H, W) add to the sums."""
         return [self.conv1(source), self.shortcut(F.avg_pool2d(source, 2))]
 
-    def pair(self, encoded: Sequence[Tensor], target_pose: Tensor) -> Tensor:
+    def pair(
+        self, encoded: Sequence[Tensor], of_pairs: Tensor | None, target_pose: Tensor
+    ) -> Tensor:
         """All pairs of M target poses and K sources, (M*K, C, H/2, W/2)."""
         conv1, shortcut = encoded
-        return self.finish(
-            _pairs(conv1, self.conv1_target(target_pose)),
-            _pairs(shortcut, self.shortcut_target(F.avg_pool2d(target_pose, 2))),
-        )
+        h = _pairs(conv1, self.conv1_target(target_pose))
+        x = _pairs(shortcut, self.shortcut_target(F.avg_pool2d(target_pose, 2)))
+        if of_pairs is not None:
+            h, x = h + self.conv1_pair(of_pairs), x + self.shortcut_pair(F.avg_pool2d(of_pairs, 2))
+        return self.finish(h, x)
 
 
 class SplitFlowConfidenceExtractor(FlowConfidenceExtractor):
@@ -84,24 +92,27 @@ class SplitFlowConfidenceExtractor(FlowConfidenceExtractor):
 
     def __init__(self, plain: FlowConfidenceExtractor) -> None:
         nn.Module.__init__(self)
+        self.set_up(plain.config)
         first, *others = plain.down
         assert isinstance(first, ResBlockD)
-        split = SplitResBlockD(first, of_source=(first.conv1.in_channels + 3) // 2)
+        split = SplitResBlockD(first, self.source_channels, plain.config.pose_channels)
         self.down = nn.ModuleList([split, *map(optimize_parts, others)])
-        for name in ("up16", "up8", "up4", "heads8", "heads4"):
-            self.add_module(name, optimize_parts(plain.get_submodule(name)))
+        for name, child in plain.named_children():
+            if name != "down":
+                self.add_module(name, optimize_parts(child))
 
     @property
     def first(self) -> SplitResBlockD:
         return cast(SplitResBlockD, self.down[0])
 
-    def encode(self, sources: Tensor, poses: Tensor) -> list[Tensor]:
-        inputs = torch.cat([sources, poses], dim=2).flatten(0, 1)
-        encoded = self.first.encode(inputs.contiguous(memory_format=torch.channels_last))
-        return [x.unflatten(0, sources.shape[:2]) for x in encoded]
+    def encode_pairs(self, inputs: Tensor) -> list[Tensor]:
+        flat = inputs.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        return [x.unflatten(0, inputs.shape[:2]) for x in self.first.encode(flat)]
 
-    def pair(self, encoded: Sequence[Tensor], target_pose: Tensor) -> Tensor:
-        return self.first.pair(encoded, target_pose)
+    def pair(
+        self, encoded: Sequence[Tensor], of_pairs: Tensor | None, target_pose: Tensor
+    ) -> Tensor:
+        return self.first.pair(encoded[:2], of_pairs, target_pose)
 
 
 class FoldedResBlockU(nn.Module):
@@ -179,13 +190,18 @@ class MergedHeads(nn.Module):
         super().__init__()
         parts = [heads.flow, heads.attention, heads.occlusion]
         present = [part for part in parts if part is not None]
-        self.sizes = [0 if part is None else part.out_channels for part in parts]
+        outputs = [0 if part is None else part.out_channels for part in parts]
+        self.sizes = [count // heads.enlarge**2 for count in outputs]
         weight = torch.cat([part.weight for part in present])
         bias = torch.cat([_bias(part) for part in present])
         self.conv = folding.full_precision_conv(weight, bias, padding=1)
+        self.enlarge = heads.enlarge
 
     def forward(self, x: Tensor, k: int) -> FlowConfidence:
-        flow, attention, occlusion = self.conv(x).unflatten(0, (-1, k)).split(self.sizes, dim=2)
+        merged = self.conv(x)
+        if self.enlarge > 1:
+            merged = F.pixel_shuffle(merged, self.enlarge)
+        flow, attention, occlusion = merged.unflatten(0, (-1, k)).split(self.sizes, dim=2)
         return FlowConfidence(
             flow,
             attention if attention.shape[2] else None,
@@ -202,7 +218,7 @@ class ProjectedResFusingBlock(ResFusingBlock):
     def __init__(self, block: ResFusingBlock) -> None:
         nn.Module.__init__(self)
         assert block.residual is not None
-        self.padding_mode = block.padding_mode
+        self.padding_mode, self.residual_limit = block.padding_mode, block.residual_limit
         of_target, of_source = block.residual.weight.chunk(2, dim=1)
         # The bias comes with the tap in the middle, which no edge cuts off.
         bias = F.pad(_bias(block.residual)[:, None], (4, 4)).flatten()
@@ -218,11 +234,13 @@ class ProjectedResFusingBlock(ResFusingBlock):
         shape = flow.shape[:2]
         warped = warp(encoded.flatten(0, 1), flow.flatten(0, 1), self.padding_mode)
         products = _pairs(warped.unflatten(0, shape), self.of_target(target))
-        return folding.shift_and_add(products).unflatten(0, shape)
+        return self.bound(folding.shift_and_add(products).unflatten(0, shape))
 
 
 def _optimize_fusing(block: ResFusingBlock) -> nn.Module:
-    return block if block.residual is None else ProjectedResFusingBlock(block)
+    # Pixels of images have fewer channels than products: nothing would be saved.
+    few = block.residual is None or block.residual.in_channels < PRODUCTS
+    return block if few else ProjectedResFusingBlock(block)
 
 
 def _optimize_predictor(predictor: TargetImagePredictor) -> nn.Module:
@@ -236,13 +254,16 @@ def _optimize_predictor(predictor: TargetImagePredictor) -> nn.Module:
     return predictor
 
 
-def _split(conv: nn.Conv2d, first: int) -> tuple[nn.Conv2d, nn.Conv2d]:
-    """Convolutions of the first input channels and of the others, which sum to ``conv``."""
+def _split(conv: nn.Conv2d, sizes: Sequence[int]) -> list[nn.Module]:
+    """Convolutions of so many input channels each, which sum to ``conv``; the first has its bias,
+    and one of no channels is an identity that nothing calls."""
     padding = conv.kernel_size[0] // 2
-    return (
-        folding.conv(conv.weight[:, :first], conv.bias, padding=padding),
-        folding.conv(conv.weight[:, first:], None, padding=padding),
-    )
+    return [
+        folding.conv(weight, conv.bias if place == 0 else None, padding=padding)
+        if weight.shape[1]
+        else nn.Identity()
+        for place, weight in enumerate(conv.weight.split(list(sizes), dim=1))
+    ]
 
 
 def _bias(conv: nn.Conv2d) -> Tensor:

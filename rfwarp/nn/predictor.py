@@ -1,61 +1,68 @@
-"""Target image predictor (Table 7): from target pose through two fusing levels to the image."""
+"""Target image predictor (Table 7): from target pose through the fusing levels to the image."""
 
 from __future__ import annotations
+
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from rfwarp.nn.blocks import ResBlock, ResBlockD, ResBlockU
+from rfwarp.nn.config import GeneratorConfig
+from rfwarp.nn.flow import coordinates
 from rfwarp.nn.fusing import ResFusingBlock
 
 
 class TargetImagePredictor(nn.Module):
     """Target pose, source features and flow predictions to the image.
 
-    Args:
-        pose_channels: c_p.
-        channels: widths at H/2, H/4 and H/8; (64, 128, 256) in Table 7. They must be those of the
-            appearance extractor, whose features are fused here.
+    It is (64, 128, 256) times ``config.width`` channels wide at H/2, H/4 and H/8, as the appearance
+    features are that it fuses at the levels of ``config``.
     """
 
-    def __init__(
-        self,
-        pose_channels: int,
-        channels: tuple[int, int, int] = (64, 128, 256),
-        *,
-        encoder_norm: str = "none",
-        decoder_norm: str = "instance",
-        negative_slope: float = 0.1,
-        residual_flow: bool = True,
-        padding_mode: str = "zeros",
-    ) -> None:
+    def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
-        c2, c4, c8 = channels
+        c, slope = config, config.negative_slope
+        self.levels, self.coordinates = c.levels, c.coordinates
+        c2, c4, c8 = c.channels(64, 128, 256)
 
         def down(i: int, o: int, first: bool = False) -> ResBlockD:
-            return ResBlockD(i, o, norm=encoder_norm, negative_slope=negative_slope, first=first)
+            return ResBlockD(i, o, norm=c.encoder_norm, negative_slope=slope, first=first)
 
         def up(i: int, o: int) -> ResBlockU:
-            return ResBlockU(i, o, norm=decoder_norm, negative_slope=negative_slope)
+            return ResBlockU(i, o, norm=c.decoder_norm, negative_slope=slope)
 
-        def keep(c: int) -> ResBlock:
-            return ResBlock(c, norm=decoder_norm, negative_slope=negative_slope)
+        def keep(channels: int) -> ResBlock:
+            return ResBlock(channels, norm=c.decoder_norm, negative_slope=slope)
 
-        def fuse(c: int) -> ResFusingBlock:
-            return ResFusingBlock(c, residual_flow=residual_flow, padding_mode=padding_mode)
-
-        self.encode_pose = nn.Sequential(down(pose_channels, c2, True), down(c2, c4), down(c4, c8))
-        self.fuse8 = fuse(c8)
-        self.decode8 = nn.Sequential(keep(c8), up(c8, c4))
-        self.fuse4 = fuse(c4)
-        self.decode4 = nn.Sequential(keep(c4), up(c4, c2))
-        self.decode2 = nn.Sequential(keep(c2), up(c2, c2))
+        inputs = c.pose_channels + 2 * c.coordinates
+        self.encode_pose = nn.Sequential(down(inputs, c2, True), down(c2, c4), down(c4, c8))
+        for stride, channels, narrower in ((8, c8, c4), (4, c4, c2), (2, c2, c2)):
+            self._add_fusing(c, stride, channels)
+            decode = nn.Sequential(keep(channels), up(channels, narrower))
+            self.add_module(f"decode{stride}", decode)
         self.to_rgb: nn.Module = nn.Conv2d(c2, 3, 3, padding=1)
+        self._add_fusing(c, 1, 3)
+
+    def _add_fusing(self, c: GeneratorConfig, stride: int, channels: int) -> None:
+        if stride in c.levels:
+            block = ResFusingBlock(
+                channels,
+                residual_flow=c.residual_flow,
+                residual_limit=c.residual_limit,
+                padding_mode=c.padding_mode,
+            )
+            self.add_module(f"fuse{stride}", block)
+
+    def fusing(self, stride: int) -> ResFusingBlock:
+        """The fusing block of a level."""
+        return cast(ResFusingBlock, self.get_submodule(f"fuse{stride}"))
 
     def encode(self, features: list[Tensor]) -> list[Tensor]:
-        """What both fusing levels derive of the source features alone."""
-        at8, at4 = features
-        return [self.fuse8.encode(at8), self.fuse4.encode(at4)]
+        """What the fusing levels derive of the source features alone."""
+        return [
+            self.fusing(stride).encode(f) for stride, f in zip(self.levels, features, strict=True)
+        ]
 
     def forward(
         self,
@@ -67,13 +74,25 @@ class TargetImagePredictor(nn.Module):
         attentions: list[Tensor],
         mask: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor | None]]:
-        """The image (N, 3, H, W) in [-1, 1], and the residual flow of both levels.
+        """The image (N, 3, H, W) in [-1, 1], and the residual flow of every level.
 
-        The five lists hold the (N, K, ..., h, w) inputs of the fusing blocks at H/8 and at H/4.
+        The five lists hold the (N, K, ..., h, w) inputs of the fusing blocks, coarse first.
         """
-        at8, at4 = zip(features, encoded, flows, occlusions, attentions, strict=True)
-        x = self.encode_pose(target_pose)
-        x, residual8 = self.fuse8(x, *at8, mask)
-        x, residual4 = self.fuse4(self.decode8(x), *at4, mask)
-        image = torch.tanh(self.to_rgb(self.decode2(self.decode4(x))))
-        return image, [residual8, residual4]
+        inputs = zip(features, encoded, flows, occlusions, attentions, strict=True)
+        at = dict(zip(self.levels, inputs, strict=True))
+        residuals = []
+
+        def fuse(x: Tensor, stride: int) -> Tensor:
+            if stride not in at:
+                return x
+            fused, residual = self.fusing(stride)(x.to(at[stride][0].dtype), *at[stride], mask)
+            residuals.append(residual)
+            return fused
+
+        pose = target_pose
+        if self.coordinates:
+            pose = torch.cat([pose, coordinates(pose)], dim=1)
+        x = self.encode_pose(pose)
+        for stride in (8, 4, 2):
+            x = self.get_submodule(f"decode{stride}")(fuse(x, stride))
+        return fuse(torch.tanh(self.to_rgb(x)), 1), residuals

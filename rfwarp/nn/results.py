@@ -7,15 +7,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rfwarp.nn.flow import FlowConfidence
+
 
 @dataclass(frozen=True)
 class EncodedSources:
     """What depends on the sources alone; made by :meth:`rfwarp.nn.Generator.encode`.
 
     Attributes:
-        features: appearance features, [(N, K, C8, H/8, W/8), (N, K, C4, H/4, W/4)], of the padded
-            size.
-        for_flow, for_residual: what the flow network and the two fusing blocks derive of the
+        features: appearance features (N, K, C, H / stride, W / stride) of every level, coarse
+            first, of the padded size.
+        for_flow, for_residual: what the flow network and the fusing blocks derive of the
             sources, tensors (N, K, ...); the optimized network derives more than the plain one.
         mask: (N, K) bool, False for a missing source; None if all are present.
         size: height and width before padding.
@@ -33,11 +35,14 @@ class LevelMaps:
     """What the network did at one level (Fig. 7), (h, w) its resolution, cropped like the image.
 
     Attributes:
-        stride: pixels of the image per pixel of this level, 8 or 4.
+        stride: pixels of the image per pixel of this level.
         flow: initial flow, (N, K, 2, h, w), pixels of this level, channel 0 = x.
         residual: its correction, (N, K, 2, h, w), zeros without residual flow.
         attention: weight of each source, (N, K, 1, h, w), in [0, 1], summing to 1 over K.
         occlusion: invisibility in each source, (N, K, 1, h, w), in [0, 1].
+        depth: of the target, (N, 1, h, w); None unless flows come of it.
+        foreground: how sure it is that the target shows the object, (N, 1, h, w), in [0, 1]; None
+            unless flows come of depth.
     """
 
     stride: int
@@ -45,25 +50,34 @@ class LevelMaps:
     residual: Tensor
     attention: Tensor
     occlusion: Tensor
+    depth: Tensor | None = None
+    foreground: Tensor | None = None
 
 
 def level_maps(
     stride: int,
     size: tuple[int, int],
     mask: Tensor | None,
-    flow: Tensor,
+    predictions: FlowConfidence,
     residual: Tensor | None,
-    attention: Tensor,
-    occlusion: Tensor,
 ) -> LevelMaps:
-    """Maps of one level from the inputs of its fusing block, which are logits and padded."""
+    """Maps of one level from its predictions, which are logits and padded."""
+    p, (h, w) = predictions, (-(-side // stride) for side in size)
+    attention = logits(p.attention, p.flow, 0.0)
     if mask is not None:
         attention = attention.masked_fill(~mask[:, :, None, None, None], -torch.inf)
-    h, w = (-(-s // stride) for s in size)
     return LevelMaps(
         stride,
-        flow[..., :h, :w],
-        (torch.zeros_like(flow) if residual is None else residual)[..., :h, :w],
+        p.flow[..., :h, :w],
+        (torch.zeros_like(p.flow) if residual is None else residual)[..., :h, :w],
         attention.softmax(dim=1)[..., :h, :w],
-        occlusion.sigmoid()[..., :h, :w],
+        # sigmoid(-inf) = 0: without occlusion maps everything counts as visible.
+        logits(p.occlusion, p.flow, -torch.inf).sigmoid()[..., :h, :w],
+        None if p.depth is None else p.depth[..., :h, :w],
+        None if p.foreground is None else p.foreground.sigmoid()[..., :h, :w],
     )
+
+
+def logits(predicted: Tensor | None, flow: Tensor, constant: float) -> Tensor:
+    """What was predicted, or a constant (N, K, 1, h, w) in the place of an ablated head."""
+    return torch.full_like(flow[:, :, :1], constant) if predicted is None else predicted

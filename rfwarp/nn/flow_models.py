@@ -1,0 +1,127 @@
+"""What the flow heads predict, and how it becomes a flow: level by level, coarse first.
+
+An instance lives for one call of the network and remembers the level before: coarse-to-fine, a
+level's head corrects what the coarser level predicted.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rfwarp.poses.projection import RelativeCameras, depth_flow, moving_cameras, orbiting_cameras
+
+FLOW_MODELS = ("free", "depth")
+CAMERAS = {"viewpoint": orbiting_cameras, "camera": moving_cameras}
+"""The kinds of pose that say where cameras are."""
+
+NEAR = 1.0  # in metres: a moving camera sees nothing nearer
+FARTHEST = 0.005  # NEAR over the largest depth
+
+
+class Surface(NamedTuple):
+    """The flow of one level, and what it was made of."""
+
+    flow: Tensor
+    """(M, K, 2, h, w), pixels of the level."""
+    depth: Tensor | None = None
+    """(M, 1, h, w), with a depth model."""
+    foreground: Tensor | None = None
+    """(M, 1, h, w) logits of showing the object, with a depth model."""
+
+
+class FlowModel(Protocol):
+    """What turns the head's output of a level into a flow."""
+
+    def level(self, raw: Tensor, stride: int) -> Surface:
+        """
+        Args:
+            raw: (M, K, outputs, h, w) of the head.
+            stride: pixels of the image per pixel of the level.
+        """
+
+
+def outputs(flow_model: str) -> int:
+    """Channels of the head: x and y; or depth, its confidence, and the silhouette."""
+    return 3 if flow_model == "depth" else 2
+
+
+class FreeFlow:
+    """Every source's flow for itself, added to a prior if there is one.
+
+    Args:
+        coarse_to_fine: whether a level starts from the coarser one.
+        prior: (M, K, 2, H, W), pixels of the image.
+    """
+
+    def __init__(self, coarse_to_fine: bool, prior: Tensor | None) -> None:
+        self.coarse_to_fine, self.prior = coarse_to_fine, prior
+        self.coarser: Tensor | None = None
+        self.coarser_stride = 0
+
+    def level(self, raw: Tensor, stride: int) -> Surface:
+        flow = raw
+        if self.coarse_to_fine:
+            if self.coarser is not None:
+                ratio = self.coarser_stride // stride
+                flow = flow + _enlarge(self.coarser, ratio) * ratio
+            self.coarser, self.coarser_stride = flow, stride
+        if self.prior is not None:
+            flow = flow + F.avg_pool3d(self.prior.to(flow.dtype), (1, stride, stride)) / stride
+        return Surface(flow)
+
+
+class DepthFlow:
+    """One depth map of the target view, which every source had its say in, and the cameras.
+
+    Args:
+        coarse_to_fine: whether a level starts from the coarser one.
+        kind: of pose, one of :data:`CAMERAS`.
+        cameras: of the M targets and K sources.
+        focal, size: see :func:`rfwarp.poses.projection.depth_flow`.
+        mask: (M, K) bool, False for a missing source.
+    """
+
+    def __init__(
+        self,
+        coarse_to_fine: bool,
+        kind: str,
+        cameras: RelativeCameras,
+        focal: float,
+        size: tuple[int, int],
+        mask: Tensor | None,
+    ) -> None:
+        self.coarse_to_fine, self.kind, self.cameras = coarse_to_fine, kind, cameras
+        self.focal, self.size, self.mask = focal, size, mask
+        self.coarser: Tensor | None = None
+        self.coarser_stride = 0
+
+    def level(self, raw: Tensor, stride: int) -> Surface:
+        value, confidence, shown = raw.unbind(2)
+        if self.mask is not None:
+            confidence = confidence.masked_fill(~self.mask[..., None, None], -torch.inf)
+        weight = confidence.softmax(1)
+        fused, shown = ((weight * x).sum(1, keepdim=True) for x in (value, shown))
+        if self.coarse_to_fine:
+            if self.coarser is not None:
+                fused = fused + _enlarge(self.coarser, self.coarser_stride // stride)
+            self.coarser, self.coarser_stride = fused, stride
+        depth = self._depth(fused)
+        flow = depth_flow(depth, self.cameras, self.focal, self.size, stride)
+        return Surface(flow, depth, shown)
+
+    def _depth(self, value: Tensor) -> Tensor:
+        """Positive, and within what the camera can see: of an object at distance 1, or ahead."""
+        if self.kind == "viewpoint":
+            return 1 + 0.4 * torch.tanh(value)
+        return NEAR / (FARTHEST + (1 - FARTHEST) * torch.sigmoid(value))
+
+
+def _enlarge(x: Tensor, ratio: int) -> Tensor:
+    """(..., h, w) to ``ratio`` times the size, bilinearly."""
+    flat = x.flatten(0, -4) if x.ndim == 5 else x
+    large = F.interpolate(flat, scale_factor=float(ratio), mode="bilinear", align_corners=False)
+    return large.unflatten(0, x.shape[:-3]) if x.ndim == 5 else large

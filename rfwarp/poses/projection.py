@@ -1,0 +1,108 @@
+"""Where cameras are known, depth tells flow: a pixel's point, seen from another camera.
+
+Points of a camera are (x right, y down, z forward). A focal length f is relative to half of the
+picture's height, so a point projects to ``x_pixel = (W + f H X / Z - 1) / 2``, and y alike.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rfwarp.poses.kinds import rotation_matrices
+from rfwarp.poses.viewpoint import Viewpoint
+
+NEAREST = 0.05  # of the unit of depth: what lies behind a camera is projected as if here
+
+
+class RelativeCameras(NamedTuple):
+    """K source cameras as a target camera sees them: a point X of the target's is at
+    ``rotation X + translation`` of the source's."""
+
+    rotation: Tensor
+    """(N, K, 3, 3)."""
+    translation: Tensor
+    """(N, K, 3), in the unit of depth."""
+
+
+def orbiting_cameras(sources: Tensor, target: Tensor) -> RelativeCameras:
+    """Cameras of viewpoints, all at distance 1 from the point that they look at.
+
+    Args:
+        sources: (N, K, 21) codes of :class:`rfwarp.poses.Viewpoint`.
+        target: (N, 21).
+    """
+    seen, wanted = _orbit_axes(sources), _orbit_axes(target)[:, None]
+    rotation = seen @ wanted.transpose(-1, -2)
+    # The object's centre is at (0, 0, 1) of every camera.
+    forward = torch.tensor([0.0, 0.0, 1.0], dtype=rotation.dtype, device=rotation.device)
+    return RelativeCameras(rotation, forward - rotation[..., 2])
+
+
+def _orbit_axes(codes: Tensor) -> Tensor:
+    """(..., 21) to (..., 3, 3): rows are the camera's x, y and z axis in the object's space.
+
+    Weights between those of two viewpoints are a viewpoint between them.
+    """
+    azimuths = torch.tensor(Viewpoint.AZIMUTHS, dtype=codes.dtype, device=codes.device).deg2rad()
+    elevations = torch.tensor(Viewpoint.ELEVATIONS, dtype=codes.dtype, device=codes.device)
+    elevations = elevations.deg2rad()
+    turn, rise = codes[..., : len(azimuths)], codes[..., len(azimuths) :]
+    ca, sa = _direction(turn, azimuths)
+    ce, se = _direction(rise, elevations)
+    rows = (
+        (-sa, ca, torch.zeros_like(ca)),
+        (ca * se, sa * se, -ce),
+        (-ca * ce, -sa * ce, -se),
+    )
+    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+
+
+def _direction(weights: Tensor, angles: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of the weighted mean direction; of no weights, zeros."""
+    c, s = (weights * angles.cos()).sum(-1), (weights * angles.sin()).sum(-1)
+    length = (c * c + s * s).clamp_min(1e-12).sqrt()
+    return c / length, s / length
+
+
+def moving_cameras(sources: Tensor, target: Tensor) -> RelativeCameras:
+    """Cameras of motions relative to one frame, in whose unit depth is.
+
+    Args:
+        sources: (N, K, 6) codes of :class:`rfwarp.poses.CameraMotion`.
+        target: (N, 6).
+    """
+    seen, wanted = rotation_matrices(sources[..., :3]), rotation_matrices(target[:, None, :3])
+    back = seen.transpose(-1, -2)
+    apart = target[:, None, 3:] - sources[..., 3:]
+    return RelativeCameras(back @ wanted, (back @ apart[..., None])[..., 0])
+
+
+def depth_flow(
+    depth: Tensor, cameras: RelativeCameras, focal: float, size: tuple[int, int], stride: int = 1
+) -> Tensor:
+    """The flow of a surface of known depth in the target, to each of K sources.
+
+    Args:
+        depth: (N, 1, h, w) along the target's optical axis, positive.
+        cameras: of N targets and K sources, of the depth's type.
+        focal: of all of them, over half of the picture's height.
+        size: height and width of the picture whose middle the optical axis goes through.
+        stride: pixels of that picture per pixel of ``depth``.
+
+    Returns:
+        (N, K, 2, h, w), pixels of ``depth``, channel 0 = x: from a target pixel to its source
+        position, as :func:`rfwarp.ops.warp` takes it.
+    """
+    height, width = size
+    h, w = depth.shape[-2:]
+    like = {"dtype": depth.dtype, "device": depth.device}
+    y = ((torch.arange(h, **like) + 0.5) * stride * 2 - height) / (focal * height)
+    x = ((torch.arange(w, **like) + 0.5) * stride * 2 - width) / (focal * height)
+    rays = torch.stack([x.expand(h, w), y[:, None].expand(h, w), torch.ones(h, w, **like)])
+    turned = (cameras.rotation @ rays.flatten(1)).unflatten(-1, (h, w))  # (N, K, 3, h, w)
+    points = depth[:, None] * turned + cameras.translation[..., None, None]
+    scaled = points[:, :, :2] / points[:, :, 2:].clamp_min(NEAREST) * focal * height
+    return (scaled / (2 * stride)) - (rays[:2] * focal * height / (2 * stride))
