@@ -4,7 +4,8 @@ from rfwarp.poses.alignment import align_person
 from rfwarp.poses.camera import CameraMotion, read_kitti_poses
 from rfwarp.poses.encoding import Pose, PoseLike
 from rfwarp.poses.face_detection import FaceDetector
-from rfwarp.poses.heatmaps import keypoint_heatmaps
+from rfwarp.poses.heatmaps import keypoint_heatmaps, keypoints_from_heatmaps
+from rfwarp.poses.keypoint_flow import keypoint_flow
 from rfwarp.poses.keypoints import Keypoints, read_annotations, write_annotations
 from rfwarp.poses.kinds import POSE_KINDS, PoseKind
 from rfwarp.poses.landmarks import FaceLandmarks
@@ -21,7 +22,9 @@ __all__ = [
     "PoseLike",
     "Viewpoint",
     "align_person",
+    "keypoint_flow",
     "keypoint_heatmaps",
+    "keypoints_from_heatmaps",
     "read_annotations",
     "read_kitti_poses",
     "write_annotations",
