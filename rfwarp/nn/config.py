@@ -26,7 +26,7 @@ class GeneratorConfig:
         decoder_norm: normalisation in ResBlock and ResBlockU, "instance" (paper) or "none".
         negative_slope: of every LeakyReLU.
         padding_mode: what the warp reads outside a source, "zeros" or "border".
-        levels: strides at which sources are warped and fused, coarse first, of 8, 4, 2 and 1: (8, 4)
+        levels: strides at which sources are warped and fused, coarse first, of 8, 4, 2, 1: (8, 4)
             in the paper; at 1 the pixels of the sources themselves. Not 1 alone.
         coarse_to_fine: whether the flow of a level starts from that of the coarser one.
         coordinates: whether the networks are told where each pixel is (two channels).

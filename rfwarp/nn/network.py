@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar, cast, overload
+from typing import Any, Literal, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -243,4 +243,3 @@ class GeneratorNetwork(nn.Module):
     def _weight(self) -> Tensor:
         """Inputs must be on its device and of its type."""
         return self.appearance.down2.conv1.weight
-
