@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.testing import assert_close
 
+from rfwarp.nn import GeneratorConfig
 from rfwarp.published_weights import read_tensors
 from rfwarp.training.config import TrainConfig
 from rfwarp.training.features import make_features
@@ -145,7 +146,7 @@ def test_it_is_frozen_and_differentiates_by_the_image(vgg, image):
 
 def test_the_flow_losses_run_on_it(vgg, image, tmp_path):
     flows = [torch.zeros(2, 1, 2, 32 // s, 48 // s, requires_grad=True) for s in (8, 4)]
-    objective = FlowObjective(TrainConfig(out=tmp_path))
+    objective = FlowObjective(GeneratorConfig(pose_channels=21), TrainConfig(out=tmp_path))
     terms = objective(matching(vgg, image.flip(0)), matching(vgg, image), flows)
     sum(terms.values()).backward()
     assert terms["correctness"] > 0

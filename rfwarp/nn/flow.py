@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -246,7 +246,7 @@ class FlowConfidenceExtractor(nn.Module):
 def coordinates(like: Tensor) -> Tensor:
     """(..., 2, H, W): x and y from -1 to 1, for images (..., C, H, W)."""
     *batch, _, height, width = like.shape
-    axes = {"dtype": like.dtype, "device": like.device}
+    axes: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
     x = torch.linspace(-1, 1, width, **axes).expand(height, width)
     y = torch.linspace(-1, 1, height, **axes)[:, None].expand(height, width)
     return torch.stack([x, y]).expand(*batch, 2, height, width)

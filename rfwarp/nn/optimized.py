@@ -67,9 +67,14 @@ class SplitResBlockD(FoldedResBlockD):
         between them, if any, the pair's."""
         super().__init__(block)
         of_pair = block.conv1.in_channels - of_source - of_target
-        sizes = [of_source, of_pair, of_target]
-        self.conv1, self.conv1_pair, self.conv1_target = _split(block.conv1, sizes)
-        self.shortcut, self.shortcut_pair, self.shortcut_target = _split(block.shortcut, sizes)
+        for name in ("conv1", "shortcut"):
+            conv, padding = block.get_submodule(name), 1 if name == "conv1" else 0
+            assert isinstance(conv, nn.Conv2d)
+            source, pair, target = conv.weight.split([of_source, of_pair, of_target], dim=1)
+            setattr(self, name, folding.conv(source, conv.bias, padding=padding))
+            if of_pair:
+                self.add_module(f"{name}_pair", folding.conv(pair, None, padding=padding))
+            self.add_module(f"{name}_target", folding.conv(target, None, padding=padding))
 
     def encode(self, source: Tensor) -> list[Tensor]:
         """What a source and its pose (N, C, H, W) add to the sums."""
@@ -252,18 +257,6 @@ def _optimize_predictor(predictor: TargetImagePredictor) -> nn.Module:
         setattr(predictor, name, optimize_parts(child))
     predictor.to_rgb = nn.Identity()
     return predictor
-
-
-def _split(conv: nn.Conv2d, sizes: Sequence[int]) -> list[nn.Module]:
-    """Convolutions of so many input channels each, which sum to ``conv``; the first has its bias,
-    and one of no channels is an identity that nothing calls."""
-    padding = conv.kernel_size[0] // 2
-    return [
-        folding.conv(weight, conv.bias if place == 0 else None, padding=padding)
-        if weight.shape[1]
-        else nn.Identity()
-        for place, weight in enumerate(conv.weight.split(list(sizes), dim=1))
-    ]
 
 
 def _bias(conv: nn.Conv2d) -> Tensor:

@@ -37,10 +37,12 @@ class TargetImagePredictor(nn.Module):
 
         inputs = c.pose_channels + 2 * c.coordinates
         self.encode_pose = nn.Sequential(down(inputs, c2, True), down(c2, c4), down(c4, c8))
-        for stride, channels, narrower in ((8, c8, c4), (4, c4, c2), (2, c2, c2)):
-            self._add_fusing(c, stride, channels)
-            decode = nn.Sequential(keep(channels), up(channels, narrower))
-            self.add_module(f"decode{stride}", decode)
+        self._add_fusing(c, 8, c8)
+        self.decode8 = nn.Sequential(keep(c8), up(c8, c4))
+        self._add_fusing(c, 4, c4)
+        self.decode4 = nn.Sequential(keep(c4), up(c4, c2))
+        self._add_fusing(c, 2, c2)
+        self.decode2 = nn.Sequential(keep(c2), up(c2, c2))
         self.to_rgb: nn.Module = nn.Conv2d(c2, 3, 3, padding=1)
         self._add_fusing(c, 1, 3)
 
@@ -92,7 +94,7 @@ class TargetImagePredictor(nn.Module):
         pose = target_pose
         if self.coordinates:
             pose = torch.cat([pose, coordinates(pose)], dim=1)
-        x = self.encode_pose(pose)
-        for stride in (8, 4, 2):
-            x = self.get_submodule(f"decode{stride}")(fuse(x, stride))
+        x = self.decode8(fuse(self.encode_pose(pose), 8))
+        x = self.decode4(fuse(x, 4))
+        x = self.decode2(fuse(x, 2))
         return fuse(torch.tanh(self.to_rgb(x)), 1), residuals

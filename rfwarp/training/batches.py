@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import TypedDict, cast
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from rfwarp.data.truth import Truth, stack
 from rfwarp.data.tuples import TupleDataset
 from rfwarp.training.config import TrainConfig
 
 
-class Batch(TypedDict):
-    """N tuples with one K.
-
-    ``sources`` (N, K, 3, H, W) and ``target`` (N, 3, H, W) uint8; ``poses`` (N, K, *code) and
-    ``target_pose`` (N, *code), which :data:`rfwarp.poses.kinds.POSE_KINDS` makes maps of.
-    """
+class Pictures(TypedDict):
+    """What every batch has, see :class:`Batch`."""
 
     sources: Tensor
     poses: Tensor
     target: Tensor
     target_pose: Tensor
+
+
+class Batch(Pictures, total=False):
+    """N tuples with one K.
+
+    ``sources`` (N, K, 3, H, W) and ``target`` (N, 3, H, W) uint8; ``poses`` (N, K, *code) and
+    ``target_pose`` (N, *code), which :data:`rfwarp.poses.kinds.POSE_KINDS` makes maps of.
+
+    With ``data.truth``: the fields of :class:`rfwarp.data.truth.Truth`, and ``taught`` (N,) bool:
+    whether the sample is painted from true flows.
+    """
+
+    flow: Tensor
+    visible: Tensor
+    foreground: Tensor
+    depth: Tensor
+    taught: Tensor
+
+
+def truth_of(batch: Batch) -> Truth | None:
+    """The true correspondences of a batch that has them."""
+    if "flow" not in batch:
+        return None
+    return Truth(batch["flow"], batch["visible"], batch["foreground"], batch.get("depth"))
 
 
 class TupleBatches(Dataset[Batch]):
@@ -60,12 +81,19 @@ class TupleBatches(Dataset[Batch]):
         rows = self.dataset.draw(c.seed, step, share * self.processes, k)
         ours = rows[share * self.process : share * (self.process + 1)]
         samples = [self.dataset.load(row) for row in ours]
-        return {
+        batch: Batch = {
             "sources": torch.stack([s.sources for s in samples]),
             "poses": torch.stack([s.poses for s in samples]),
             "target": torch.stack([s.target for s in samples]),
             "target_pose": torch.stack([s.target_pose for s in samples]),
         }
+        if c.data.truth:
+            truth = stack([cast(Truth, s.truth) for s in samples])
+            known = {name: x for name, x in truth._asdict().items() if x is not None}
+            left = 1 - (step - c.flow_steps) / c.teacher_steps if c.teacher_steps else 0.0
+            taught = torch.rand(share, generator=choice) < left
+            batch |= cast(Batch, {**known, "taught": taught})
+        return batch
 
 
 def check_dataset(dataset: TupleDataset, config: TrainConfig) -> None:
@@ -84,13 +112,5 @@ def check_dataset(dataset: TupleDataset, config: TrainConfig) -> None:
 
 def split(batch: Batch, parts: int) -> list[Batch]:
     """The batch in equal parts, in order; its size must be a multiple of their number."""
-    pieces = {name: value.chunk(parts) for name, value in batch.items()}  # type: ignore[attr-defined]
-    return [
-        {
-            "sources": pieces["sources"][i],
-            "poses": pieces["poses"][i],
-            "target": pieces["target"][i],
-            "target_pose": pieces["target_pose"][i],
-        }
-        for i in range(parts)
-    ]
+    pieces = {name: cast(Tensor, value).chunk(parts) for name, value in batch.items()}
+    return [cast(Batch, {name: piece[i] for name, piece in pieces.items()}) for i in range(parts)]

@@ -27,6 +27,22 @@ class LossWeights:
     """Mean absolute difference of the Gram matrices of their features."""
     adversarial: float = 1.0
     """What a discriminator, trained along, makes of the image; 0 trains none."""
+    flow: float = 0.0
+    """Distance of flows, corrected ones too, from the true ones; this and the next three need
+    data.truth."""
+    visibility: float = 0.0
+    """Cross entropy of occlusion with true visibility."""
+    depth: float = 0.0
+    """Distance of the depth that flows come of from the true one."""
+    silhouette: float = 0.0
+    """Cross entropy of the silhouette that comes with it."""
+
+    SUPERVISED = ("flow", "visibility", "depth", "silhouette")
+
+    @property
+    def supervised(self) -> bool:
+        """Whether true correspondences are asked for."""
+        return any(getattr(self, name) > 0 for name in self.SUPERVISED)
 
 
 @dataclass(frozen=True)
@@ -43,12 +59,28 @@ class TrainConfig:
     """Normalisation in the encoding blocks."""
     decoder_norm: Literal["instance", "none"] = "instance"
     """Normalisation in the decoding blocks."""
+    levels: tuple[int, ...] = (8, 4)
+    """Strides at which sources are warped and fused, of 8, 4, 2 and 1 (the pixels themselves)."""
+    coarse_to_fine: bool = False
+    """Start the flow of a level from that of the coarser one."""
+    coordinates: bool = False
+    """Tell the networks where each pixel is."""
+    flow_model: Literal["free", "depth"] = "free"
+    """Free flows, or flows by projection of one depth map where the poses tell the cameras."""
+    focal: float | None = None
+    """Focal length of those cameras over half of the picture's height; of procedural chairs 3.2."""
+    flow_prior: Literal["none", "keypoints"] = "none"
+    """Start flows from what keypoints alone say."""
+    residual_limit: float | None = None
+    """Largest correction of a flow, pixels of its level."""
     residual_flow: bool = True
     """Correct the flow by a residual flow; without it: an ablation."""
     attention: bool = True
     """Weigh the sources by attention; without it: an ablation."""
     occlusion: bool = True
     """Paint over what a source does not show; without it: an ablation."""
+    init: str | None = None
+    """Weights to start from: a bundled model or a folder, of the same network at any size."""
     sources: tuple[int, ...] = (1, 2, 3, 4)
     """Numbers of sources K; one is drawn for every step."""
     batch_size: int = 5
@@ -59,8 +91,13 @@ class TrainConfig:
     """Steps of stage 1, which warms up the flow."""
     steps: int = 100_000
     """Steps of stage 2, which trains everything."""
+    teacher_steps: int = 0
+    """First steps of stage 2 in which samples are painted from true flows instead of predicted
+    ones, their share falling from all to none; needs data.truth."""
     lr: float = 1e-4
     """Peak learning rate of Adam."""
+    flow_lr: float | None = None
+    """That of the flow network; without it the same."""
     discriminator_lr: float = 1e-5
     """That of the discriminator's Adam."""
     betas: tuple[float, float] = (0.9, 0.999)
@@ -109,20 +146,34 @@ class TrainConfig:
         for name in ("batch_size", "accumulate", "steps", "checkpoint_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("flow_steps", "warmup", "cooldown", "workers", "seed", "sample_every"):
+        for name in (
+            "flow_steps",
+            "teacher_steps",
+            "warmup",
+            "cooldown",
+            "workers",
+            "seed",
+            "sample_every",
+        ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.seed >= 2**32:
             raise ValueError(f"seed must be below 2^32, got {self.seed}")
-        for name in ("width", "lr", "discriminator_lr", "clip"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
+        for name in ("width", "lr", "flow_lr", "discriminator_lr", "clip"):
+            value = getattr(self, name)
+            if not (name == "flow_lr" and value is None) and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be positive and finite, got {value}")
         for name, weight in asdict(self.weights).items():
             if not 0 <= weight < math.inf:
                 raise ValueError(f"weight of {name} must not be negative or infinite, got {weight}")
         for name, decay in (("ema", self.ema), *(("betas", beta) for beta in self.betas)):
             if not 0 <= decay < 1:
                 raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        if (self.weights.supervised or self.teacher_steps) and not self.data.truth:
+            raise ValueError(
+                f"weights of {', '.join(LossWeights.SUPERVISED)} and teacher_steps need true "
+                "correspondences: data.truth is false"
+            )
         self._check_choices()
 
     def _check_choices(self) -> None:

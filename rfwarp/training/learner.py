@@ -24,6 +24,7 @@ class Learner:
     Args:
         stage: its parameters that require a gradient are trained.
         lr: peak learning rate.
+        lrs: other peaks, of the parameters of modules in ``stage``.
         state: of :meth:`state_dict`, to continue from.
 
     Attributes:
@@ -37,13 +38,20 @@ class Learner:
         lr: float,
         config: TrainConfig,
         state: dict[str, Any] | None = None,
+        lrs: Sequence[tuple[nn.Module, float]] = (),
     ) -> None:
         self.accelerator = accelerator
         self.bare = stage
         self.clip = config.clip
-        self.lr = lr
         self.parameters = [p for p in stage.parameters() if p.requires_grad]
-        self._adam = torch.optim.Adam(self.parameters, lr=lr, betas=config.betas)
+        groups = [([p for p in module.parameters() if p.requires_grad], own) for module, own in lrs]
+        others = {id(p) for group, _ in groups for p in group}
+        groups.insert(0, ([p for p in self.parameters if id(p) not in others], lr))
+        groups = [(group, peak) for group, peak in groups if group]
+        self.peaks = [peak for _, peak in groups]
+        self._adam = torch.optim.Adam(
+            [{"params": group, "lr": peak} for group, peak in groups], betas=config.betas
+        )
         if state is not None:
             self._adam.load_state_dict(state)
         self.stage, self.optimizer = accelerator.prepare(stage.train(), self._adam)
@@ -68,8 +76,8 @@ class Learner:
             Means of the losses over the parts, their sum ``loss``, and the ``gradient_norm`` before
             clipping.
         """
-        for group in self._adam.param_groups:
-            group["lr"] = self.lr * rate
+        for group, peak in zip(self._adam.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * rate
         self.optimizer.zero_grad(set_to_none=True)
         means: dict[str, Tensor] = {}
         for place, part in enumerate(parts, start=1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import Any, TypeVar, cast
 
 import torch
@@ -11,12 +12,17 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from rfwarp.data.tuples import TupleDataset
-from rfwarp.nn import Generator
+from rfwarp.nn import Generator, GeneratorConfig
 from rfwarp.nn.discriminator import Discriminator
 from rfwarp.poses.kinds import POSE_KINDS
 from rfwarp.training.config import TrainConfig
 
 Module = TypeVar("Module", bound=nn.Module)
+
+SHARED = tuple(
+    field.name for field in fields(GeneratorConfig) if field.name in TrainConfig.__annotations__
+)
+"""Fields of the network that are fields of a run too."""
 
 
 class Networks:
@@ -31,17 +37,15 @@ class Networks:
     def __init__(self, config: TrainConfig, dataset: TupleDataset, device: torch.device) -> None:
         torch.manual_seed(config.seed)
         height, width = dataset.height, dataset.width
+        shared = {name: getattr(config, name) for name in SHARED}
         generator = Generator(
             pose_channels=POSE_KINDS[dataset.pose_kind].channels,
             pose_kind=dataset.pose_kind,
             image_size=height if height == width else (height, width),
-            width=config.width,
-            encoder_norm=config.encoder_norm,
-            decoder_norm=config.decoder_norm,
-            residual_flow=config.residual_flow,
-            attention=config.attention,
-            occlusion=config.occlusion,
+            **shared,
         )
+        if config.init is not None:
+            _start_from(generator, config.init)
         self.generator = _laid_out(generator, device)
         self.ema = AveragedModel(
             self.generator, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True
@@ -67,6 +71,22 @@ class Networks:
         self.ema.load_state_dict(state["ema"])
         if self.discriminator is not None:
             self.discriminator.load_state_dict(state["discriminator"])
+
+
+def _start_from(generator: Generator, weights: str) -> None:
+    """Raises ValueError unless they are of the same network, at whatever size."""
+    given = Generator.from_pretrained(weights, local_files_only=True)
+    ours, theirs = generator.config.to_dict(), given.config.to_dict()
+    different = [
+        f"{name} is {theirs[name]!r} there, {value!r} here"
+        for name, value in ours.items()
+        if name != "image_size" and theirs[name] != value
+    ]
+    if given.optimized:
+        different.append("they are of the optimized form")
+    if different:
+        raise ValueError(f"cannot start from {weights}: {', '.join(different)}")
+    generator.load_state_dict(given.state_dict())
 
 
 def _laid_out(network: Module, device: torch.device) -> Module:

@@ -200,13 +200,16 @@ class Trainer:
         if discriminator is not None and isinstance(stage, FullStage):
             modules.append((DiscriminatorStage(discriminator, c), c.discriminator_lr))
         state, self.pending = self.pending, None
-        if state is None or self.step == begin:
-            # A checkpoint at the end of a stage has no optimiser states for the next.
-            return [Learner(self.accelerator, module, lr, c) for module, lr in modules]
+        # A checkpoint at the end of a stage has no optimiser states for the next.
+        fresh = state is None or self.step == begin
+        states = [None] * len(modules) if fresh or state is None else state["optimizers"]
+        lrs = [] if c.flow_lr is None else [(self.networks.generator.flow, c.flow_lr)]
         learners = [
-            Learner(self.accelerator, module, lr, c, optimizer)
-            for (module, lr), optimizer in zip(modules, state["optimizers"], strict=True)
+            Learner(self.accelerator, module, lr, c, optimizer, lrs if module is stage else ())
+            for (module, lr), optimizer in zip(modules, states, strict=True)
         ]
+        if fresh or state is None:
+            return learners
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         return learners

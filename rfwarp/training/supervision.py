@@ -1,0 +1,108 @@
+"""Losses of flow and visibility against the truth, where a dataset has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rfwarp.data.truth import LevelTruth, Truth, pool
+from rfwarp.nn.config import GeneratorConfig
+from rfwarp.nn.flow import FlowConfidence
+from rfwarp.training.config import LossWeights
+
+SMOOTH = 0.01  # of a unit, below which an error counts squared
+
+
+class Supervision(nn.Module):
+    """Weighted distances from the truth, summed over the levels.
+
+    Flows are compared in units of an eighth of the picture's height, whatever its size: where a
+    cell has visible pixels, with their mean flow (Charbonnier, ``sqrt(|d|^2 + SMOOTH^2)``), both
+    as predicted and as corrected. Visibility and the silhouette are shares of a cell. Errors of
+    depth count as those of flow that they cause at most.
+    """
+
+    def __init__(self, network: GeneratorConfig, weights: LossWeights) -> None:
+        super().__init__()
+        self.levels, self.weights, self.focal = network.levels, weights, network.focal
+
+    def forward(
+        self,
+        predictions: Sequence[FlowConfidence],
+        truths: Sequence[LevelTruth],
+        height: int,
+        corrected: Sequence[Tensor | None] | None = None,
+    ) -> dict[str, Tensor]:
+        """The terms whose weight is positive.
+
+        Args:
+            predictions: of every level, for N samples.
+            truths: as many.
+            height: of the picture, pixels.
+            corrected: flows w + r of every level, (N, K, 2, h, w); None before there are any.
+        """
+        w, terms = self.weights, dict[str, list[Tensor]]()
+        for place, (stride, p, truth) in enumerate(
+            zip(self.levels, predictions, truths, strict=True)
+        ):
+            unit = stride * 8 / height
+            if w.flow:
+                flows = [p.flow] if corrected is None else [p.flow, corrected[place]]
+                for flow in flows:
+                    if flow is not None:
+                        terms.setdefault("flow", []).append(_flow_error(flow, truth, unit))
+            if w.visibility and p.occlusion is not None:
+                loss = _cross_entropy(-p.occlusion, truth.visible, truth.foreground)
+                terms.setdefault("visibility", []).append(loss)
+            if w.depth and p.depth is not None and truth.depth is not None:
+                loss = 4 * (self.focal or 0.0) * _depth_error(p.depth, truth)
+                terms.setdefault("depth", []).append(loss)
+            if w.silhouette and p.foreground is not None:
+                share = truth.foreground[:, 0]
+                terms.setdefault("silhouette", []).append(
+                    F.binary_cross_entropy_with_logits(p.foreground.float(), share)
+                )
+        return {name: getattr(w, name) * torch.stack(parts).sum() for name, parts in terms.items()}
+
+
+def level_truths(truth: Truth, levels: Sequence[int]) -> list[LevelTruth]:
+    """The truth of a batch at every level."""
+    return [pool(truth, stride) for stride in levels]
+
+
+def taught_flows(
+    predictions: Sequence[FlowConfidence], truths: Sequence[LevelTruth], taught: Tensor
+) -> list[FlowConfidence]:
+    """Predictions with the true flow where one is known, for the samples ``taught`` (N,) bool.
+
+    Elsewhere, and of the confidences, the network keeps its own: true ones would tell it the
+    silhouette.
+    """
+    chosen = taught[:, None, None, None, None]
+    return [
+        p._replace(flow=torch.where(chosen & (t.seen > 0), t.flow, p.flow.float()))
+        for p, t in zip(predictions, truths, strict=True)
+    ]
+
+
+def _flow_error(flow: Tensor, truth: LevelTruth, unit: float) -> Tensor:
+    error = (flow.float() - truth.flow) * unit
+    smooth = (error.square().sum(2, keepdim=True) + SMOOTH**2).sqrt()
+    return (smooth * truth.seen).sum() / truth.seen.sum().clamp_min(1)
+
+
+def _depth_error(depth: Tensor, truth: LevelTruth) -> Tensor:
+    assert truth.depth is not None
+    shown = truth.foreground[:, 0]
+    ratio = depth.float().clamp_min(1e-6) / truth.depth.clamp_min(1e-6)
+    error = torch.where(shown > 0, ratio.log(), 0.0).abs()
+    return (error * shown).sum() / shown.sum().clamp_min(1)
+
+
+def _cross_entropy(logits: Tensor, share: Tensor, weight: Tensor) -> Tensor:
+    loss = F.binary_cross_entropy_with_logits(logits.float(), share, reduction="none")
+    weight = weight.expand_as(loss)
+    return (loss * weight).sum() / weight.sum().clamp_min(1)
