@@ -67,14 +67,9 @@ class SplitResBlockD(FoldedResBlockD):
         between them, if any, the pair's."""
         super().__init__(block)
         of_pair = block.conv1.in_channels - of_source - of_target
-        for name in ("conv1", "shortcut"):
-            conv, padding = block.get_submodule(name), 1 if name == "conv1" else 0
-            assert isinstance(conv, nn.Conv2d)
-            source, pair, target = conv.weight.split([of_source, of_pair, of_target], dim=1)
-            setattr(self, name, folding.conv(source, conv.bias, padding=padding))
-            if of_pair:
-                self.add_module(f"{name}_pair", folding.conv(pair, None, padding=padding))
-            self.add_module(f"{name}_target", folding.conv(target, None, padding=padding))
+        sizes = [of_source, of_pair, of_target]
+        self.conv1, self.conv1_pair, self.conv1_target = _split(block.conv1, sizes)
+        self.shortcut, self.shortcut_pair, self.shortcut_target = _split(block.shortcut, sizes)
 
     def encode(self, source: Tensor) -> list[Tensor]:
         """What a source and its pose (N, C, H, W) add to the sums."""
@@ -88,6 +83,8 @@ class SplitResBlockD(FoldedResBlockD):
         h = _pairs(conv1, self.conv1_target(target_pose))
         x = _pairs(shortcut, self.shortcut_target(F.avg_pool2d(target_pose, 2)))
         if of_pairs is not None:
+            assert self.conv1_pair is not None
+            assert self.shortcut_pair is not None
             h, x = h + self.conv1_pair(of_pairs), x + self.shortcut_pair(F.avg_pool2d(of_pairs, 2))
         return self.finish(h, x)
 
@@ -257,6 +254,18 @@ def _optimize_predictor(predictor: TargetImagePredictor) -> nn.Module:
         setattr(predictor, name, optimize_parts(child))
     predictor.to_rgb = nn.Identity()
     return predictor
+
+
+def _split(conv: nn.Conv2d, sizes: Sequence[int]) -> tuple[nn.Conv2d, nn.Conv2d | None, nn.Conv2d]:
+    """Convolutions of three groups of input channels, which sum to ``conv``; the middle group may
+    be empty."""
+    padding = conv.kernel_size[0] // 2
+    first, middle, last = conv.weight.split(list(sizes), dim=1)
+    return (
+        folding.conv(first, conv.bias, padding=padding),
+        folding.conv(middle, None, padding=padding) if sizes[1] else None,
+        folding.conv(last, None, padding=padding),
+    )
 
 
 def _bias(conv: nn.Conv2d) -> Tensor:

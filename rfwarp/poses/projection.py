@@ -6,7 +6,7 @@ picture's height, so a point projects to ``x_pixel = (W + f H X / Z - 1) / 2``, 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -98,7 +98,7 @@ def depth_flow(
     """
     height, width = size
     h, w = depth.shape[-2:]
-    like = {"dtype": depth.dtype, "device": depth.device}
+    like: dict[str, Any] = {"dtype": depth.dtype, "device": depth.device}
     y = ((torch.arange(h, **like) + 0.5) * stride * 2 - height) / (focal * height)
     x = ((torch.arange(w, **like) + 0.5) * stride * 2 - width) / (focal * height)
     rays = torch.stack([x.expand(h, w), y[:, None].expand(h, w), torch.ones(h, w, **like)])
