@@ -136,8 +136,7 @@ def _procedural(config: DataConfig) -> TupleDataset:
     views = sum(1 for _ in Viewpoint.grid())
     # Keeping some would not help: of thousands of chairs the wanted one is rarely among them.
     kept = config.count if views * 3 * height * width * config.count <= MEMORY else 0
-    return ChairTuples(
-        ProceduralChairs(
-            config.first_seed, config.count, _side(size), cache=config.cache, memory_chairs=kept
-        )
+    chairs = ProceduralChairs(
+        config.first_seed, config.count, _side(size), cache=config.cache, memory_chairs=kept
     )
+    return ChairTuples(chairs, truth=config.truth)
