@@ -69,7 +69,7 @@ class EfficientNetLite0(nn.Module):
         self.trunk = Trunk()
         load_weights(self.trunk, path, WHAT)
         self.trunk.fold()
-        nn.Module.to(self.trunk, memory_format=torch.channels_last)
+        self.trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.requires_grad_(False)
         log.info("%s from %s", WHAT, path)
 
