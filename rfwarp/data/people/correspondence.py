@@ -29,7 +29,7 @@ POINTS, TRIANGLES = 3876, 6588
 NEAR = 2.0
 """How far apart points of one surface may lie, in pixels' sizes at the person."""
 
-MOST_OBLIQUE = 4.0
+MOST_OBLIQUE = 2.0
 """How many times as far at most where a surface is seen obliquely."""
 
 
