@@ -29,8 +29,9 @@ _ELSEWHERE = 1e-6  # weight of the body as a whole, against 1 on the axis of a p
 # How far the surface is from the axis: bones as above, the trunk, and the head, whose face shows
 # how it turns.
 _DEPTHS = (0.05, 0.05, 0.05, 0.05, 0.27, 0.13, 0.27, 0.13, 0.2, 0.0)
-# A body seen from its front is that broad, one from its side has its face that far from its ears.
-_BROAD, _LONG_FACED = (0.9, 0.5), 0.45
+_BREADTHS = (0.9, 0.5)  # of the shoulders and the hips, seen from the front
+_SIDE_FACE = 0.24  # a face that far beside the neck looks to the side for certain,
+_ONE_EAR = 0.5  # the back of a head with one ear less so
 # Pairs of joints whose distance tells the size of a body, and what it is in most bodies.
 _RULERS = ((2, 8, 1.0), (5, 11, 1.0), (8, 9, 0.9), (11, 12, 0.9), (9, 10, 0.9), (12, 13, 0.9))
 
@@ -119,20 +120,24 @@ def _body_size(xy: Tensor, has: Tensor, height: int) -> Tensor:
 
 
 def _facing(xy: Tensor, has: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the body looks, a unit vector from above: to the right of the picture, and out of it.
-    Zeros where the joints do not tell."""
+    """Where the body looks, seen from above: to the right of the picture, and out of it. At most a
+    unit vector.
+
+    How far it is turned is told by how broad shoulders and hips are, and to which side by the face
+    before the neck; from behind, by the only ear that is seen.
+    """
     broad, usual = torch.zeros_like(size), torch.full_like(size, 1e-6)
-    for (right, left), breadth in zip((_SHOULDERS, _HIPS), _BROAD, strict=True):
+    for (right, left), breadth in zip((_SHOULDERS, _HIPS), _BREADTHS, strict=True):
         both = has[..., right] * has[..., left]
         broad = broad + both * (xy[..., left, 0] - xy[..., right, 0])
         usual = usual + both * breadth
-    face, ears = list(_FACE[:3]), list(_FACE[3:])
-    known = (has[..., face].sum(-1) > 0) & (has[..., ears].sum(-1) > 0)
-    offset = _mean(xy[..., face, :], has[..., face]) - _mean(xy[..., ears, :], has[..., ears])
-    right = torch.where(known, offset[..., 0] / _LONG_FACED, torch.zeros_like(size)) / size
-    out = broad / usual / size
-    length = (right.square() + out.square()).sqrt().clamp_min(1e-6)
-    return right / length, out / length
+    out = (broad / usual / size).clamp(-1.0, 1.0)
+    face = list(_FACE[:3])
+    offset = (_mean(xy[..., face, :], has[..., face])[..., 0] - xy[..., _NECK, 0]) / size
+    known = (has[..., face].sum(-1) > 0) & (has[..., _NECK] > 0)
+    ears = _ONE_EAR * (has[..., _FACE[3]] - has[..., _FACE[4]])
+    side = torch.where(known, (offset / _SIDE_FACE).clamp(-1.0, 1.0), ears)
+    return side * (1 - out.square()).sqrt(), out
 
 
 def _roll(target: tuple[Tensor, Tensor], source: tuple[Tensor, Tensor]) -> Tensor:
@@ -141,8 +146,10 @@ def _roll(target: tuple[Tensor, Tensor], source: tuple[Tensor, Tensor]) -> Tenso
     At an angle a from the middle, the surface moves from sin a to sin(a + turn), so what is seen
     before and after moves by about 2 sin(turn / 2), whichever side it is on.
     """
-    cosine = target[0] * source[0] + target[1] * source[1]
-    sine = source[0] * target[1] - target[0] * source[1]
+    lengths = [(x.square() + y.square()).sqrt().clamp_min(1e-6) for x, y in (target, source)]
+    scale = 1 / (lengths[0] * lengths[1])
+    cosine = scale * (target[0] * source[0] + target[1] * source[1])
+    sine = scale * (source[0] * target[1] - target[0] * source[1])
     return sine.sign() * (2 - 2 * cosine).clamp_min(0.0).sqrt()
 
 
