@@ -1,11 +1,11 @@
 """What a pose can be, and how each kind becomes the (c_p, H, W) map that the networks read."""
 
 from rfwarp.poses.alignment import align_person
+from rfwarp.poses.body_flow import keypoint_flow
 from rfwarp.poses.camera import CameraMotion, read_kitti_poses
 from rfwarp.poses.encoding import Pose, PoseLike
 from rfwarp.poses.face_detection import FaceDetector
 from rfwarp.poses.heatmaps import keypoint_heatmaps, keypoints_from_heatmaps
-from rfwarp.poses.keypoint_flow import keypoint_flow
 from rfwarp.poses.keypoints import Keypoints, read_annotations, write_annotations
 from rfwarp.poses.kinds import POSE_KINDS, PoseKind
 from rfwarp.poses.landmarks import FaceLandmarks

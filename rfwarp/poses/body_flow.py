@@ -17,16 +17,21 @@ _NECK, _SHOULDERS, _HIPS, _FACE = 1, (2, 5), (8, 11), (0, 14, 15, 16, 17)
 _TRUNK = (*_SHOULDERS, *_HIPS)
 # Bones of arms and legs from the body outwards. Lengths here and below are in heights of the trunk.
 _STARTS, _ENDS = (2, 3, 5, 6, 8, 9, 11, 12), (3, 4, 6, 7, 9, 10, 12, 13)
-_RADII = (0.14, 0.125, 0.14, 0.125, 0.2, 0.155, 0.2, 0.155)
-_HEAD_RADIUS = 0.28
+_RADII = (0.18, 0.16, 0.18, 0.16, 0.25, 0.2, 0.25, 0.2)
+_HEAD_RADIUS = 0.35
 _HEAD_RISE = 0.14  # the middle of the head lies that far above the middle of the face
 _NECK_TO_FACE = 0.5
-_TRUNK_WIDTH = 0.9  # of the distance of the shoulders, half of it the radius
-_SLIMMEST_TRUNK = 0.2
+_TRUNK_WIDTH = 0.57  # its radius, in distances of the shoulders
+_SLIMMEST_TRUNK = 0.25
 _STIFFNESS = 0.01  # pulls the trunk's map to a plain scaling
 _SHORTEST = 0.1  # a bone seen from its end is no shorter than that
-_FALLOFF = 1.5
 _ELSEWHERE = 1e-6  # weight of the body as a whole, against 1 on the axis of a part
+# How far the surface is from the axis: bones as above, the trunk, and the head, whose face shows
+# how it turns.
+_DEPTHS = (0.05, 0.05, 0.05, 0.05, 0.27, 0.13, 0.27, 0.13, 0.2, 0.0)
+_BREADTHS = (0.9, 0.5)  # of the shoulders and the hips, seen from the front
+_SIDE_FACE = 0.24  # a face that far beside the neck looks to the side for certain,
+_ONE_EAR = 0.5  # the back of a head with one ear less so
 # Pairs of joints whose distance tells the size of a body, and what it is in most bodies.
 _RULERS = ((2, 8, 1.0), (5, 11, 1.0), (8, 9, 0.9), (11, 12, 0.9), (9, 10, 0.9), (12, 13, 0.9))
 
@@ -79,7 +84,12 @@ def keypoint_flow(target: Tensor, sources: Tensor, height: int, width: int) -> T
     head, head_there = _head_map(target_xy, source_xy, both, size, zoom)
     eye = torch.eye(2, dtype=dtype, device=target.device).expand(*shift.shape[:2], 2, 2)
     whole = torch.cat([eye, shift[..., None]], -1)
-    maps = torch.cat([bones, torch.stack([trunk, head, whole], 2)], 2)  # (N, K, 11, 2, 3)
+    maps = torch.cat([bones, torch.stack([trunk, head], 2)], 2)
+    roll = _roll(_facing(target_xy, target_has, size), _facing(source_xy, source_has, size * zoom))
+    sideways = (roll * size * zoom)[..., None] * maps.new_tensor(_DEPTHS)
+    sideways = torch.stack([sideways, torch.zeros_like(sideways)], -1)
+    maps = torch.cat([maps[..., :2], maps[..., 2:] + sideways[..., None]], -1)
+    maps = torch.cat([maps, whole[:, :, None]], 2)  # (N, K, 11, 2, 3)
     there = torch.cat([bones_there, torch.stack([trunk_there, head_there], -1)], -1)
 
     axes = _axes(target_xy[:, 0], target_has[:, 0], size[:, 0])
@@ -107,6 +117,40 @@ def _body_size(xy: Tensor, has: Tensor, height: int) -> Tensor:
     length = (xy[..., first, :] - xy[..., second, :]).square().sum(-1).sqrt()
     longest = (length / usual * has[..., first] * has[..., second]).amax(-1)
     return torch.where(longest > height / 64, longest, torch.full_like(longest, height / 5))
+
+
+def _facing(xy: Tensor, has: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the body looks, seen from above: to the right of the picture, and out of it. At most a
+    unit vector.
+
+    How far it is turned is told by how broad shoulders and hips are, and to which side by the face
+    before the neck; from behind, by the only ear that is seen.
+    """
+    broad, usual = torch.zeros_like(size), torch.full_like(size, 1e-6)
+    for (right, left), breadth in zip((_SHOULDERS, _HIPS), _BREADTHS, strict=True):
+        both = has[..., right] * has[..., left]
+        broad = broad + both * (xy[..., left, 0] - xy[..., right, 0])
+        usual = usual + both * breadth
+    out = (broad / usual / size).clamp(-1.0, 1.0)
+    face = list(_FACE[:3])
+    offset = (_mean(xy[..., face, :], has[..., face])[..., 0] - xy[..., _NECK, 0]) / size
+    known = (has[..., face].sum(-1) > 0) & (has[..., _NECK] > 0)
+    ears = _ONE_EAR * (has[..., _FACE[3]] - has[..., _FACE[4]])
+    side = torch.where(known, (offset / _SIDE_FACE).clamp(-1.0, 1.0), ears)
+    return side * (1 - out.square()).sqrt(), out
+
+
+def _roll(target: tuple[Tensor, Tensor], source: tuple[Tensor, Tensor]) -> Tensor:
+    """How far the near side of a turning cylinder of radius 1 moves to the right.
+
+    At an angle a from the middle, the surface moves from sin a to sin(a + turn), so what is seen
+    before and after moves by about 2 sin(turn / 2), whichever side it is on.
+    """
+    lengths = [(x.square() + y.square()).sqrt().clamp_min(1e-6) for x, y in (target, source)]
+    scale = 1 / (lengths[0] * lengths[1])
+    cosine = scale * (target[0] * source[0] + target[1] * source[1])
+    sine = scale * (source[0] * target[1] - target[0] * source[1])
+    return sine.sign() * (2 - 2 * cosine).clamp_min(0.0).sqrt()
 
 
 def _affine(matrix: Tensor, at: Tensor, to: Tensor) -> Tensor:
@@ -191,7 +235,7 @@ def _axes(xy: Tensor, has: Tensor, size: Tensor) -> _Axes:
     bottom = torch.where(bottom_there, hips, top + down)
     broad = (xy[:, _SHOULDERS[0]] - xy[:, _SHOULDERS[1]]).square().sum(-1).sqrt()
     broad = broad * has[:, _SHOULDERS[0]] * has[:, _SHOULDERS[1]]
-    trunk = _TRUNK_WIDTH / 2 * broad
+    trunk = _TRUNK_WIDTH * broad
     trunk = torch.maximum(trunk, _SLIMMEST_TRUNK * size)
 
     face_there = has[:, list(_FACE)].sum(-1, keepdim=True) > 0
@@ -210,9 +254,9 @@ def _axes(xy: Tensor, has: Tensor, size: Tensor) -> _Axes:
 
 def _nearness(axes: _Axes, height: int, width: int) -> Tensor:
     """How near (N, 10, H, W) the pixels are to the parts: 1 on the axis, falling to 0."""
-    # In units in which nearness is exp(-distance^2). With a pixel at r from the start of a segment
-    # of length l, and t the place from 0 to l of its foot, distance^2 is r^2 - t (2 r.along - t).
-    unit = axes.radius[..., None] / _FALLOFF**0.5
+    # In radii. With a pixel at r from the start of a segment of length l, and t the place from 0 to
+    # l of its foot, distance^2 is r^2 - t (2 r.along - t).
+    unit = axes.radius[..., None]
     along = (axes.end - axes.start) / unit
     length = along.square().sum(-1, keepdim=True).sqrt()
     along = along / length.clamp_min(1e-6)
@@ -222,7 +266,9 @@ def _nearness(axes: _Axes, height: int, width: int) -> Tensor:
     y = ((rows - axes.start[..., 1:]) / unit)[..., :, None]
     place = x * along[..., :1, None] + y * along[..., 1:, None]
     foot = torch.minimum(place.clamp_min(0.0), length[..., None])
-    return torch.exp(foot * (2 * place - foot) - (x.square() + y.square()))
+    squared = x.square() + y.square() - foot * (2 * place - foot)
+    # Nearly exp(-4 distance^2) close by, but a power neither vanishes nor takes long far off.
+    return (1 + squared).square().square().reciprocal()
 
 
 def _blend(maps: Tensor, there: Tensor, near: Tensor, height: int, width: int) -> Tensor:
