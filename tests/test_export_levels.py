@@ -1,0 +1,81 @@
+"""Networks with a prior, with depth and with the image level, in other runtimes and as people
+call them."""
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from network_cases import arguments, network
+
+from rfwarp import Generator
+from rfwarp.export import export_onnx
+from rfwarp.images import to_pil, to_uint8
+from rfwarp.poses import CameraMotion, Keypoints, Viewpoint
+
+NAMES = ("sources", "poses", "target_pose")
+
+
+@pytest.mark.parametrize(("name", "optimized"), [("keypoints", True), ("viewpoint", False)])
+def test_onnxruntime_draws_the_same(tmp_path, name, optimized):
+    generator = network(name, width=1 / 64).requires_grad_(False)
+    generator = generator.optimize() if optimized else generator
+    session = onnxruntime.InferenceSession(
+        export_onnx(generator, tmp_path / "generator.onnx", (64, 96))
+    )
+    for n, k in ((2, 2), (1, 1), (3, 1), (1, 3)):
+        given = arguments(name, n=n, k=k, h=64, w=96, dtype=torch.float32)
+        (image,) = session.run(None, {x: a.numpy() for x, a in zip(NAMES, given, strict=True)})
+        assert np.abs(image - generator(*given).numpy()).max() < 1e-3
+
+
+def person(seed: int, height: int, width: int) -> Keypoints:
+    points = np.random.default_rng(seed).uniform(0.1, 0.9, (18, 2)) * (width, height)
+    return Keypoints(points, height, width)
+
+
+POSES = {
+    "viewpoint": [Viewpoint(0, 0), Viewpoint(40, 10), Viewpoint(300, 20), Viewpoint(180, 0)],
+    "keypoints": [person(seed, 70, 64) for seed in range(4)],
+    "camera": [CameraMotion((0, 0.02 * x, 0), (0.1 * x, 0, 0.5 * x)) for x in range(4)],
+}
+
+
+@pytest.fixture(params=POSES)
+def case(request) -> tuple[Generator, list]:
+    return network(request.param).requires_grad_(False), POSES[request.param]
+
+
+def test_pictures_and_poses_as_people_have_them(case):
+    """Of a size that is padded."""
+    generator, (first, second, *targets) = case
+    pixels = torch.rand(2, 3, 70, 64, generator=torch.Generator().manual_seed(0))
+    images = [to_pil(x * 2 - 1) for x in pixels]
+    pictures, maps = generator.generate(images, [first, second], targets, return_maps=True)
+    assert [p.size for p in pictures] == [(64, 70)] * 2
+    assert [len(levels) for levels in maps] == [len(generator.config.levels)] * 2
+    sources = torch.stack([torch.from_numpy(np.array(i)).permute(2, 0, 1) for i in images])
+    poses = torch.stack([pose.encode(70, 64) for pose in (first, second)])
+    encoded = generator.encode(sources[None] / 127.5 - 1, poses[None])
+    streamed = list(generator.stream(encoded, targets, batch_size=2))
+    assert streamed[0].tobytes() != streamed[1].tobytes()
+    for target, picture, other in zip(targets, pictures, streamed, strict=True):
+        alone = to_uint8(generator.decode(encoded, target.encode(70, 64)[None]))[0]
+        for mine in (picture, other):
+            off = np.int16(np.array(mine)) - alone.permute(1, 2, 0).numpy()
+            assert np.abs(off).max() <= 1
+
+
+def test_viewpoints_as_plain_vectors(case):
+    generator, (first, second, *_) = case
+    if generator.config.pose_kind == "keypoints":
+        pytest.skip("keypoints are maps")
+    image = to_pil(torch.zeros(3, 64, 64))
+    ours = generator.generate([image], [first.vector()], second.vector().numpy())
+    assert ours.tobytes() == generator.generate([image], [first], second).tobytes()
+
+
+def test_a_pose_of_another_kind(case):
+    generator, (pose, *_) = case
+    other = CameraMotion((0, 0, 0), (0, 0, 0)) if pose.kind != "camera" else Viewpoint(0, 0)
+    with pytest.raises(ValueError, match=f"is a {other.kind}, but this model takes a {pose.kind}"):
+        generator.generate([to_pil(torch.zeros(3, 64, 64))], [pose], other)
