@@ -181,3 +181,12 @@ def test_people_against_every_triangle_at_a_time():
     assert len(agreed) > 50
     assert (agreed[:, 0] == agreed[:, 1]).mean() > 0.8
     assert (agreed[:, 1] & ~agreed[:, 0]).mean() < 0.05  # seldom visible where it is hidden
+
+
+def test_triangles_seen_edge_on_have_weights():
+    x, y = np.array([[1.0, 1.0], [3.0, 3.0], [5.0, 5.0 - 1e-12]]), np.array([[2.0, 2.0]] * 3)
+    y[2, 1] = 2.0 + 1e-12
+    weights, area = correspondence._weights(x, y, np.array([2, 2]), np.array([2, 3]))
+    assert area[0] == 0
+    assert (weights >= 0).all()
+    assert weights.sum(0) == pytest.approx(1.0)

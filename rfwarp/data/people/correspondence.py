@@ -150,6 +150,9 @@ def _area(x: Array, y: Array) -> Array:
 def _weights(x: Array, y: Array, column: Indices, row: Indices) -> tuple[Array, Array]:
     """Weights (3, N) of the corners (3, N) of triangles at (N,) pixels, and their signed areas."""
     area = _area(x, y)
-    first = ((y[2] - y[0]) * (column - x[0]) - (x[2] - x[0]) * (row - y[0])) / area
-    second = ((x[1] - x[0]) * (row - y[0]) - (y[1] - y[0]) * (column - x[0])) / area
-    return np.stack([1 - first - second, first, second]), area
+    # A triangle seen edge-on may be flat after rounding, or miss its pixel by a little.
+    size = np.where(area == 0, 1.0, area)
+    first = ((y[2] - y[0]) * (column - x[0]) - (x[2] - x[0]) * (row - y[0])) / size
+    second = ((x[1] - x[0]) * (row - y[0]) - (y[1] - y[0]) * (column - x[0])) / size
+    weights = np.clip(np.stack([1 - first - second, first, second]), 0.0, 1.0)
+    return weights / weights.sum(0), area
