@@ -16,7 +16,7 @@ from rfwarp.data.chairs import raycast as chair_colours
 from rfwarp.data.chairs.camera import FOCAL, camera_axes, fit
 from rfwarp.data.chairs.geometry import chair_parts
 from rfwarp.data.chairs.parameters import ChairParameters
-from rfwarp.data.people import ProceduralPeople
+from rfwarp.data.people import ProceduralPeople, correspondence
 from rfwarp.data.people import raster as people_colours
 from rfwarp.data.people.parameters import PersonParameters
 from rfwarp.data.people.render import build, drawn_poses
