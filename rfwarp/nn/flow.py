@@ -13,8 +13,8 @@ from rfwarp.nn.blocks import FullPrecisionConv2d, ResBlockD, ResBlockU
 from rfwarp.nn.config import GeneratorConfig
 from rfwarp.nn.flow_models import CAMERAS, DepthFlow, FlowModel, FreeFlow, outputs
 from rfwarp.ops import warp
+from rfwarp.poses.body_flow import keypoint_flow
 from rfwarp.poses.heatmaps import keypoints_from_heatmaps
-from rfwarp.poses.keypoint_flow import keypoint_flow
 
 PRIOR_CHANNELS = 5  # the source warped by the prior, and the prior itself
 
