@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _NECK, _SHOULDERS, _HIPS, _FACE = 1, (2, 5), (8, 11), (0, 14, 15, 16, 17)
@@ -23,7 +24,7 @@ _HEAD_RISE = 0.14  # the middle of the head lies that far above the middle of th
 _NECK_TO_FACE = 0.5
 _TRUNK_WIDTH = 1.1  # its radius, in distances of the shoulders
 _SLIMMEST_TRUNK = 0.25
-_STIFFNESS = 0.1  # pulls the trunk's map to a plain scaling
+_STIFFNESS = 0.3  # pulls the trunk's map to a plain scaling
 _SHORTEST = 0.1  # a bone seen from its end is no shorter than that
 _ELSEWHERE = 1e-6  # weight of the body as a whole, against 1 on the axis of a part
 # How far the surface is from the axis: bones as above, the trunk, and the head, whose face shows
@@ -81,19 +82,18 @@ def keypoint_flow(target: Tensor, sources: Tensor, height: int, width: int) -> T
     bones, bones_there = _bone_maps(target_xy, source_xy, both, size, zoom)
     trunk, trunk_there = _trunk_map(target_xy, source_xy, both, size, zoom)
     head, head_there = _head_map(target_xy, source_xy, both, size, zoom)
-    eye = torch.eye(2, dtype=dtype, device=target.device).expand(*shift.shape[:2], 2, 2)
-    whole = torch.cat([eye, shift[..., None]], -1)
+    still = torch.eye(2, 3, dtype=dtype, device=target.device)
+    whole = still + F.pad(shift[..., None], (2, 0))
     maps = torch.cat([bones, torch.stack([trunk, head], 2)], 2)
     roll = _roll(_facing(target_xy, target_has, size), _facing(source_xy, source_has, size * zoom))
     sideways = (roll * size * zoom)[..., None] * maps.new_tensor(_DEPTHS)
-    sideways = torch.stack([sideways, torch.zeros_like(sideways)], -1)
-    maps = torch.cat([maps[..., :2], maps[..., 2:] + sideways[..., None]], -1)
+    maps = maps + F.pad(sideways[..., None, None], (2, 0, 0, 1))
     maps = torch.cat([maps, whole[:, :, None]], 2)  # (N, K, 11, 2, 3)
     there = torch.cat([bones_there, torch.stack([trunk_there, head_there], -1)], -1)
 
     axes = _axes(target_xy[:, 0], target_has[:, 0], size[:, 0])
     near = _nearness(axes, height, width)
-    return _blend(maps - torch.cat([eye, 0 * shift[..., None]], -1)[:, :, None], there, near)
+    return _blend(maps - still, there, near)
 
 
 def _split(points: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,14 +125,23 @@ def _facing(xy: Tensor, has: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
     How far it is turned is told by how broad shoulders and hips are, and to which side by the face
     before the neck; from behind, by the only ear that is seen.
     """
+    # Across the spine, so that leaning aside is no turning.
+    spine = xy[..., _NECK, :] - _mean(xy[..., list(_HIPS), :], has[..., list(_HIPS)])
+    spine = spine * (has[..., _NECK] * (has[..., list(_HIPS)].sum(-1) > 0))[..., None]
+    length = spine.square().sum(-1, keepdim=True).sqrt()
+    upright = spine.new_tensor((0.0, -1.0))
+    up = torch.where(length > 0.3 * size[..., None], spine / length.clamp_min(1e-6), upright)
+    across = (xy * _turned(up)[..., None, :]).sum(-1)
+
     broad, usual = torch.zeros_like(size), torch.full_like(size, 1e-6)
     for (right, left), breadth in zip((_SHOULDERS, _HIPS), _BREADTHS, strict=True):
         both = has[..., right] * has[..., left]
-        broad = broad + both * (xy[..., left, 0] - xy[..., right, 0])
+        broad = broad + both * (across[..., left] - across[..., right])
         usual = usual + both * breadth
     out = (broad / usual / size).clamp(-1.0, 1.0)
     face = list(_FACE[:3])
-    offset = (_mean(xy[..., face, :], has[..., face])[..., 0] - xy[..., _NECK, 0]) / size
+    middle = _mean(across[..., face, None], has[..., face])[..., 0]
+    offset = (middle - across[..., _NECK]) / size
     known = (has[..., face].sum(-1) > 0) & (has[..., _NECK] > 0)
     ears = has[..., _FACE[3]] - has[..., _FACE[4]]
     side = torch.where(known, (offset / _SIDE_FACE).clamp(-1.0, 1.0), ears)
