@@ -28,8 +28,8 @@ _STIFFNESS = 0.3  # pulls the trunk's map to a plain scaling
 _SHORTEST = 0.1  # a bone seen from its end is no shorter than that
 _ELSEWHERE = 1e-6  # weight of the body as a whole, against 1 on the axis of a part
 # How far the surface is from the axis: bones as above, the trunk, and the head, whose face shows
-# how it turns.
-_DEPTHS = (0.1, 0.02, 0.1, 0.02, 0.34, 0.1, 0.34, 0.1, 0.2, 0.0)
+# how it turns. Tuned with the radii on procedural people, many of them in skirts.
+_DEPTHS = (0.1, 0.02, 0.1, 0.02, 0.34, 0.1, 0.34, 0.1, 0.22, 0.0)
 _BREADTHS = (0.6, 0.5)  # of the shoulders and the hips, seen from the front
 _SIDE_FACE = 0.08  # a face that far beside the neck looks to that side for certain
 # Pairs of joints whose distance tells the size of a body, and what it is in most bodies.
