@@ -119,25 +119,25 @@ def _held_apart(config: DataConfig, split: Literal["train", "test"]) -> DataConf
 
 def _procedural(config: DataConfig) -> TupleDataset:
     from rfwarp.data.chairs import ChairTuples, ProceduralChairs
-    from rfwarp.data.people import VIEWS, ProceduralPeople
+    from rfwarp.data.people import VIEWS, ProceduralPeople, person_bytes
     from rfwarp.poses import Viewpoint
 
     size = config.size or SIZE
     height, width = _pair(size)
     if config.name == "people":
-        fits = MEMORY // (VIEWS * 3 * height * width)
+        fits = MEMORY // person_bytes(VIEWS, height, width, config.truth)
         return ProceduralPeople(
             config.first_seed,
             config.count,
             size,
             cache=config.cache,
             memory_people=max(1, min(fits, config.count)),
+            truth=config.truth,
         )
     views = sum(1 for _ in Viewpoint.grid())
     # Keeping some would not help: of thousands of chairs the wanted one is rarely among them.
     kept = config.count if views * 3 * height * width * config.count <= MEMORY else 0
-    return ChairTuples(
-        ProceduralChairs(
-            config.first_seed, config.count, _side(size), cache=config.cache, memory_chairs=kept
-        )
+    chairs = ProceduralChairs(
+        config.first_seed, config.count, _side(size), cache=config.cache, memory_chairs=kept
     )
+    return ChairTuples(chairs, truth=config.truth)

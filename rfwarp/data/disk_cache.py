@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+Forms = Mapping[str, tuple[Sequence[int], npt.DTypeLike]]
+"""Name -> (shape, dtype) of arrays."""
 
 
 def _reserve(path: Path) -> None:
@@ -57,7 +59,7 @@ class DiskCache:
         thing: str,
         key: Mapping[str, Any],
         count: int,
-        arrays: Mapping[str, tuple[Sequence[int], npt.DTypeLike]],
+        arrays: Forms,
     ) -> None:
         self._folder, self._thing = folder, thing
         self._forms = {

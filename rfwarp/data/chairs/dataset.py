@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rfwarp.data.chairs.render import RENDERER_VERSION, render_views
+from rfwarp.data.chairs.render import RENDERER_VERSION, render_truth, render_views
 from rfwarp.data.disk_cache import Array, DiskCache, Kept
 from rfwarp.data.seeds import checked_seeds
+from rfwarp.data.truth import Truth
 
 VIEW_COUNT = 54
 
@@ -134,6 +135,19 @@ class ProceduralChairs:
             return render_views(self.seeds[chair], wanted, self.size)
         kept = self._kept.get(chair, self._render)["pictures"]
         return torch.from_numpy(np.array(kept[wanted]))
+
+    def truth(self, chair: int, indices: Sequence[int] | Tensor) -> Truth:
+        """True correspondences of views of one chair, computed each time anew.
+
+        Args:
+            chair: 0..count-1.
+            indices: K + 1 view indices: the sources, then the target.
+
+        Raises:
+            IndexError: if the chair is not in 0..count-1.
+            ValueError: if a view index is not in 0..53.
+        """
+        return render_truth(self.seeds[chair], checked_indices(self, chair, indices), self.size)
 
     def _render(self, chair: int) -> dict[str, Array]:
         return {"pictures": render_views(self.seeds[chair], range(VIEW_COUNT), self.size).numpy()}

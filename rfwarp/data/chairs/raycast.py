@@ -8,74 +8,21 @@ rounded: a picture does not depend on what else is rendered in the same call.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rfwarp.data.chairs.camera import FOCAL, camera_axes
+from rfwarp.data.chairs.jobs import Jobs, make_jobs
 from rfwarp.data.chairs.materials import pattern_mix
-from rfwarp.data.chairs.model import Array, Model
+from rfwarp.data.chairs.model import Model
 from rfwarp.poses import Viewpoint
 
 _LIGHT = (0.621, -0.421, 0.661)  # a unit vector, fixed to the chair
 _AMBIENT, _SKY, _KEY, _FILL = 0.56, 0.09, 0.38, 0.12
 _MISS = torch.iinfo(torch.int64).max
-
-
-@dataclass(frozen=True)
-class _Jobs:
-    """One row per (picture, part) pair; float rows are stored column by column for gathering.
-
-    A ray through sample (i, j) has the direction d0 + i dx + j dy in the part's coordinates.
-    """
-
-    picture: Tensor  # (J,) int64
-    box: Tensor  # (J, 4) int64: first column, first row, width, height in samples
-    cast: Tensor  # (15, J) float32: origin, d0, dx, dy (3 each), scale, slope, roundness
-    shade: Tensor  # (29, J) float32: normal matrix (9), to_texture (9), shift (3), look (8)
-
-
-def _dot(a: Array, b: Array) -> Array:
-    """Inner product over the last axis, of 3; elementwise, so that no batch shape changes it."""
-    return a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2]
-
-
-def _boxes(model: Model, axes: Array, samples: int) -> Array:
-    """(V, P, 4): first column, first row, width and height of what each part may cover."""
-    local = _dot(model.corners[:, :, None], axes[:, None, None])  # (V, P, 8, 3)
-    image = FOCAL * local[..., :2] / (model.distance - local[..., 2:])
-    position = (image * (1, -1) + 1) * samples / 2 - 0.5
-    low = np.clip(np.floor(position.min(2)), 0, samples - 1)
-    high = np.clip(np.ceil(position.max(2)), 0, samples - 1)
-    return np.concatenate([low, high - low + 1], -1)
-
-
-def _jobs(model: Model, views: Sequence[Viewpoint], samples: int, first_picture: int) -> _Jobs:
-    """Every part of a model at every view, computed in float64 and stored in float32."""
-    axes = camera_axes(views)
-    count, parts = len(views), len(model.corners)
-    linear, offset = model.to_local[:, :, :3], model.to_local[:, :, 3]
-    right, up, back = axes[:, 0], axes[:, 1], axes[:, 2]
-    step = 2.0 / samples
-    corner = (step / 2 - 1) * right + (1 - step / 2) * up - FOCAL * back
-    rays = np.stack([back * model.distance, corner, step * right, -step * up], 1)  # (V, 4, 3)
-    moved = _dot(linear[:, None], rays[:, None, :, None])  # (V, P, 4, 3)
-    moved[:, :, 0] += offset
-    per_part = np.concatenate([model.shape, model.roundness[:, None]], 1)
-    cast = np.concatenate(
-        [moved.reshape(count, parts, 12), np.broadcast_to(per_part, (count, parts, 3))], -1
-    )
-    shade = np.concatenate(
-        [linear.reshape(parts, 9), model.to_texture.reshape(parts, 9), model.shift, model.look], 1
-    )
-    return _Jobs(
-        torch.from_numpy(np.repeat(np.arange(first_picture, first_picture + count), parts)),
-        torch.from_numpy(_boxes(model, axes, samples).reshape(-1, 4).astype(np.int64)),
-        torch.from_numpy(cast.reshape(-1, 15).T.astype(np.float32)),
-        torch.from_numpy(np.tile(shade, (count, 1)).T.astype(np.float32)),
-    )
 
 
 def _inside(near: Tensor, far: Tensor, offset: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,7 +57,7 @@ def _inside_cone(
     return near, torch.minimum(far, leave)
 
 
-def _cast(jobs: _Jobs, samples: int, pictures: int) -> Tensor:
+def _cast(jobs: Jobs, samples: int, pictures: int) -> Tensor:
     """(pictures * samples^2,) int64: depth bits in the high half, job in the low half, or _MISS."""
     box, device = jobs.box, jobs.box.device
     sizes = box[:, 2] * box[:, 3]
@@ -160,8 +107,18 @@ def _cast(jobs: _Jobs, samples: int, pictures: int) -> Tensor:
     return depth.scatter_reduce_(0, sample, key, "amin")
 
 
-def _shade(jobs: _Jobs, key: Tensor, samples: int) -> tuple[Tensor, Tensor]:
-    """Indices (M,) of the samples that a part covers, and their colours (3, M)."""
+class _Hits(NamedTuple):
+    """What the M samples that a part covers show of it, in the part's coordinates."""
+
+    index: Tensor  # (M,) int64
+    job: Tensor  # (M,) int64
+    depth: Tensor  # (M,): of the ray's points o + depth * d, the first that lies in the part
+    local: tuple[Tensor, Tensor, Tensor]  # 3 x (M,)
+    face: Tensor  # (M,) int64: 0, 1, 2 across u, v, w; 3 round
+    local_normal: tuple[Tensor, Tensor, Tensor]  # 3 x (M,)
+
+
+def _hits(jobs: Jobs, key: Tensor, samples: int) -> _Hits:
     index = (key != _MISS).nonzero()[:, 0]
     key = key[index]
     job = key & 0xFFFFFFFF
@@ -174,7 +131,6 @@ def _shade(jobs: _Jobs, key: Tensor, samples: int) -> tuple[Tensor, Tensor]:
     scale, slope, rho = cast[12], cast[13], cast[14]
     s = scale + slope * w
 
-    shade = jobs.shade.index_select(1, job)
     radius = torch.sqrt(u * u + v * v)
     # The face that was hit is the constraint that holds with equality.
     tightest, face = w.abs(), torch.full_like(job, 2)
@@ -187,10 +143,22 @@ def _shade(jobs: _Jobs, key: Tensor, samples: int) -> tuple[Tensor, Tensor]:
         torch.where(face == 1, v.sign(), torch.where(face == 3, v / radius, zero)),
         torch.where(face == 2, w.sign(), torch.where(face == 3, -rho * slope, -slope)),
     )
-    normal = [
-        shade[k] * local_normal[0] + shade[3 + k] * local_normal[1] + shade[6 + k] * local_normal[2]
-        for k in range(3)
+    return _Hits(index, job, t, (u, v, w), face, local_normal)
+
+
+def _normal(shade: Tensor, local: tuple[Tensor, Tensor, Tensor]) -> list[Tensor]:
+    """3 x (M,) in world axes, of any length."""
+    return [
+        shade[k] * local[0] + shade[3 + k] * local[1] + shade[6 + k] * local[2] for k in range(3)
     ]
+
+
+def _shade(jobs: Jobs, key: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+    """Indices (M,) of the samples that a part covers, and their colours (3, M)."""
+    hits = _hits(jobs, key, samples)
+    u, v, w = hits.local
+    shade = jobs.shade.index_select(1, hits.job)
+    normal = _normal(shade, hits.local_normal)
     length = torch.sqrt(normal[0] * normal[0] + normal[1] * normal[1] + normal[2] * normal[2])
     facing = (_LIGHT[0] * normal[0] + _LIGHT[1] * normal[1] + _LIGHT[2] * normal[2]) / length
     light = _AMBIENT + _SKY * normal[2] / length + _KEY * facing.clamp_min(0.0)
@@ -204,7 +172,34 @@ def _shade(jobs: _Jobs, key: Tensor, samples: int) -> tuple[Tensor, Tensor]:
     )
     mix = pattern_mix(shade[21], position, shade[22])
     colour = torch.stack([shade[23 + c] * (1 - mix) + shade[26 + c] * mix for c in range(3)])
-    return index, (colour * light).clamp(0.0, 1.0)
+    return hits.index, (colour * light).clamp(0.0, 1.0)
+
+
+class Middles(NamedTuple):
+    """What the rays through the middles of M pixels meet, sorted by ``index``."""
+
+    index: npt.NDArray[np.int64]
+    """(M,) (picture * size + row) * size + column."""
+    depth: npt.NDArray[np.float32]
+    """(M,) distance along the optical axis, over FOCAL, metres."""
+    surface: npt.NDArray[np.int64]
+    """(M,) number of a part's face: the same in all pictures."""
+    normal: npt.NDArray[np.float32]
+    """(3, M) outward, of any length, world axes."""
+
+
+def cast_middles(model: Model, views: Sequence[Viewpoint], size: int) -> Middles:
+    """Casts one ray through the middle of every pixel of a chair's pictures, without colours."""
+    jobs = make_jobs(model, views, size, 0)
+    hits = _hits(jobs, _cast(jobs, size, len(views)), size)
+    part = hits.job % len(model.corners)
+    # Round surfaces have no sides; the two ends of a part, and opposite sides, have signs.
+    side = torch.stack([*hits.local, torch.zeros_like(hits.depth)]).gather(0, hits.face[None])[0]
+    surface = (part * 4 + hits.face) * 2 + (side > 0)
+    normal = _normal(jobs.shade.index_select(1, hits.job), hits.local_normal)
+    return Middles(
+        hits.index.numpy(), hits.depth.numpy(), surface.numpy(), torch.stack(normal).numpy()
+    )
 
 
 def render_models(
@@ -235,11 +230,11 @@ def render_models(
     if not len(output):
         return output
     per_model = [
-        _jobs(model, seen, samples, first)
+        make_jobs(model, seen, samples, first)
         for model, seen, first in zip(models, views, starts[:-1], strict=True)
         if seen
     ]
-    jobs = _Jobs(
+    jobs = Jobs(
         torch.cat([j.picture for j in per_model]),
         torch.cat([j.box for j in per_model]),
         torch.cat([j.cast for j in per_model], 1),
@@ -248,7 +243,7 @@ def render_models(
     for first, last in _chunks(jobs, len(output), pair_budget):
         # Pictures are numbered in the order of the jobs.
         begin, end = torch.searchsorted(jobs.picture, torch.tensor([first, last])).tolist()
-        chunk = _Jobs(
+        chunk = Jobs(
             (jobs.picture[begin:end] - first).to(device),
             jobs.box[begin:end].to(device),
             jobs.cast[:, begin:end].contiguous().to(device),
@@ -262,7 +257,7 @@ def render_models(
     return output
 
 
-def _chunks(jobs: _Jobs, pictures: int, pair_budget: int) -> Iterator[tuple[int, int]]:
+def _chunks(jobs: Jobs, pictures: int, pair_budget: int) -> Iterator[tuple[int, int]]:
     """Ranges of pictures whose pairs fit the budget, at least one picture each."""
     pairs = torch.zeros(pictures, dtype=torch.int64)
     pairs.index_add_(0, jobs.picture, jobs.box[:, 2] * jobs.box[:, 3])

@@ -8,10 +8,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from rfwarp.data.chairs.correspondence import chair_truth
 from rfwarp.data.chairs.geometry import chair_parts
 from rfwarp.data.chairs.model import Model
 from rfwarp.data.chairs.parameters import ChairParameters
 from rfwarp.data.chairs.raycast import render_models
+from rfwarp.data.truth import Truth
 from rfwarp.poses import Viewpoint
 
 RENDERER_VERSION = 2
@@ -28,14 +30,19 @@ def _viewpoints(views: Sequence[Viewpoint | int] | Tensor) -> list[Viewpoint]:
     return [v if isinstance(v, Viewpoint) else Viewpoint.from_index(int(v)) for v in items]
 
 
+def _checked(size: int) -> int:
+    if size < 1:
+        raise ValueError(f"the image size must be at least 1 pixel, got {size}")
+    return size
+
+
 def _render(
     seeds: Sequence[int],
     views: Sequence[Sequence[Viewpoint]],
     size: int,
     device: torch.device | str | None,
 ) -> Tensor:
-    if size < 1:
-        raise ValueError(f"the image size must be at least 1 pixel, got {size}")
+    size = _checked(size)
     where = torch.device("cpu" if device is None else device)
     # On a CPU the intermediate arrays should stay in its caches.
     budget = 1 << 17 if where.type == "cpu" else 1 << 23
@@ -86,3 +93,20 @@ def render_views(
 ) -> Tensor:
     """Many pictures of one chair: (V, 3, size, size) uint8 RGB, as :func:`render_chairs`."""
     return _render([seed], [_viewpoints(views)], size, device)
+
+
+def render_truth(seed: int, views: Sequence[Viewpoint | int] | Tensor, size: int) -> Truth:
+    """True correspondences of a chair's pictures, see :func:`.chair_truth`.
+
+    Args:
+        seed: of the chair.
+        views: K + 1 viewpoints or view indices: the sources, then the target.
+        size: height and width in pixels.
+
+    Raises:
+        ValueError: for a bad seed, view or size, or without a target.
+    """
+    chosen = _viewpoints(views)
+    if not chosen:
+        raise ValueError("views must end with the target, got none")
+    return chair_truth(_model(int(seed)), chosen, _checked(size))

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from rfwarp.data.chairs.dataset import VIEW_COUNT, ChairViews
+from rfwarp.data.chairs.dataset import VIEW_COUNT, ChairViews, ProceduralChairs
 from rfwarp.data.draws import sample_view_sets
 from rfwarp.data.tuples import Row, Sample
 from rfwarp.poses import Viewpoint
 
 
 class ChairTuples:
-    """A :class:`rfwarp.data.TupleDataset` of chairs; picture c * 54 + v is view v of chair c."""
+    """A :class:`rfwarp.data.TupleDataset` of chairs; picture c * 54 + v is view v of chair c.
+
+    Args:
+        views: the chairs.
+        truth: give true correspondences with every tuple; procedural chairs alone have them.
+
+    Raises:
+        ValueError: if they have none.
+    """
 
     pose_kind = Viewpoint.kind
 
-    def __init__(self, views: ChairViews) -> None:
-        self.views = views
+    def __init__(self, views: ChairViews, *, truth: bool = False) -> None:
+        if truth and not isinstance(views, ProceduralChairs):
+            raise ValueError(
+                f"only ProceduralChairs have true correspondences, got {type(views).__name__}"
+            )
+        self.views, self._truth = views, truth
         self._codes = Viewpoint.codes()
 
     @property
@@ -43,4 +55,7 @@ class ChairTuples:
         """All pictures of a row are of one chair."""
         chair, indices = row[0] // VIEW_COUNT, [picture % VIEW_COUNT for picture in row]
         pictures, codes = self.views.views(chair, indices), self._codes[indices]
-        return Sample(pictures[:-1], codes[:-1], pictures[-1], codes[-1])
+        truth = None
+        if self._truth and isinstance(self.views, ProceduralChairs):
+            truth = self.views.truth(chair, indices)
+        return Sample(pictures[:-1], codes[:-1], pictures[-1], codes[-1], truth)

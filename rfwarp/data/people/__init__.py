@@ -1,7 +1,7 @@
 """Procedural people: clothed, articulated figures with keypoints, made from one integer each."""
 
 from rfwarp.data.people.camera import Camera
-from rfwarp.data.people.dataset import VIEWS, ProceduralPeople
+from rfwarp.data.people.dataset import VIEWS, ProceduralPeople, person_bytes
 from rfwarp.data.people.folder import write_people_folder
 from rfwarp.data.people.parameters import PersonParameters
 from rfwarp.data.people.pose import Arm, BodyPose, Leg
@@ -17,6 +17,7 @@ __all__ = [
     "People",
     "PersonParameters",
     "ProceduralPeople",
+    "person_bytes",
     "render_person",
     "render_poses",
     "write_people_folder",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,10 +10,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rfwarp.data.disk_cache import Array, DiskCache, Kept
+from rfwarp.data.disk_cache import Array, DiskCache, Forms, Kept
 from rfwarp.data.draws import sample_view_sets
+from rfwarp.data.people.correspondence import (
+    TRACE_VERSION,
+    person_truth,
+    trace_arrays,
+    trace_person,
+)
 from rfwarp.data.people.render import RENDERER_VERSION, People, checked_size, render_person
 from rfwarp.data.seeds import checked_seeds
+from rfwarp.data.truth import Truth
 from rfwarp.data.tuples import Row, Sample
 from rfwarp.poses import Keypoints
 
@@ -36,6 +44,8 @@ class ProceduralPeople:
         cache: a folder for the pictures, 3 * H * W bytes each. It is created if need be; an
             existing one must have been made with the same arguments and renderer version.
         memory_people: how many people are kept in memory when there is no cache.
+        truth: give true correspondences with every tuple. What they are made from is kept with the
+            pictures, see :func:`person_bytes`; a cache for one is not one for the other.
 
     Raises:
         ValueError: for bad numbers, for seeds on both sides of ``HELD_OUT_FIRST_SEED``, or for a
@@ -53,6 +63,7 @@ class ProceduralPeople:
         views: int = VIEWS,
         cache: str | os.PathLike[str] | None = None,
         memory_people: int = 256,
+        truth: bool = False,
     ) -> None:
         for name, value, least in (("views", views, 2), ("memory_people", memory_people, 1)):
             if value < least:
@@ -60,7 +71,7 @@ class ProceduralPeople:
         self.seeds = checked_seeds("people", first_seed, count)
         """Seed of every person."""
         self.view_count = views
-        self._size = checked_size(size)
+        self._size, self._truth = checked_size(size), truth
         self._kept = Kept(None if cache is None else self._disk_cache(Path(cache)), memory_people)
 
     @property
@@ -100,9 +111,11 @@ class ProceduralPeople:
         people = sorted({picture // self.view_count for picture in row})
         if len(people) != 1:
             raise ValueError(f"a row must name pictures of one person, got those of {people}")
-        drawn = self.pictures(people[0], [picture % self.view_count for picture in row])
+        views = [picture % self.view_count for picture in row]
+        drawn = self.pictures(people[0], views)
         images, codes = drawn.pictures, drawn.keypoints
-        return Sample(images[:-1], codes[:-1], images[-1], codes[-1])
+        truth = self.truth(people[0], views) if self._truth else None
+        return Sample(images[:-1], codes[:-1], images[-1], codes[-1], truth)
 
     def pictures(self, person: int, views: Sequence[int]) -> People:
         """Pictures 0..views-1 of a person, with keypoints and their visibility.
@@ -110,19 +123,38 @@ class ProceduralPeople:
         Raises:
             IndexError: if there is no such person or picture.
         """
+        self._check(person, views)
+        kept, chosen = self._kept.get(person, self._render), list(views)
+        # Copies: what is kept must not change with what the caller does.
+        return People(*(torch.from_numpy(np.array(kept[name][chosen])) for name in People._fields))
+
+    def truth(self, person: int, views: Sequence[int]) -> Truth:
+        """True correspondences of pictures of a person: the sources, then the target.
+
+        Raises:
+            IndexError: if there is no such person or picture.
+            ValueError: if the dataset was not made for them, or without a target.
+        """
+        if not self._truth:
+            raise ValueError("these ProceduralPeople were made with truth=False")
+        if not views:
+            raise ValueError("views must end with the target, got none")
+        self._check(person, views)
+        return person_truth(self._kept.get(person, self._render), views)
+
+    def _check(self, person: int, views: Sequence[int]) -> None:
         for name, values, count in (
             ("person", [person], self.count),
             ("views", views, self.view_count),
         ):
             if values and not 0 <= min(values) <= max(values) < count:
                 raise IndexError(f"{name} must lie in 0..{count - 1}, got {list(values)}")
-        kept, chosen = self._kept.get(person, self._render), list(views)
-        # Copies: what is kept must not change with what the caller does.
-        return People(*(torch.from_numpy(np.array(kept[name][chosen])) for name in People._fields))
 
     def _render(self, person: int) -> dict[str, Array]:
-        drawn = render_person(self.seeds[person], range(self.view_count), self._size)
-        return {name: value.numpy() for name, value in drawn._asdict().items()}
+        seed, views = self.seeds[person], range(self.view_count)
+        drawn = render_person(seed, views, self._size)
+        made: dict[str, Array] = {name: value.numpy() for name, value in drawn._asdict().items()}
+        return {**made, **trace_person(seed, views, self._size)} if self._truth else made
 
     def _disk_cache(self, folder: Path) -> DiskCache:
         views, (height, width) = self.view_count, self._size
@@ -134,9 +166,23 @@ class ProceduralPeople:
             "height": height,
             "width": width,
         }
-        arrays = {
-            "pictures": ((views, 3, height, width), np.uint8),
-            "keypoints": ((views, Keypoints.channels, 3), np.float32),
-            "visible": ((views, Keypoints.channels), np.bool_),
-        }
+        if self._truth:  # older caches have no such key
+            key["truth"] = TRACE_VERSION
+        arrays = kept_arrays(views, height, width, self._truth)
         return DiskCache(folder, "people", key, self.count, arrays)
+
+
+def kept_arrays(views: int, height: int, width: int, truth: bool) -> Forms:
+    """Shapes and dtypes of what is kept of a person."""
+    arrays: Forms = {
+        "pictures": ((views, 3, height, width), np.uint8),
+        "keypoints": ((views, Keypoints.channels, 3), np.float32),
+        "visible": ((views, Keypoints.channels), np.bool_),
+    }
+    return {**arrays, **trace_arrays(views, height, width)} if truth else arrays
+
+
+def person_bytes(views: int, height: int, width: int, truth: bool) -> int:
+    """Of what is kept of a person: at 64 x 64, 24 views take 0.3 MB, with truth 1.3 MB."""
+    arrays = kept_arrays(views, height, width, truth).values()
+    return sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in arrays)

@@ -76,6 +76,7 @@ class Mesh:
     """Triangles of all sheets.
 
     ``triangles`` (3, T) indexes the points; ``surface`` (T,) indexes ``surfaces``; ``part`` (T,);
+    ``sheet`` (T,) is the number of the sheet;
     ``thin`` (T,) is True for triangles whose inner side can be seen.
     """
 
@@ -86,6 +87,7 @@ class Mesh:
     triangles: npt.NDArray[np.intp]
     surface: npt.NDArray[np.intp]
     part: npt.NDArray[np.intp]
+    sheet: npt.NDArray[np.intp]
     thin: npt.NDArray[np.bool_]
     surfaces: tuple[Surface, ...]
 
@@ -126,6 +128,7 @@ class Mesh:
             corners.reshape(-1, 3).T,
             np.repeat(surface, per_quad),
             np.repeat(np.repeat(part, rows - 1), per_quad),
+            np.repeat(np.repeat(np.arange(len(sheets)), rows - 1), per_quad),
             np.repeat(np.repeat(thin, rows - 1), per_quad),
             tuple(surfaces.values()),
         )

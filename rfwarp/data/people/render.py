@@ -105,8 +105,13 @@ def render_person(seed: int, views: Sequence[int], size: int | tuple[int, int]) 
     if any(view < 0 for view in views):
         raise ValueError(f"views must be at least 0, got {min(views)}")
     seed = checked_seed("person", seed)
+    return render_poses(seed, drawn_poses(seed, views), size)
+
+
+def drawn_poses(seed: int, views: Sequence[int]) -> list[tuple[BodyPose, Camera]]:
+    """Pose and camera of every picture of a person."""
     dices = [Dice([seed, 1 + int(view)]) for view in views]
-    return render_poses(seed, [(BodyPose.draw(dice), Camera.draw(dice)) for dice in dices], size)
+    return [(BodyPose.draw(dice), Camera.draw(dice)) for dice in dices]
 
 
 def render_poses(
