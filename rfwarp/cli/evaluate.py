@@ -207,8 +207,9 @@ class Evaluate:
             raise UsageError(f"{self.weights} does not say which --size it was trained at")
         facts |= {"count": self.count, "size": size, "first_seed": self.first_seed}
         if self.dataset == "people":
-            return ProceduralPeople(self.first_seed, self.count, size), facts
-        return ChairTuples(ProceduralChairs(self.first_seed, self.count, size)), facts
+            return ProceduralPeople(self.first_seed, self.count, size, truth=True), facts
+        chairs = ProceduralChairs(self.first_seed, self.count, size)
+        return ChairTuples(chairs, truth=True), facts
 
     def _refuse_size(self) -> None:
         if self.size is not None:

@@ -148,7 +148,8 @@ class ErrorSums:
         if self._count == 0:
             return None
         middle = int((self._steps.cumsum(0) < (self._count + 1) // 2).sum())
-        return FlowErrors(self._total / self._count, middle * STEP, self._close / self._count)
+        median = round(middle * STEP, 2)
+        return FlowErrors(self._total / self._count, median, self._close / self._count)
 
 
 class _Level:
