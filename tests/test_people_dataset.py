@@ -44,7 +44,7 @@ def test_samples_are_the_renderers_pictures(tmp_path, cached, monkeypatch):
 def test_a_changed_sample_does_not_change_what_is_kept(tmp_path):
     for cache in (None, tmp_path / "cache"):
         people = ProceduralPeople(3, 1, SIZE, views=3, cache=cache)
-        for tensor in people.load((0, 1)):
+        for tensor in people.load((0, 1))[:4]:
             tensor.zero_()
         assert torch.equal(people.load((0, 1)).sources, render_person(3, [0], SIZE).pictures)
 

@@ -16,35 +16,40 @@ Flags = npt.NDArray[np.bool_]
 
 
 def shown(
-    x: Array, y: Array, size: tuple[int, int], same: Callable[[Indices, Indices], Flags]
+    x: Array,
+    y: Array,
+    facing: Flags,
+    size: tuple[int, int],
+    same: Callable[[Indices, Indices, Indices], Flags],
 ) -> Flags:
-    """Which points K sources show, if nothing but other surfaces hides them.
+    """Which points K sources show.
 
     Args:
         x, y: (K, M) where M points lie in the sources, pixels.
+        facing: (K, M) whether they turn to the camera; others are not shown.
         size: height and width of the sources.
-        same: told two indices (n,), one of a point into the K * M, one of a pixel into the
-            K * H * W, it says (n,) whether the pixel shows the point's surface.
+        same: told the numbers (n,) of a source, of a point and of a pixel in the K * H * W of the
+            sources, it says (n,) whether the pixel shows the point's surface.
 
     Returns:
         (K, M): bilinear weights of at least 0.5 are on pixels of the same surface.
     """
     height, width = size
-    left, top = np.floor(x), np.floor(y)
-    weights_x, weights_y = (1 - (x - left), x - left), (1 - (y - top), y - top)
-    total = np.zeros(x.shape)
-    for i in (0, 1):
-        for j in (0, 1):
+    source, point = np.nonzero(facing & (np.abs(x) < 2 * width) & (np.abs(y) < 2 * height))
+    x, y = x[source, point], y[source, point]
+    left, top = np.floor(x).astype(np.intp), np.floor(y).astype(np.intp)
+    right_weight, lower_weight = x - left, y - top
+    total = np.zeros(len(source))
+    for i, across in ((0, 1 - right_weight), (1, right_weight)):
+        for j, down in ((0, 1 - lower_weight), (1, lower_weight)):
             column, row = left + i, top + j
             inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-            point = np.flatnonzero(inside)
-            source = point // x.shape[1]
-            pixel = (source * height + row.flat[point].astype(np.intp)) * width
-            pixel += column.flat[point].astype(np.intp)
-            weight = (weights_x[i] * weights_y[j]).flat[point]
-            total.flat[point] += weight * same(point, pixel)
-    # Pixels in line with the point have all of the weight but for rounding.
-    return total >= 0.5 - 1e-9
+            pixel = np.where(inside, (source * height + row) * width + column, 0)
+            total += across * down * (inside & same(source, point, pixel))
+    visible = np.zeros_like(facing)
+    # A weight that is 0.5 but for rounding counts, so that nothing hangs on the last bit.
+    visible[source, point] = total >= 0.5 - 1e-6
+    return visible
 
 
 def dense(

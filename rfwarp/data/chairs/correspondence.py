@@ -32,22 +32,22 @@ def chair_truth(model: Model, views: Sequence[Viewpoint], size: int) -> Truth:
     hits = cast_middles(model, views, size)
     axes = camera_axes(views)
     count = size * size
-    begin = int(np.searchsorted(hits.index, (len(views) - 1) * count))
-    pixel, depth = hits.index[begin:] % count, hits.depth[begin:].astype(np.float64)
+    begin = int(np.searchsorted(hits.sample, (len(views) - 1) * count))
+    pixel, depth = hits.sample[begin:] % count, hits.depth[begin:].astype(np.float64)
     points = _points(axes[-1], model.distance, pixel, depth, size)
     x, y = _project(axes[:-1], model.distance, points, size)
 
     surfaces = np.full(len(views) * count, -1, np.int64)
-    surfaces[hits.index] = hits.surface
-    wanted = np.tile(hits.surface[begin:], len(views) - 1)
+    surfaces[hits.sample] = hits.surface
+    wanted = hits.surface[begin:]
 
-    def same(point: Indices, source_pixel: Indices) -> Flags:
+    def same(_source: Indices, point: Indices, source_pixel: Indices) -> Flags:
         return surfaces[source_pixel] == wanted[point]
 
     normals = hits.normal[:, begin:].T.astype(np.float64)
     # (camera - point) . normal, of every source
     facing = axes[:-1, 2] @ normals.T * model.distance > (points * normals).sum(1)
-    visible = facing & shown(x, y, (size, size), same)
+    visible = shown(x, y, facing, (size, size), same)
     return dense(pixel, x, y, visible, (size, size), depth * FOCAL / model.distance)
 
 

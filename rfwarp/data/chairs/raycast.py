@@ -110,7 +110,7 @@ def _cast(jobs: Jobs, samples: int, pictures: int) -> Tensor:
 class _Hits(NamedTuple):
     """What the M samples that a part covers show of it, in the part's coordinates."""
 
-    index: Tensor  # (M,) int64
+    sample: Tensor  # (M,) int64
     job: Tensor  # (M,) int64
     depth: Tensor  # (M,): of the ray's points o + depth * d, the first that lies in the part
     local: tuple[Tensor, Tensor, Tensor]  # 3 x (M,)
@@ -172,13 +172,13 @@ def _shade(jobs: Jobs, key: Tensor, samples: int) -> tuple[Tensor, Tensor]:
     )
     mix = pattern_mix(shade[21], position, shade[22])
     colour = torch.stack([shade[23 + c] * (1 - mix) + shade[26 + c] * mix for c in range(3)])
-    return hits.index, (colour * light).clamp(0.0, 1.0)
+    return hits.sample, (colour * light).clamp(0.0, 1.0)
 
 
 class Middles(NamedTuple):
-    """What the rays through the middles of M pixels meet, sorted by ``index``."""
+    """What the rays through the middles of M pixels meet, sorted by ``sample``."""
 
-    index: npt.NDArray[np.int64]
+    sample: npt.NDArray[np.int64]
     """(M,) (picture * size + row) * size + column."""
     depth: npt.NDArray[np.float32]
     """(M,) distance along the optical axis, over FOCAL, metres."""
@@ -198,7 +198,7 @@ def cast_middles(model: Model, views: Sequence[Viewpoint], size: int) -> Middles
     surface = (part * 4 + hits.face) * 2 + (side > 0)
     normal = _normal(jobs.shade.index_select(1, hits.job), hits.local_normal)
     return Middles(
-        hits.index.numpy(), hits.depth.numpy(), surface.numpy(), torch.stack(normal).numpy()
+        hits.sample.numpy(), hits.depth.numpy(), surface.numpy(), torch.stack(normal).numpy()
     )
 
 

@@ -29,6 +29,9 @@ POINTS, TRIANGLES = 3876, 6588
 NEAR = 2.0
 """How far apart points of one surface may lie, in pixels' sizes at the person."""
 
+MOST_OBLIQUE = 4.0
+"""How many times as far at most where a surface is seen obliquely."""
+
 
 def trace_arrays(views: int, height: int, width: int) -> Forms:
     """Shapes and dtypes of what :func:`trace_person` gives."""
@@ -114,17 +117,26 @@ def person_truth(traced: Mapping[str, Array], views: Sequence[int]) -> Truth:
     target = pixel[begin:]
     moved = points[:-1][:, :, corners[:, begin:]]  # (K, 2, 3, M)
     goal = (moved * weights[:, begin:]).sum(2)
-    facing = np.sign(_area(moved[:, 0], moved[:, 1])) == np.sign(area[begin:])
+    there = _area(moved[:, 0], moved[:, 1])
     sheet, spot = sheets[target], place[:, target]
+    # An oblique surface has more of itself in a pixel.
+    extent = _extent(canonical[:, corners[:, begin:]]) / np.maximum(np.abs(there), 1e-9)
+    reach = np.clip(extent * NEAR**2, 1.0, MOST_OBLIQUE) ** 2
 
-    def same(point: Indices, source_pixel: Indices) -> Flags:
-        point = point % len(target)
-        apart = spot[:, point] - place[:, source_pixel]
-        near = (apart * apart).sum(0) < 1
+    def same(source: Indices, point: Indices, source_pixel: Indices) -> Flags:
+        x, y, z = spot.take(point, axis=1) - place.take(source_pixel, axis=1)
+        near = x * x + y * y + z * z < reach[source, point]
         return near & (sheets[source_pixel] == sheet[point])
 
-    visible = facing & shown(goal[:, 0], goal[:, 1], (height, width), same)
+    facing = np.sign(there) == np.sign(area[begin:])
+    visible = shown(goal[:, 0], goal[:, 1], facing, (height, width), same)
     return dense(target % count, goal[:, 0], goal[:, 1], visible, (height, width))
+
+
+def _extent(corners: Array) -> Array:
+    """(N,) twice the areas of triangles (3 axes, 3 corners, N) in space."""
+    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    return np.linalg.norm(np.cross(first, second, axis=0), axis=0)
 
 
 def _area(x: Array, y: Array) -> Array:
