@@ -108,15 +108,19 @@ def evaluate(
         _check_count(len(rows))
     jury = Jury(judges, dataset.height, dataset.width)
     warps = {k: WarpMeasures(dataset.height) for k in sources}
+    truths = 0
     for begin in range(0, len(rows), batch_size):
         batch = _load(dataset, rows[begin : begin + batch_size], judges.mask)
+        truths += 0 if batch.truth is None else len(batch.targets)
         foreground = None if batch.truth is None else batch.truth.foreground
         jury.see(batch.targets, batch.masks, foreground)
         for k in warps:
             _judge(generator, kind, batch, k, jury, warps[k])
         if progress is not None:
             progress(begin + len(batch.targets), len(rows))
-    return [_result(k, len(rows), jury, None if batch.truth is None else warps[k]) for k in sources]
+    if truths not in (0, len(rows)):
+        raise ValueError(f"only {truths} of {len(rows)} sets have truth")
+    return [_result(k, len(rows), jury, warps[k] if truths else None) for k in sources]
 
 
 def _judge(
