@@ -147,7 +147,8 @@ class ProceduralChairs:
             IndexError: if the chair is not in 0..count-1.
             ValueError: if a view index is not in 0..53.
         """
-        return render_truth(self.seeds[chair], checked_indices(self, chair, indices), self.size)
+        wanted = checked_indices(self, chair, indices)
+        return render_truth(self.seeds[chair], wanted, self.size)
 
     def _render(self, chair: int) -> dict[str, Array]:
         return {"pictures": render_views(self.seeds[chair], range(VIEW_COUNT), self.size).numpy()}
