@@ -73,10 +73,11 @@ def main() -> None:
 
     try:
         people = ProceduralPeople(HELD_OUT_FIRST_SEED, PEOPLE, SIZE, truth=True)
-        samples = [people.load(r) for r in people.evaluation_rows(0, max(ROWS, options.pairs), 1)]
+        shown = [people.load(views) for views in people.evaluation_rows(1, ROWS, 1)]
+        samples = [people.load(views) for views in people.evaluation_rows(0, options.pairs, 1)]
         flows = [keypoint_flow(s.target_pose[None], s.poses[None], SIZE, SIZE)[0] for s in samples]
         sheet = options.out / "keypoint_flow.png"
-        write_picture(sheet, draw_sheet([row(s) for s in samples[:ROWS]], columns=COLUMNS))
+        write_picture(sheet, draw_sheet([row(sample) for sample in shown], columns=COLUMNS))
     except (OSError, ValueError) as error:
         sys.exit(f"{parser.prog}: error: {error}")
     print(f"flow from keypoints: {Errors.of(flows, samples)}")
