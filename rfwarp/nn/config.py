@@ -148,8 +148,9 @@ class GeneratorConfig:
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON-able values."""
-        return asdict(self)
+        """The fields as values that JSON gives back as they are: lists for tuples."""
+        values = asdict(self)
+        return {name: list(x) if isinstance(x, tuple) else x for name, x in values.items()}
 
     def channels(self, *full: int) -> tuple[int, ...]:
         """The paper's channel counts scaled by ``width``."""

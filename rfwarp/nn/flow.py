@@ -144,7 +144,7 @@ class FlowConfidenceExtractor(nn.Module):
         if self.config.flow_model == "depth":
             kept.append(poses[..., 0, 0])  # such poses are the same everywhere
         if self.config.flow_prior == "keypoints":
-            kept += [keypoints_from_heatmaps(poses), sources]
+            kept += [keypoints_from_heatmaps(poses.detach()), sources]
         return kept
 
     def encode_pairs(self, inputs: Tensor) -> list[Tensor]:
@@ -209,13 +209,17 @@ class FlowConfidenceExtractor(nn.Module):
     def _prior(
         self, encoded: Sequence[Tensor], target_pose: Tensor
     ) -> tuple[Tensor | None, Tensor | None]:
-        """The prior flow (M, K, 2, H, W) in pixels, and what :meth:`pair` reads of it."""
+        """The prior flow (M, K, 2, H, W) in pixels, and what :meth:`pair` reads of it.
+
+        Gradients of poses do not come this way, as where heatmaps peak has none to speak of.
+        """
         if self.config.flow_prior == "none":
             return None, None
         m, (height, width) = target_pose.shape[0], target_pose.shape[-2:]
         keypoints, sources = (x.expand(m, *x.shape[1:]) for x in encoded[-2:])
         with torch.autocast(target_pose.device.type, enabled=False):
-            flow = keypoint_flow(keypoints_from_heatmaps(target_pose), keypoints, height, width)
+            joints = keypoints_from_heatmaps(target_pose.detach())
+            flow = keypoint_flow(joints, keypoints, height, width)
             flat = flow.flatten(0, 1)
             warped = warp(sources.flatten(0, 1), flat, "border")
         return flow, torch.cat([warped, (flat * (8 / width)).to(warped.dtype)], dim=1)

@@ -79,8 +79,8 @@ class TupleBatches(Dataset[Batch]):
         k = c.sources[int(torch.randint(len(c.sources), (), generator=choice))]
         share = c.batch_size * c.accumulate
         rows = self.dataset.draw(c.seed, step, share * self.processes, k)
-        ours = rows[share * self.process : share * (self.process + 1)]
-        samples = [self.dataset.load(row) for row in ours]
+        ours = slice(share * self.process, share * (self.process + 1))
+        samples = [self.dataset.load(row) for row in rows[ours]]
         batch: Batch = {
             "sources": torch.stack([s.sources for s in samples]),
             "poses": torch.stack([s.poses for s in samples]),
@@ -91,8 +91,8 @@ class TupleBatches(Dataset[Batch]):
             truth = stack([cast(Truth, s.truth) for s in samples])
             known = {name: x for name, x in truth._asdict().items() if x is not None}
             left = 1 - (step - c.flow_steps) / c.teacher_steps if c.teacher_steps else 0.0
-            taught = torch.rand(share, generator=choice) < left
-            batch |= cast(Batch, {**known, "taught": taught})
+            taught = torch.rand(len(rows), generator=choice) < left
+            batch |= cast(Batch, {**known, "taught": taught[ours]})
         return batch
 
 

@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from rfwarp.data.catalog import DataConfig
 
@@ -179,9 +179,9 @@ class TrainConfig:
 
     def _check_choices(self) -> None:
         for name, kind in get_type_hints(type(self)).items():
-            allowed = get_args(kind)
-            if isinstance(getattr(self, name), str) and getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
+            allowed, value = get_args(kind), getattr(self, name)
+            if get_origin(kind) is Literal and value not in allowed:
+                raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
 
     # What may change when a run is resumed: where and how long it runs, not what it computes.
     FREE = (
