@@ -465,7 +465,7 @@ def test_the_command(cached, tmp_path, capsys):
     scores = written["results"][0]["model"]
     row = f"| 1 | model | {scores['psnr']:.2f} | {scores['ssim']:.4f} | {scores['l1']:.4f} | "
     row += f"{scores['lpips']:.4f} | {scores['mask_lpips']:.4f} | {scores['fid']:.3f} |"
-    assert row in table.read_text().splitlines()
+    assert any(line.startswith(row) for line in table.read_text().splitlines())
     with Image.open(pictures / "results.png") as sheet:  # source, pose, result, truth; three rows
         assert sheet.width == 4 + 4 * (64 + 4)
         assert sheet.height >= 4 + 3 * (64 + 4)
@@ -531,7 +531,7 @@ def test_experiments_are_judged_by_networks_too(hub, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(hub))
     report = json.loads(run_experiment(experiment, tmp_path / "out", progress=False).read_text())
     (run,) = report["runs"]
-    assert set(run["results"][0]["model"]) == {"psnr", "ssim", "l1", "lpips", "fid"}
+    assert {"psnr", "ssim", "l1", "lpips", "fid"} < set(run["results"][0]["model"])
     assert run["settings"]["evaluation"]["metrics"] == ["lpips", "fid"]
     assert run["networks"]["lpips"]["net"] == "alex"
     assert "FID, lower is better" in (tmp_path / "out" / "table.md").read_text()

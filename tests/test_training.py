@@ -214,6 +214,9 @@ def test_sheets_of_samples_and_tensorboard(tmp_path):
             assert sheet.width > 7 * 64
             assert sheet.height > 4 * 64
     assert sheets[0].read_bytes() != sheets[1].read_bytes()
+    scores = [json.loads(line) for line in (out / "held_out.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in scores] == [6, 8, 9]
+    assert all(0 < entry["psnr"] < 60 and 0 < entry["ssim"] < 1 for entry in scores)
     board = EventAccumulator(str(out / "tensorboard"))
     board.Reload()
     for entry in log(out):

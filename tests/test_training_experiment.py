@@ -99,6 +99,26 @@ def test_table_and_plot(out):
         assert picture.width > 1000
 
 
+def test_the_warp_is_measured(out):
+    """Of chairs there is truth; what only a network has is a dash in the baselines' rows."""
+    report = json.loads((out / "results.json").read_text())
+    for run in report["runs"]:
+        for row in run["results"]:
+            assert row["model"]["flow_epe_zero"] > 0
+            assert [level["stride"] for level in row["model"]["levels"]] == [8, 4]
+            assert row["warped_by_truth"]["hp_r2"] > row["model"]["hp_r2"]
+    means = {row["method"]: row["means"] for row in report["summary"]}
+    assert {"flow_epe", "flow_epe_zero", "sharpness", "hp_r2"} < set(means["full"])
+    assert "levels" not in means["full"]
+    assert "flow_epe" not in means["nearest source"]
+    assert "sharpness" in means["nearest source"]
+    table = (out / "table.md").read_text()
+    assert "| HP-R2, higher is better | EPE px, lower is better |" in table
+    assert "sharpness, 1 is best" in table
+    nearest = next(line for line in table.splitlines() if "nearest source" in line)
+    assert nearest.endswith("| - | - | - |")
+
+
 def test_another_experiment_is_refused_before_any_work(out):
     before = (out / "results.json").read_bytes()
     for other in (
@@ -139,6 +159,25 @@ def test_damaged_results(tmp_path):
 def test_bad_experiments(changes, message):
     with pytest.raises(ValueError, match=message):
         replace(CONFIG, **changes)
+
+
+def test_what_a_run_lacks_has_no_mean():
+    """Runs of one variant whose visibility cannot be judged in one of them, or that are older."""
+    baseline = {"psnr": 12.0}
+    runs = [
+        {"psnr": 20.0, "visibility_auc": 0.7, "flow_epe": 2.0},
+        {"psnr": 22.0, "visibility_auc": None},
+    ]
+    results = [
+        {
+            "variant": "a",
+            "results": [
+                {"sources": 1, "model": m, "nearest_source": baseline, "mean_source": baseline}
+            ],
+        }
+        for m in runs
+    ]
+    assert summarise(results, ["a"])[-1].means == {"psnr": 21.0}
 
 
 def test_one_seed_has_no_spread():

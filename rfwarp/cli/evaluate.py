@@ -34,7 +34,9 @@ CAUTION = (
 class Evaluate:
     """PSNR, SSIM and L1 of a model, of the nearest source view and of the mean of the sources.
 
-    LPIPS and FID with --metrics. Of a dataset of the paper, its published numbers are shown too.
+    LPIPS and FID with --metrics. Of a dataset of the paper, its published numbers are shown too. On
+    chairs and people also what the warp does, against true correspondences: errors of the flow,
+    visibility and attention of each level, sharpness, and what a perfect warp would score.
     """
 
     weights: Annotated[str, arg(aliases=["-w"], metavar="MODEL")] = "chairs-64"
@@ -59,9 +61,10 @@ class Evaluate:
     """Seed of these sets, where they are drawn."""
     batch_size: int = 16
     """Sets computed at a time."""
-    metrics: tuple[Literal["lpips", "mask-lpips", "fid"], ...] = ()
+    metrics: tuple[Literal["lpips", "mask-lpips", "st-lpips", "fid"], ...] = ()
     """More scores, by networks whose weights must be there: lpips; mask-lpips, which is lpips and
-    that of people without the background; fid."""
+    that of people without the background; st-lpips, which small shifts hardly change (pip install
+    --no-deps stlpips_pytorch); fid."""
     lpips_net: Literal["alex", "vgg"] = "alex"
     """Network of LPIPS: AlexNet, as usual, or VGG-16."""
     lpips_weights: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -111,7 +114,8 @@ class Evaluate:
         }
         for option, given in options.items():
             metric = "fid" if option.startswith("--fid") else "lpips"
-            if given and not any(metric in wanted for wanted in self.metrics):
+            users = {"fid"} if metric == "fid" else {"lpips", "mask-lpips"}
+            if given and not users & set(self.metrics):
                 raise UsageError(f"{option} is for --metrics {metric}")
 
     @property
@@ -169,13 +173,15 @@ class Evaluate:
         self, results: Sequence[Evaluation], dataset: TupleDataset, facts: dict[str, Any]
     ) -> None:
         from rfwarp.metrics.published import PAPER, PUBLISHED
-        from rfwarp.metrics.table import table_lines, text_table
+        from rfwarp.metrics.table import LEVEL_NOTE, level_text_table, table_lines, text_table
 
         things = "people" if self.dataset == "people" else "chairs"
         count = f"{facts['count']} {things}, " if "count" in facts else ""
         print(f"{count}{results[0].sets} sets of pictures, {dataset.height} x {dataset.width}")
         known = [line for line in PUBLISHED.get(self.dataset, ()) if line.method == PAPER]
         print(text_table(table_lines(results, known)))
+        if levels := level_text_table(results):
+            print(f"\n{levels}\n{LEVEL_NOTE}")
 
     def _open(
         self, trained_at: int | tuple[int, int] | None
@@ -201,8 +207,9 @@ class Evaluate:
             raise UsageError(f"{self.weights} does not say which --size it was trained at")
         facts |= {"count": self.count, "size": size, "first_seed": self.first_seed}
         if self.dataset == "people":
-            return ProceduralPeople(self.first_seed, self.count, size), facts
-        return ChairTuples(ProceduralChairs(self.first_seed, self.count, size)), facts
+            return ProceduralPeople(self.first_seed, self.count, size, truth=True), facts
+        chairs = ProceduralChairs(self.first_seed, self.count, size)
+        return ChairTuples(chairs, truth=True), facts
 
     def _refuse_size(self) -> None:
         if self.size is not None:
@@ -233,7 +240,12 @@ class Evaluate:
         self, path: Path, results: Sequence[Evaluation], dataset: TupleDataset
     ) -> None:
         from rfwarp.metrics.published import PUBLISHED
-        from rfwarp.metrics.table import markdown_table, table_lines
+        from rfwarp.metrics.table import (
+            LEVEL_NOTE,
+            level_markdown_table,
+            markdown_table,
+            table_lines,
+        )
 
         published = PUBLISHED.get(self.dataset, ())
         text = (
@@ -241,6 +253,8 @@ class Evaluate:
             f"{dataset.height} x {dataset.width}.\n\n"
             + markdown_table(table_lines(results, published))
         )
+        if levels := level_markdown_table(results):
+            text += f"\n{levels}\n{LEVEL_NOTE}\n"
         if published:
             text += f"\n{CAUTION}\n"
         _write_text(path, text)

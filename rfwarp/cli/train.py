@@ -18,6 +18,7 @@ NEEDED = {
     "accelerate": "accelerate",
     "matplotlib": "matplotlib",
     "tensorboard": "tensorboard",
+    "torchmetrics": "torchmetrics",
     "yaml": "pyyaml",
 }
 

@@ -1,10 +1,12 @@
-"""What one gets without a network: the most similar source, or the mean of all."""
+"""What one gets without a network: the most similar source, the mean of all, or a perfect warp."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from rfwarp.data.truth import Truth
+from rfwarp.ops import warp
 from rfwarp.poses.kinds import PoseKind
 
 
@@ -29,3 +31,21 @@ def nearest_source(sources: Tensor, kind: PoseKind, poses: Tensor, target_poses:
 def mean_source(sources: Tensor) -> Tensor:
     """The mean of the sources: (N, K, 3, H, W) to (N, 3, H, W)."""
     return sources.mean(dim=1)
+
+
+def warped_by_truth(sources: Tensor, truth: Truth, elsewhere: Tensor) -> Tensor:
+    """What a perfect warp would make of the sources' pixels.
+
+    Args:
+        sources: (N, K, 3, H, W) float32.
+        truth: of N targets with K sources.
+        elsewhere: (N, 3, H, W), pictures to take the pixels from that no source shows.
+
+    Returns:
+        (N, 3, H, W): each pixel's mean over the sources that show its point, by bilinear sampling.
+    """
+    warped = warp(sources.flatten(0, 1), truth.flow.flatten(0, 1), "border").view_as(sources)
+    visible = truth.visible.unsqueeze(2).to(sources)
+    count = visible.sum(dim=1)
+    mean = (warped * visible).sum(dim=1) / count.clamp_min(1)
+    return torch.where(count > 0, mean, elsewhere)

@@ -10,9 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rfwarp.data import truth as correspondence
+from rfwarp.data.truth import Truth
 from rfwarp.data.tuples import Row, Sample, TupleDataset
 from rfwarp.images import from_uint8
-from rfwarp.metrics.baselines import mean_source, nearest_source
+from rfwarp.metrics.baselines import mean_source, nearest_source, warped_by_truth
+from rfwarp.metrics.flow import WarpMeasures, WarpScores
 from rfwarp.metrics.judges import Judges, Jury, Scores
 from rfwarp.metrics.masks import Mask, mask_of_target
 from rfwarp.nn import Generator
@@ -20,14 +23,17 @@ from rfwarp.poses.kinds import POSE_KINDS, PoseKind
 
 logger = logging.getLogger(__name__)
 
-METHODS = ("model", "nearest_source", "mean_source")
+METHODS = ("model", "nearest_source", "mean_source", "warped_by_truth")
 NO_JUDGES = Judges()
 RELIABLE = 2048  # pictures: with fewer, the covariance of as many features is singular
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Results with K = ``sources`` source images, of ``sets`` targets."""
+    """Results with K = ``sources`` source images, of ``sets`` targets.
+
+    The last two need a dataset that gives true correspondences.
+    """
 
     sources: int
     sets: int
@@ -35,13 +41,24 @@ class Evaluation:
     model: Scores
     nearest_source: Scores
     mean_source: Scores
+    warped_by_truth: Scores | None = None
+    """Of the sources warped by the true flow: see :func:`rfwarp.metrics.baselines.warped_by_truth`;
+    the model's own pixels are in its place where no source shows the point."""
+    warp: WarpScores | None = None
+    """Of the model's flow, occlusion and attention."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-able values, without scores that were not asked for."""
-        scores = {
-            method: {k: v for k, v in asdict(getattr(self, method)).items() if v is not None}
+        """As JSON-able values, without scores that were not asked for.
+
+        Those of ``warp`` are the model's; what could not be judged is None there.
+        """
+        scores: dict[str, dict[str, Any]] = {
+            method: {k: v for k, v in asdict(given).items() if v is not None}
             for method in METHODS
+            if (given := getattr(self, method)) is not None
         }
+        if self.warp is not None:
+            scores["model"] |= asdict(self.warp)
         return {"sources": self.sources, **scores}
 
 
@@ -60,7 +77,7 @@ def evaluate(
     """Scores of a generator and of two baselines for each number of sources.
 
     Every K sees the same targets, and fewer sources are a prefix of more; the target is never
-    among the sources.
+    among the sources. If the dataset gives true correspondences, the warp is judged by them too.
 
     Args:
         generator: in eval mode, for the dataset's kind of pose; it runs where it is.
@@ -78,7 +95,7 @@ def evaluate(
 
     Raises:
         ValueError: if the generator takes other poses, a number is out of range, the dataset has
-            too few sources or a damaged file, or the judges do not fit it.
+            too few sources, a damaged file or truth of some sets only, or the judges do not fit it.
     """
     kind = POSE_KINDS[dataset.pose_kind]
     _check(generator, kind, judges)
@@ -90,18 +107,48 @@ def evaluate(
     if judges.inception is not None:
         _check_count(len(rows))
     jury = Jury(judges, dataset.height, dataset.width)
+    warps = {k: WarpMeasures(dataset.height) for k in sources}
+    truths = 0
     for begin in range(0, len(rows), batch_size):
         batch = _load(dataset, rows[begin : begin + batch_size], judges.mask)
-        jury.see(batch.targets, batch.masks)
-        for k in dict.fromkeys(sources):
-            seen, poses = batch.sources[:, :k], batch.poses[:, :k]
-            jury.judge((k, "model"), paint(generator, kind, seen, poses, batch.target_poses))
-            nearest = nearest_source(seen, kind, poses, batch.target_poses)
-            jury.judge((k, "nearest_source"), nearest)
-            jury.judge((k, "mean_source"), mean_source(seen))
+        truths += 0 if batch.truth is None else len(batch.targets)
+        foreground = None if batch.truth is None else batch.truth.foreground
+        jury.see(batch.targets, batch.masks, foreground)
+        for k in warps:
+            _judge(generator, kind, batch, k, jury, warps[k])
         if progress is not None:
             progress(begin + len(batch.targets), len(rows))
-    return [Evaluation(k, len(rows), *(jury.scores((k, m)) for m in METHODS)) for k in sources]
+    if truths not in (0, len(rows)):
+        raise ValueError(f"only {truths} of {len(rows)} sets have truth")
+    return [_result(k, len(rows), jury, warps[k] if truths else None) for k in sources]
+
+
+def _judge(
+    generator: Generator, kind: PoseKind, batch: _Batch, k: int, jury: Jury, warp: WarpMeasures
+) -> None:
+    """All methods, with the first k sources of a batch."""
+    sources, poses = batch.sources[:, :k], batch.poses[:, :k]
+    inputs = network_inputs(generator, kind, sources, poses, batch.target_poses)
+    if batch.truth is None:
+        image = generator(*inputs)
+    else:
+        image, levels = generator(*inputs, return_maps=True)
+        whole = batch.truth
+        truth = whole._replace(flow=whole.flow[:, :k], visible=whole.visible[:, :k])
+        warp.add(levels, truth)
+        oracle = warped_by_truth(sources, truth, image.float().cpu())
+        jury.judge((k, "warped_by_truth"), oracle)
+    jury.judge((k, "model"), image)
+    jury.judge((k, "nearest_source"), nearest_source(sources, kind, poses, batch.target_poses))
+    jury.judge((k, "mean_source"), mean_source(sources))
+
+
+def _result(k: int, sets: int, jury: Jury, warp: WarpMeasures | None) -> Evaluation:
+    model, nearest, mean = (jury.scores((k, method)) for method in METHODS[:3])
+    if warp is None:
+        return Evaluation(k, sets, model, nearest, mean)
+    oracle = jury.scores((k, "warped_by_truth"))
+    return Evaluation(k, sets, model, nearest, mean, oracle, warp.scores())
 
 
 def _check(generator: Generator, kind: PoseKind, judges: Judges) -> None:
@@ -143,17 +190,28 @@ class _Batch:
     """Codes (N, *code)."""
     masks: Tensor | None
     """(N, H, W) bool."""
+    truth: Truth | None
 
 
 def _load(dataset: TupleDataset, rows: Sequence[Row], mask: Mask | None) -> _Batch:
     samples = [dataset.load(row) for row in rows]
-    sources, poses, targets, target_poses = map(torch.stack, zip(*samples, strict=True))
+    truths = [sample.truth for sample in samples if sample.truth is not None]
+    if truths and len(truths) < len(samples):
+        raise ValueError(f"only {len(truths)} of {len(samples)} sets have truth")
     masks = (
         None
         if mask is None
         else torch.stack([_mask(mask, *x) for x in zip(rows, samples, strict=True)])
     )
-    return _Batch(from_uint8(sources), poses, from_uint8(targets), target_poses, masks)
+    truth = correspondence.stack(truths) if truths else None
+    return _Batch(
+        from_uint8(torch.stack([x.sources for x in samples])),
+        torch.stack([x.poses for x in samples]),
+        from_uint8(torch.stack([x.target for x in samples])),
+        torch.stack([x.target_pose for x in samples]),
+        masks,
+        truth,
+    )
 
 
 def _mask(mask: Mask, row: Row, sample: Sample) -> Tensor:
@@ -169,9 +227,19 @@ def _mask(mask: Mask, row: Row, sample: Sample) -> Tensor:
 def paint(
     generator: Generator, kind: PoseKind, sources: Tensor, poses: Tensor, target_poses: Tensor
 ) -> Tensor:
-    """Images (N, 3, H, W) of sources (N, K, 3, H, W) and codes of poses, on the generator's device.
+    """Images (N, 3, H, W) on the generator's device; arguments as of :func:`network_inputs`."""
+    return generator(*network_inputs(generator, kind, sources, poses, target_poses))
 
-    Sources are in [-1, 1]; everything is brought to where the generator is, in its precision.
+
+def network_inputs(
+    generator: Generator, kind: PoseKind, sources: Tensor, poses: Tensor, target_poses: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What a generator takes, where it is and in its precision: sources, poses, target poses.
+
+    Args:
+        sources: (N, K, 3, H, W) in [-1, 1].
+        poses: codes (N, K, *code).
+        target_poses: codes (N, *code).
     """
     weight = next(generator.appearance.parameters())  # other parts can be in float32
     height, width = sources.shape[-2:]
@@ -179,4 +247,4 @@ def paint(
     def maps(codes: Tensor) -> Tensor:
         return kind.expand(codes.to(weight.device), height, width).to(weight.dtype)
 
-    return generator(sources.to(weight), maps(poses), maps(target_poses))
+    return sources.to(weight), maps(poses), maps(target_poses)

@@ -15,6 +15,8 @@ from rfwarp.metrics.images import score_images
 from rfwarp.metrics.inception import Inception
 from rfwarp.metrics.lpips import Lpips
 from rfwarp.metrics.masks import Mask
+from rfwarp.metrics.sharpness import DetailSums
+from rfwarp.metrics.st_lpips import StLpips
 
 if TYPE_CHECKING:
     from torchmetrics.image.fid import FrechetInceptionDistance
@@ -37,6 +39,13 @@ class Scores:
     fid: float | None = None
     """Frechet Inception distance (Heusel et al. 2017) of all images to all real ones, on the
     features of :class:`rfwarp.metrics.Inception`."""
+    st_lpips: float | None = None
+    """See :class:`rfwarp.metrics.StLpips`."""
+    sharpness: float | None = None
+    """Energy of fine detail inside the object over that of the targets, over all images together:
+    see :class:`rfwarp.metrics.sharpness.DetailSums`. Needs the true foreground."""
+    hp_r2: float | None = None
+    """How much of that detail is right, 1 is all; see there."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +58,14 @@ class Judges:
         inception: for FID.
         real: what FID compares with: batches (N, 3, H, W) uint8 of the size of the results. None:
             the targets. Ren et al. (2020), whom the paper follows, take the whole training set.
+        st_lpips: for shift-tolerant LPIPS.
     """
 
     lpips: Lpips | None = None
     mask: Mask | None = None
     inception: Inception | None = None
     real: Iterable[Tensor] | None = None
+    st_lpips: StLpips | None = None
 
     def __post_init__(self) -> None:
         if self.mask is not None and self.lpips is None:
@@ -79,6 +90,7 @@ class Jury:
         self._statistics: defaultdict[Hashable, FrechetInceptionDistance] = defaultdict(
             feature_statistics
         )
+        self._detail: defaultdict[Hashable, DetailSums] = defaultdict(DetailSums)
         if judges.inception is not None:
             self._real = feature_statistics()
         for pictures in judges.real or ():
@@ -91,9 +103,14 @@ class Jury:
         if judges.real is not None and self._real.real_features_num_samples < 2:
             raise ValueError("FID needs at least two real pictures")
 
-    def see(self, targets: Tensor, masks: Tensor | None = None) -> None:
-        """The next targets (N, 3, H, W) in [-1, 1], of 8 bits; with masks (N, H, W) bool."""
-        self._targets, self._masks = targets, masks
+    def see(
+        self, targets: Tensor, masks: Tensor | None = None, foreground: Tensor | None = None
+    ) -> None:
+        """The next targets (N, 3, H, W) in [-1, 1], of 8 bits; with masks of LPIPS (N, H, W) bool.
+
+        With the true foreground, (N, H, W) bool, sharpness is judged too.
+        """
+        self._targets, self._masks, self._foreground = targets, masks, foreground
         if self._judges.inception is not None and self._judges.real is None:
             self._real.update(self._features(targets), real=True)
 
@@ -101,10 +118,15 @@ class Jury:
         """Count a method's images of the targets, (N, 3, H, W) in [-1, 1]."""
         for name, values in score_images(images, self._targets)._asdict().items():
             self._values[method, name].append(values)
-        lpips = self._judges.lpips
-        if lpips is None and self._judges.inception is None:
+        if self._foreground is not None:
+            self._detail[method].add(images, self._targets, self._foreground)
+        lpips, tolerant = self._judges.lpips, self._judges.st_lpips
+        if lpips is None and tolerant is None and self._judges.inception is None:
             return
         saved = from_uint8(to_uint8(images))
+        if tolerant is not None:
+            pair = [x.to(tolerant.shift.device) for x in (saved, self._targets)]
+            self._values[method, "st_lpips"].append(tolerant(*pair).double().cpu())
         if lpips is not None:
             pair = [x.to(lpips.shift.device) for x in (saved, self._targets)]
             self._values[method, "lpips"].append(lpips(*pair).double().cpu())
@@ -117,14 +139,17 @@ class Jury:
 
     def scores(self, method: Hashable) -> Scores:
         """Of all images of a method so far."""
-        means = {
+        means: dict[str, float | None] = {
             name: float(torch.cat(values).mean())
             for (judged, name), values in self._values.items()
             if judged == method
         }
         if self._judges.inception is not None:
             means["fid"] = frechet_distance(self._statistics[method], self._real)
-        return Scores(**means)
+        if method in self._detail:
+            detail = self._detail[method]
+            means |= {"sharpness": detail.sharpness, "hp_r2": detail.hp_r2}
+        return Scores(**means)  # type: ignore[arg-type]  # PSNR, SSIM and L1 are always there
 
     def _features(self, images: Tensor) -> Tensor:
         inception = self._judges.inception

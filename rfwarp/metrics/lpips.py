@@ -6,6 +6,7 @@ The networks are here because torchmetrics takes them from torchvision, which we
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -56,42 +57,27 @@ BACKBONES: dict[Net, Backbone] = {
 """By the names that the authors' package has for them; its default, and the usual one, is alex."""
 
 
-class Lpips(nn.Module):
-    """The distance of pictures, frozen; lower is more alike, 0 is equal.
+class FeatureDistance(nn.Module):
+    """How different the activations of a network are: what LPIPS and its variants have in common.
 
     Args:
-        weights: torchvision's ``alexnet-owt-7be5be79.pth`` or ``vgg16-397923af.pth``, or its
-            tensors as ``.safetensors``. None takes the file from the torch hub's cache.
-        net: which network.
-
-    Attributes:
-        net: which network.
-        path: of the file.
-
-    Raises:
-        FileNotFoundError: if a file is not there; the message says how to get it.
-        ValueError: if the net is unknown, the file is damaged, or a tensor in it is missing,
-            misshapen or not finite.
+        path: of the file of weights.
+        features: the network.
+        outputs: places in it whose activations are compared.
+        channels: of these activations.
     """
 
-    def __init__(self, weights: Path | None = None, net: Net = "alex") -> None:
+    def __init__(
+        self, path: Path, features: nn.Sequential, outputs: Sequence[int], channels: Sequence[int]
+    ) -> None:
         super().__init__()
-        if net not in BACKBONES:
-            raise ValueError(f"net must be one of {', '.join(BACKBONES)}, got {net!r}")
-        backbone = BACKBONES[net]
-        self.net = net
-        self.outputs = backbone.outputs
-        self.path = find_weights(weights, backbone.file_name, backbone.title, backbone.advice)
-        self.features = _alexnet() if net == "alex" else _vgg16()
-        load_weights(self.features, self.path, backbone.title, prefix="features.")
-        self.heads = nn.ModuleList(_head(channels) for channels in backbone.channels)
-        for level, head in enumerate(self.heads):
-            load_weights(head, heads_file(net), f"LPIPS ({net})", prefix=f"lin{level}.model.1.")
+        self.path, self.outputs = path, tuple(outputs)
+        self.features = features
+        self.heads = nn.ModuleList(_head(count) for count in channels)
         self.shift: Tensor
         self.scale: Tensor
         for name, values in (("shift", SHIFT), ("scale", SCALE)):
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
-        self.requires_grad_(False)
 
     def forward(self, images: Tensor, references: Tensor) -> Tensor:
         """(N,) distances of images and references (N, 3, H, W) in [-1, 1]; H and W at least 32."""
@@ -113,6 +99,38 @@ class Lpips(nn.Module):
                 ours, theirs = (x / (x.norm(dim=1, keepdim=True) + EPSILON)).chunk(2)
                 distance = distance + next(heads)((ours - theirs).square()).mean((1, 2, 3))
         return distance
+
+
+class Lpips(FeatureDistance):
+    """The distance of pictures, frozen; lower is more alike, 0 is equal.
+
+    Args:
+        weights: torchvision's ``alexnet-owt-7be5be79.pth`` or ``vgg16-397923af.pth``, or its
+            tensors as ``.safetensors``. None takes the file from the torch hub's cache.
+        net: which network.
+
+    Attributes:
+        net: which network.
+        path: of the file.
+
+    Raises:
+        FileNotFoundError: if a file is not there; the message says how to get it.
+        ValueError: if the net is unknown, the file is damaged, or a tensor in it is missing,
+            misshapen or not finite.
+    """
+
+    def __init__(self, weights: Path | None = None, net: Net = "alex") -> None:
+        if net not in BACKBONES:
+            raise ValueError(f"net must be one of {', '.join(BACKBONES)}, got {net!r}")
+        backbone = BACKBONES[net]
+        path = find_weights(weights, backbone.file_name, backbone.title, backbone.advice)
+        features = _alexnet() if net == "alex" else _vgg16()
+        super().__init__(path, features, backbone.outputs, backbone.channels)
+        self.net = net
+        load_weights(self.features, path, backbone.title, prefix="features.")
+        for level, head in enumerate(self.heads):
+            load_weights(head, heads_file(net), f"LPIPS ({net})", prefix=f"lin{level}.model.1.")
+        self.requires_grad_(False)
 
 
 def _shown(shapes: tuple[torch.Size, torch.Size]) -> str:

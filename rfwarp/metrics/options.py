@@ -14,15 +14,21 @@ from rfwarp.metrics.judges import Judges
 from rfwarp.metrics.lpips import Lpips
 from rfwarp.metrics.masks import mask_of_target
 from rfwarp.metrics.real import PictureFolder
+from rfwarp.metrics.st_lpips import StLpips
+
+Metric = Literal["lpips", "mask-lpips", "st-lpips", "fid"]
+
+USERS = {"lpips": ("lpips", "mask-lpips"), "fid": ("fid",)}
+"""By the first part of an option's name: the metrics that it is for."""
 
 
 @dataclass(frozen=True)
 class JudgeOptions:
     """What :class:`Judges` are made of."""
 
-    metrics: tuple[Literal["lpips", "mask-lpips", "fid"], ...] = ()
+    metrics: tuple[Metric, ...] = ()
     """More scores, by networks whose weights must be there: lpips; mask-lpips, which is lpips and
-    that of people without the background; fid."""
+    that of people without the background; st-lpips, which small shifts hardly change; fid."""
     lpips_net: Literal["alex", "vgg"] = "alex"
     """Network of LPIPS: AlexNet, as usual, or VGG-16."""
     lpips_weights: Path | None = None
@@ -41,7 +47,7 @@ class JudgeOptions:
         }
         for name, there in given.items():
             metric = name.partition("_")[0]
-            if there and not any(metric in wanted for wanted in self.metrics):
+            if there and not set(USERS[metric]) & set(self.metrics):
                 raise ValueError(f"{name} is for the metric {metric}, got {self.metrics}")
 
     def facts(self) -> dict[str, Any]:
@@ -69,4 +75,5 @@ class JudgeOptions:
             inception = Inception(self.fid_weights).to(device)
         if self.fid_real is not None:
             real = PictureFolder(self.fid_real, dataset.height, dataset.width, batch_size)
-        return Judges(lpips, mask_of_target if masked else None, inception, real)
+        tolerant = StLpips().to(device) if "st-lpips" in self.metrics else None
+        return Judges(lpips, mask_of_target if masked else None, inception, real, tolerant)

@@ -35,6 +35,8 @@ def report_facts(dataset: str, judges: Judges, real: Path | None) -> dict[str, A
     networks: dict[str, Any] = {}
     if judges.lpips is not None:
         networks["lpips"] = {"net": judges.lpips.net, **_file_facts(judges.lpips.path)}
+    if judges.st_lpips is not None:
+        networks["st_lpips"] = {"net": "alex", **_file_facts(judges.st_lpips.path)}
     if judges.inception is not None:
         shown = "the targets" if real is None else str(real)
         networks["fid"] = {"real": shown, **_file_facts(judges.inception.path)}

@@ -175,17 +175,11 @@ def _json(values: Mapping[str, Any]) -> str:
     return f"```json\n{json.dumps(dict(values), indent=2)}\n```"
 
 
-def _table(results: Mapping[str, Any]) -> str:
-    """PSNR in dB and SSIM (higher is better) and L1 (lower is better) against two baselines."""
-    lines = ["| sources | method | PSNR | SSIM | L1 |", "|---|---|---|---|---|"]
-    for row in results["results"]:
-        for method in ("model", "nearest_source", "mean_source"):
-            m = row[method]
-            lines.append(
-                f"| {row['sources']} | {method.replace('_', ' ')} "
-                f"| {m['psnr']:.2f} | {m['ssim']:.4f} | {m['l1']:.4f} |"
-            )
-    return "\n".join(lines)
+def _table(report: Mapping[str, Any]) -> str:
+    """Every score that there is by one number, of all methods; needs the extra ``metrics``."""
+    from rfwarp.metrics.table import markdown_table, report_lines
+
+    return markdown_table(report_lines(report["results"])).rstrip()
 
 
 def run_facts(seconds: float, device: torch.device, processes: int) -> dict[str, str]:

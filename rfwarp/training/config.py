@@ -135,7 +135,7 @@ class TrainConfig:
     log_every: int = 50
     """Steps between log entries, each a mean over its steps."""
     sample_every: int = 2000
-    """Steps of stage 2 between sheets of held-out samples; 0 draws none."""
+    """Steps of stage 2 between sheets and scores of held-out samples; 0 makes none."""
 
     def __post_init__(self) -> None:
         size = self.data.size

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rfwarp.data.catalog import open_dataset
+from rfwarp.data.catalog import PROCEDURAL, open_dataset
 from rfwarp.data.tuples import TupleDataset
 from rfwarp.files import write_atomically
 from rfwarp.metrics import JudgeOptions, Judges, evaluate
@@ -195,7 +195,8 @@ def _finish(run: Run, evaluation: EvaluationConfig, progress: bool) -> None:
     """Train to the end, evaluate, and leave the result in the folder of the run."""
     trainer = Trainer(run.config)
     # Opened before any work: files of the judges may be missing.
-    dataset = open_dataset(replace(run.config.data, cache=None), "test")
+    data = run.config.data
+    dataset = open_dataset(replace(data, cache=None, truth=data.name in PROCEDURAL), "test")
     judges = evaluation.judges.open(dataset, trainer.accelerator.device, evaluation.batch_size)
     model = trainer.train(progress)
     if trainer.main:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,7 +16,8 @@ from rfwarp.files import write_atomically
 from rfwarp.training.curve import plot_losses
 from rfwarp.viz import write_picture
 
-LOG, CURVE, SAMPLES, TENSORBOARD = "log.jsonl", "loss.png", "samples", "tensorboard"
+LOG, HELD_OUT = "log.jsonl", "held_out.jsonl"
+CURVE, SAMPLES, TENSORBOARD = "loss.png", "samples", "tensorboard"
 
 
 class Journal:
@@ -26,7 +28,8 @@ class Journal:
 
     def __init__(self, out: Path, step: int) -> None:
         self.out = out
-        self._drop_log_after(step)
+        for name in (LOG, HELD_OUT):
+            self._drop_after(out / name, step)
         self._board = SummaryWriter(str(out / TENSORBOARD), purge_step=step + 1)
 
     def __enter__(self) -> Journal:
@@ -40,8 +43,8 @@ class Journal:
     ) -> None:
         self._board.close()
 
-    def _drop_log_after(self, step: int) -> None:
-        path = self.out / LOG
+    @staticmethod
+    def _drop_after(path: Path, step: int) -> None:
         if path.is_file():
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = "".join(x for x in lines if x.endswith("\n") and json.loads(x)["step"] <= step)
@@ -49,14 +52,19 @@ class Journal:
 
     def log(self, step: int, stage: str, values: Mapping[str, float]) -> None:
         """One line of the log, and one scalar of TensorBoard for each value."""
-        entry = {"step": step, "stage": stage, **values}
-        with (self.out / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        self._append(LOG, {"step": step, "stage": stage, **values})
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
-    def show(self, step: int, sheet: Image.Image) -> None:
-        """A sheet of samples, as a PNG and in TensorBoard."""
+    def _append(self, name: str, entry: Mapping[str, Any]) -> None:
+        with (self.out / name).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def show(self, step: int, sheet: Image.Image, scores: Mapping[str, float]) -> None:
+        """A sheet of held-out samples, as a PNG and in TensorBoard, and scores of such samples."""
+        self._append(HELD_OUT, {"step": step, **scores})
+        for name, value in scores.items():
+            self._board.add_scalar(f"held_out/{name}", value, step)
         write_picture(self.out / SAMPLES / f"{step:08d}.png", sheet)
         self._board.add_image("samples", np.asarray(sheet), step, dataformats="HWC")
 

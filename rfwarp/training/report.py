@@ -11,11 +11,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from rfwarp.files import write_atomically
+from rfwarp.metrics.table import DIGITS, TITLES, better
 
 BASELINES = {"nearest_source": "nearest source", "mean_source": "mean of sources"}
-HIGHER_IS_BETTER = {"psnr", "ssim"}
-UNITS = {"psnr": "PSNR (dB)"}
-DIGITS = {"psnr": 2, "fid": 2}
+PANELS = 4  # of a plot, side by side
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Row:
         method: a variant, or a baseline that needs no network.
         sources: K.
         seeds: how many runs stand behind it; 0 for a baseline, which is the same for all.
-        means: by metric.
+        means: by metric, of those that every run has.
         spreads: sample standard deviation over the seeds, by metric; None for fewer than two.
     """
 
@@ -53,7 +52,9 @@ def summarise(results: Sequence[Mapping[str, Any]], variants: Sequence[str]) -> 
 
 
 def _row(method: str, sources: int, seeds: int, scores: Sequence[Mapping[str, Any]]) -> Row:
-    metrics = [name for name, value in scores[0].items() if isinstance(value, int | float)]
+    metrics = [
+        name for name in scores[0] if all(isinstance(s.get(name), int | float) for s in scores)
+    ]
     values = {name: [float(score[name]) for score in scores] for name in metrics}
     return Row(
         method,
@@ -65,13 +66,21 @@ def _row(method: str, sources: int, seeds: int, scores: Sequence[Mapping[str, An
 
 
 def _title(metric: str) -> str:
-    arrow = "higher" if metric in HIGHER_IS_BETTER else "lower"
-    return f"{UNITS.get(metric, metric.upper())}, {arrow} is better"
+    return f"{TITLES.get(metric, metric)}, {better(metric)}"
+
+
+def _metrics(rows: Sequence[Row]) -> list[str]:
+    """Those that any method has, in the order of all tables."""
+    there = dict.fromkeys(name for row in rows for name in row.means)
+    return sorted(there, key=[*TITLES, *there].index)
 
 
 def markdown_table(rows: Sequence[Row], results: Sequence[Mapping[str, Any]], planned: int) -> str:
-    """One table: a row for each K and method, a column for each metric, mean ± spread."""
-    metrics = list(rows[0].means)
+    """One table: a row for each K and method, a column for each metric, mean ± spread.
+
+    A dash stands where a method has no such number.
+    """
+    metrics = _metrics(rows)
     hours = sum(result["seconds"] for result in results) / 3600
     steps = " or ".join(sorted({str(result["steps"]) for result in results}))
     machines = "; ".join(sorted({result["machine"] for result in results}))
@@ -83,26 +92,31 @@ def markdown_table(rows: Sequence[Row], results: Sequence[Mapping[str, Any]], pl
         "|---|---|---|" + "---|" * len(metrics),
     ]
     for row in rows:
-        cells = [_cell(name, row.means[name], row.spreads[name]) for name in metrics]
+        cells = [_cell(name, row) for name in metrics]
         seeds = str(row.seeds) if row.seeds else "-"
         lines.append(f"| {row.sources} | {row.method} | {seeds} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _cell(metric: str, mean: float, spread: float | None) -> str:
-    digits = DIGITS.get(metric, 4)
-    return f"{mean:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
+def _cell(metric: str, row: Row) -> str:
+    if metric not in row.means:
+        return "-"
+    digits, spread = DIGITS.get(metric, 4), row.spreads[metric]
+    return f"{row.means[metric]:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
 
 
 def draw_plot(rows: Sequence[Row], out: Path) -> None:
     """A PNG: one panel for each metric, K to the right, a line with error bars for each method."""
-    metrics = list(rows[0].means)
+    metrics = _metrics(rows)
     methods = list(dict.fromkeys(row.method for row in rows))
-    figure = Figure(figsize=(4.5 * len(metrics), 4.2), layout="constrained")
+    down, across = -(-len(metrics) // PANELS), min(PANELS, len(metrics))
+    figure = Figure(figsize=(4.5 * across, 4.2 * down), layout="constrained")
     for place, metric in enumerate(metrics):
-        axes = figure.add_subplot(1, len(metrics), place + 1)
+        axes = figure.add_subplot(down, across, place + 1)
         for number, method in enumerate(methods):
-            own = [row for row in rows if row.method == method]
+            own = [row for row in rows if row.method == method and metric in row.means]
+            if not own:
+                continue
             axes.errorbar(
                 [row.sources * (1 + 0.012 * (number - len(methods) / 2)) for row in own],
                 [row.means[metric] for row in own],
@@ -118,6 +132,6 @@ def draw_plot(rows: Sequence[Row], out: Path) -> None:
         axes.set_xticks(ticks, [str(k) for k in ticks])
         axes.minorticks_off()
         axes.grid(alpha=0.3)
-    handles = figure.axes[-1].get_legend_handles_labels()
+    handles = figure.axes[0].get_legend_handles_labels()  # all methods have the first metric
     figure.legend(*handles, loc="outside right center", fontsize="small")
     write_atomically(out, lambda temporary: figure.savefig(temporary, dpi=120, format="png"))

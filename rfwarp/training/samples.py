@@ -1,4 +1,4 @@
-"""Sheets of held-out samples: how far a run has come, for people."""
+"""Held-out samples: how far a run has come, as sheets for people and as scores."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from PIL import Image
 
 from rfwarp.data.catalog import open_dataset
 from rfwarp.images import from_uint8
+from rfwarp.metrics import evaluate
 from rfwarp.nn import Generator
 from rfwarp.poses.kinds import POSE_KINDS
 from rfwarp.training.config import TrainConfig
@@ -16,10 +17,12 @@ from rfwarp.viz import draw_samples
 
 ROWS = 4
 MAX_SOURCES = 4
+SETS = 32
+SCORES = ("psnr", "ssim", "sharpness", "hp_r2", "flow_epe", "flow_epe_zero", "visibility_auc")
 
 
-class SampleSheets:
-    """The same held-out rows every time: sources, target pose, result and truth.
+class HeldOutSamples:
+    """The same held-out tuples every time: few to look at, and more that are scored.
 
     Raises:
         ValueError, FileNotFoundError: if the dataset's test split cannot be read.
@@ -27,11 +30,17 @@ class SampleSheets:
 
     def __init__(self, config: TrainConfig) -> None:
         # A cache of training pictures has no place for these few.
-        dataset = open_dataset(replace(config.data, cache=None), "test")
+        self.dataset = dataset = open_dataset(replace(config.data, cache=None), "test")
         self.kind = POSE_KINDS[dataset.pose_kind]
         self.sources = min(MAX_SOURCES, max(config.sources), dataset.max_sources)
         rows = dataset.evaluation_rows(seed=0, count=ROWS, sources=self.sources)
         self.samples = [dataset.load(row) for row in rows]
+
+    def score(self, generator: Generator) -> dict[str, float]:
+        """Those of :data:`SCORES` that the dataset allows, see :func:`rfwarp.metrics.evaluate`."""
+        (result,) = evaluate(generator, self.dataset, (self.sources,), SETS, batch_size=8)
+        found = result.to_dict()["model"]
+        return {name: found[name] for name in SCORES if found.get(name) is not None}
 
     @torch.no_grad()
     def draw(self, generator: Generator) -> Image.Image:

@@ -30,7 +30,7 @@ from rfwarp.training.learner import Learner, train_step
 from rfwarp.training.networks import Networks
 from rfwarp.training.precision import resolve_precision
 from rfwarp.training.processes import Processes
-from rfwarp.training.samples import SampleSheets
+from rfwarp.training.samples import HeldOutSamples
 from rfwarp.training.schedule import learning_rate
 from rfwarp.training.stages import DiscriminatorStage, FlowStage, FullStage
 from rfwarp.training.window import LossWindow
@@ -67,7 +67,7 @@ class Trainer:
         )
         self.processes = Processes(self.accelerator)
         self.main = self.accelerator.is_main_process
-        self.sheets = SampleSheets(config) if self.main and config.sample_every else None
+        self.held_out = HeldOutSamples(config) if self.main and config.sample_every else None
         self.networks = Networks(config, self.dataset, self.accelerator.device)
         given = (
             self.networks.generator,
@@ -248,11 +248,12 @@ class Trainer:
         self.accelerator.free_memory()
 
     def _show(self, journal: Journal, step: int) -> None:
-        """Samples after so many steps of stage 2, if it is time for them."""
-        if self.sheets is None:
+        """Held-out samples after so many steps of stage 2, if it is time for them."""
+        if self.held_out is None:
             return
         if step % self.config.sample_every == 0 or self.step == self.total:
-            journal.show(self.step, self.sheets.draw(self.networks.average))
+            average = self.networks.average.eval()
+            journal.show(self.step, self.held_out.draw(average), self.held_out.score(average))
 
     def _step(
         self, learners: abc.Sequence[Learner], batch: Batch, rate: float

@@ -69,8 +69,8 @@ def test_train_names_the_missing_extra(
     monkeypatch.setattr("rfwarp.cli.train.find_spec", lambda name: None)
     message = refused("train", "--out", tmp_path / "run", status=1)
     assert (
-        'accelerate and matplotlib and tensorboard and pyyaml: pip install "rfwarp[train]"'
-        in message
+        "accelerate and matplotlib and tensorboard and pyyaml and torchmetrics: "
+        'pip install "rfwarp[train]"' in message
     )
 
 
