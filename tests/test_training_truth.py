@@ -51,7 +51,7 @@ def _no_curves(monkeypatch):
 
 
 def test_a_crashed_run_resumes_exactly(tmp_path, monkeypatch):
-    """To the bit, with truth, teacher and two learning rates; the crash is in the teacher's time."""
+    """To the bit, with truth, a teacher (who is still there) and two learning rates."""
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     Trainer(config(straight)).train(progress=False)
     with monkeypatch.context() as patch:
