@@ -21,8 +21,9 @@ class Supervision(nn.Module):
 
     Flows are compared in units of an eighth of the picture's height, whatever its size: where a
     cell has visible pixels, with their mean flow (Charbonnier, ``sqrt(|d|^2 + SMOOTH^2)``), both
-    as predicted and as corrected. Visibility and the silhouette are shares of a cell. Errors of
-    depth count as those of flow that they cause at most.
+    as predicted and as corrected. Visibility is a share of a cell's part of the object, and the
+    silhouette one of the cell; at the image level no background is visible. Errors of depth count
+    as those of flow that they cause at most.
     """
 
     def __init__(self, network: GeneratorConfig, weights: LossWeights) -> None:
@@ -56,6 +57,10 @@ class Supervision(nn.Module):
                         terms.setdefault("flow", []).append(_flow_error(flow, truth, unit))
             if w.visibility and p.occlusion is not None:
                 loss = _cross_entropy(-p.occlusion, truth.visible, truth.foreground)
+                if stride == 1:
+                    # Pixels of the sources are for the object: on the background they leave ghosts.
+                    beside = 1 - truth.foreground
+                    loss = loss + _cross_entropy(-p.occlusion, truth.visible, beside)
                 terms.setdefault("visibility", []).append(loss)
             if w.depth and p.depth is not None and truth.depth is not None:
                 loss = 4 * (self.focal or 0.0) * _depth_error(p.depth, truth)
