@@ -193,12 +193,21 @@ def test_flows_stay_in_full_precision(name):
 
 
 @pytest.mark.parametrize("name", ["81", "keypoints", "viewpoint"])
-def test_compiles_as_one_graph_and_exports(name):
+def test_compiles_as_one_graph(name):
     generator = network(name, width=1 / 64).requires_grad_(False)
     inputs = arguments(name, n=1, k=2, dtype=torch.float32)
     mask = torch.tensor([[True, False]])
     torch.compiler.reset()
     compiled = torch.compile(generator, fullgraph=True, backend="aot_eager")
     assert_close(compiled(*inputs, mask), generator(*inputs, mask))
-    exported = torch.export.export(generator, inputs).module()
-    assert_close(exported(*inputs), generator(*inputs))
+
+
+@pytest.mark.parametrize("name", ["81", "camera"])
+def test_exports_for_any_number_of_sources(name):
+    generator = network(name, width=1 / 64).requires_grad_(False)
+    inputs = arguments(name, n=2, k=2, dtype=torch.float32)
+    batch, sources = torch.export.Dim("batch"), torch.export.Dim("sources")
+    shapes = ({0: batch, 1: sources}, {0: batch, 1: sources}, {0: batch})
+    exported = torch.export.export(generator, inputs, dynamic_shapes=shapes).module()
+    other = arguments(name, n=1, k=3, dtype=torch.float32)
+    assert_close(exported(*other), generator(*other))

@@ -114,7 +114,11 @@ class GeneratorNetwork(nn.Module):
         sources, poses = pad(sources), pad(poses)
         n, k = sources.shape[:2]
         images = self._laid_out(sources.flatten(0, 1))
-        features = [f.unflatten(0, (n, k)) for f in self.appearance(images)]
+        # Of the image level the sources as they are: exporters cannot see that a dimension which is
+        # flattened and unflattened has the strides it had.
+        features = [
+            sources if f is images else f.unflatten(0, (n, k)) for f in self.appearance(images)
+        ]
         return EncodedSources(
             features,
             self.flow.encode(sources, poses),
