@@ -131,8 +131,27 @@ def test_nothing_seen_costs_nothing(truths):
         )
         for t in truths
     ]
-    found = losses({"flow": 1.0, "visibility": 1.0, "depth": 1.0}, perfect(truths), nowhere)
-    assert found == {"flow": 0.0, "visibility": 0.0, "depth": 0.0}
+    found = losses({"flow": 1.0, "depth": 1.0}, perfect(truths), nowhere)
+    assert found == {"flow": 0.0, "depth": 0.0}
+    coarse = Supervision(GeneratorConfig(pose_channels=5, levels=(8,)), LossWeights(visibility=1.0))
+    assert float(coarse(perfect(truths)[:1], nowhere[:1], 64)["visibility"]) == 0
+
+
+def test_at_the_image_level_no_background_is_visible():
+    truth = level_truths(truth_at(64, n=1, k=2), (1,))[0]
+    occlusion = torch.randn(1, 2, 1, 64, 64, generator=torch.manual_seed(0))
+    network = GeneratorConfig(pose_channels=5, levels=(8, 1))
+    unseen = torch.full((1, 2, 1, 8, 8), 100.0)
+    predictions = [FlowConfidence(torch.zeros(1, 2, 2, 8, 8), None, unseen)]
+    predictions.append(FlowConfidence(truth.flow, None, occlusion))
+    nothing = level_truths(truth_at(64, n=1, k=2), (8,))[0]
+    nothing = nothing._replace(foreground=torch.zeros_like(nothing.foreground))
+    found = Supervision(network, LossWeights(visibility=1.0))(predictions, [nothing, truth], 64)
+    hidden = occlusion.double().sigmoid()
+    right = torch.where(truth.visible > 0, 1 - hidden, hidden)
+    object_ = (truth.foreground > 0).expand_as(right)
+    expected = -right[object_].log().mean() - right[~object_].log().mean()
+    assert float(found["visibility"]) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_visibility_and_silhouette_are_cross_entropies():
