@@ -11,7 +11,7 @@ from safetensors import safe_open
 from torch.testing import assert_close
 
 from rfwarp import Generator, list_models
-from rfwarp.nn.flow_models import CAMERAS, DepthFlow, FreeFlow
+from rfwarp.nn.flow_models import CAMERAS, DepthFlow
 from rfwarp.ops import warp
 from rfwarp.poses import keypoint_flow, keypoints_from_heatmaps
 from rfwarp.poses.projection import orbiting_cameras
@@ -232,13 +232,6 @@ def test_one_depth_for_all_sources(name):
             value(coarse.depth), scale_factor=coarse.stride // fine.stride, mode="bilinear"
         )
         assert_close(value(fine.depth), large, rtol=0, atol=1e-7)
-
-
-def test_free_flows_are_what_the_head_says():
-    raw = torch.randn(2, 3, 2, 4, 4)
-    surface = FreeFlow(False, None).level(raw, 8)
-    assert torch.equal(surface.flow, raw)
-    assert surface.depth is surface.foreground is None
 
 
 # ------------------------------------------------------------------ corrections, and the image

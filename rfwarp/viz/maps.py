@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
 from torch import Tensor
 
 from rfwarp.nn import LevelMaps
+from rfwarp.viz.origins import frame, source_colour, where_from
 from rfwarp.viz.sheet import draw_sheet
 
 # The colour wheel of Baker et al., "A Database and Evaluation Methodology for Optical Flow" (2011):
@@ -69,32 +71,64 @@ def draw_maps(
     """A sheet with a row for each source: the source, then at each level its flow, the correction
     of the flow, how visible the result is in it (white: all of it) and how much attention it gets.
 
-    Flows and corrections of one level are coloured on one scale, see :func:`flow_to_rgb`.
+    At the end are the result and where its pixels come from: from the source whose frame has their
+    colour, or painted where they have none, see :func:`rfwarp.viz.where_from`.
+
+    Flows and corrections of one level are coloured on one scale, see :func:`flow_to_rgb`. They fade
+    to white where they do not matter, which is where the source does not show the result or, with
+    flows from depth, where there is no object.
 
     Args:
         sources: K pictures.
-        result: what the network made of them.
+        result: what the network made of them, of the size that it made.
         levels: the maps of a batch of one.
+
+    Raises:
+        ValueError: for a larger batch, or a result of another size than the maps are for.
     """
     fitted = [source.resize(result.size, Image.Resampling.LANCZOS) for source in sources]
-    rows: list[list[Image.Image | None]] = [[source] for source in fitted]
+    rows: list[list[Image.Image | None]] = [
+        [frame(source, source_colour(k))] for k, source in enumerate(fitted)
+    ]
     columns = ["source"]
     for level in levels:
-        flows, residuals = level.flow[0], level.residual[0]
-        longest = max(float(flows.norm(dim=1).max()), float(residuals.norm(dim=1).max())) or 1.0
         columns += [f"{name} 1/{level.stride}" for name in ("flow", "resid.", "visible", "attn.")]
-        for k, row in enumerate(rows):
-            pictures = (
-                flow_to_rgb(flows[k], longest),
-                flow_to_rgb(residuals[k], longest),
-                map_to_rgb(1 - level.occlusion[0, k]),
-                map_to_rgb(level.attention[0, k]),
-            )
-            row += [picture.resize(result.size, Image.Resampling.NEAREST) for picture in pictures]
+        for row, pictures in zip(rows, _draw_level(level), strict=True):
+            row += [_cells(picture, level.stride, result.size) for picture in pictures]
     for row in rows[1:]:
-        row.append(None)
-    rows[0].append(result)
-    return draw_sheet(rows, columns=[*columns, "result"], scale=max(1, 96 // result.width))
+        row += [None, None]
+    rows[0] += [result, where_from(levels[-1], result)]
+    columns += ["result", "from"]
+    return draw_sheet(rows, columns=columns, scale=max(1, 96 // result.width))
+
+
+def _draw_level(level: LevelMaps) -> list[tuple[Image.Image, ...]]:
+    """Flow, correction, visibility and attention of each source, a pixel for each cell."""
+    visible, flows, residuals = 1 - level.occlusion[0], level.flow[0], level.residual[0]
+    matters = visible if level.foreground is None else visible * level.foreground
+    lengths = torch.stack([flows, residuals]).norm(dim=2)
+    longest = float((lengths * (matters[:, 0] > 0.5)).max()) or float(lengths.max()) or 1.0
+    return [
+        (
+            _fade(flow_to_rgb(flows[k], longest), matters[k, 0]),
+            _fade(flow_to_rgb(residuals[k], longest), matters[k, 0]),
+            map_to_rgb(visible[k]),
+            map_to_rgb(level.attention[0, k]),
+        )
+        for k in range(len(flows))
+    ]
+
+
+def _fade(picture: Image.Image, kept: Tensor) -> Image.Image:
+    """To white, where ``kept`` (h, w) is 0 and not 1."""
+    weight = kept.detach().cpu().double().clamp(0, 1).numpy()[..., None]
+    return _to_image(1 - weight * (1 - np.asarray(picture, dtype=float) / 255))
+
+
+def _cells(picture: Image.Image, stride: int, size: tuple[int, int]) -> Image.Image:
+    """Every pixel as a square, of a result of ``size`` (width, height)."""
+    whole = (picture.width * stride, picture.height * stride)
+    return picture.resize(whole, Image.Resampling.NEAREST).crop((0, 0, *size))
 
 
 def _to_image(rgb: npt.NDArray[np.float64]) -> Image.Image:
