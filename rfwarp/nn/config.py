@@ -35,6 +35,8 @@ class GeneratorConfig:
         focal: focal length of those cameras over half of the picture's height; depth flows only.
         flow_prior: "none" (paper) or "keypoints": flows start from
             :func:`rfwarp.poses.keypoint_flow`, and the networks see each source warped by it.
+        silhouette: whether the flow network says where the target shows the object, from all
+            sources together, and the image predictor is told, with depth flows the depth too.
         residual_limit: largest correction of a flow along an axis, pixels of its level (a tanh);
             None bounds nothing (paper).
         residual_flow, attention, occlusion: False switches the part off (ablations of Table 4;
@@ -55,6 +57,7 @@ class GeneratorConfig:
     flow_model: str = "free"
     focal: float | None = None
     flow_prior: str = "none"
+    silhouette: bool = False
     residual_limit: float | None = None
     residual_flow: bool = True
     attention: bool = True
@@ -87,6 +90,7 @@ class GeneratorConfig:
             "padding_mode": PADDING_MODES,
             "coarse_to_fine": (True, False),
             "coordinates": (True, False),
+            "silhouette": (True, False),
             "flow_model": ("free", "depth"),
             "flow_prior": ("none", "keypoints"),
             "residual_flow": (True, False),

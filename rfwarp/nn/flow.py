@@ -28,7 +28,8 @@ class FlowConfidence(NamedTuple):
         attention: (N, K, 1, h, w) logits, compared over the sources by a softmax; None if ablated.
         occlusion: (N, K, 1, h, w) logits of being invisible in the source; None if ablated.
         depth: (N, 1, h, w) of the target, which ``flow`` is computed from; None with free flows.
-        foreground: (N, 1, h, w) logits of the target's showing the object; None with free flows.
+        foreground: (N, 1, h, w) logits of the target's showing the object; None with free flows
+            without silhouette.
     """
 
     flow: Tensor
@@ -36,6 +37,14 @@ class FlowConfidence(NamedTuple):
     occlusion: Tensor | None
     depth: Tensor | None = None
     foreground: Tensor | None = None
+
+
+def surface(p: FlowConfidence) -> Tensor:
+    """What a prediction says of the target's surface, (N, 1 or 2, h, w): how sure it is that the
+    object is there, in [0, 1], and, if it is known, the logarithm of its depth."""
+    assert p.foreground is not None
+    there = p.foreground.sigmoid()
+    return there if p.depth is None else torch.cat([there, p.depth.log()], dim=1)
 
 
 class ConfidenceHeads(nn.Module):
@@ -116,7 +125,7 @@ class FlowConfidenceExtractor(nn.Module):
                 widths[features],
                 attention=c.attention,
                 occlusion=c.occlusion,
-                outputs=outputs(c.flow_model),
+                outputs=outputs(c.flow_model, c.silhouette),
                 enlarge=features // stride,
             )
             self.add_module(f"heads{stride}", heads)
@@ -234,7 +243,7 @@ class FlowConfidenceExtractor(nn.Module):
     ) -> FlowModel:
         c = self.config
         if c.flow_model == "free":
-            return FreeFlow(c.coarse_to_fine, prior)
+            return FreeFlow(c.coarse_to_fine, prior, mask)
         assert c.pose_kind is not None
         assert c.focal is not None
         dtype = torch.promote_types(target_pose.dtype, torch.float32)

@@ -30,7 +30,7 @@ class Surface(NamedTuple):
     depth: Tensor | None = None
     """(M, 1, h, w), with a depth model."""
     foreground: Tensor | None = None
-    """(M, 1, h, w) logits of showing the object, with a depth model."""
+    """(M, 1, h, w) logits of showing the object, with a depth model or a silhouette."""
 
 
 class FlowModel(Protocol):
@@ -44,9 +44,23 @@ class FlowModel(Protocol):
         """
 
 
-def outputs(flow_model: str) -> int:
-    """Channels of the head: x and y; or depth, its confidence, and the silhouette."""
-    return 3 if flow_model == "depth" else 2
+def outputs(flow_model: str, silhouette: bool) -> int:
+    """Channels of the head: x and y, or depth; then, if needed, the silhouette and a confidence."""
+    return 3 if flow_model == "depth" else 4 if silhouette else 2
+
+
+def fuse(values: Tensor, confidence: Tensor, mask: Tensor | None) -> Tensor:
+    """Opinions of K sources as one, by a softmax of their confidence: (M, K, h, w) both.
+
+    Args:
+        mask: (M, K) bool, False for a missing source.
+
+    Returns:
+        (M, 1, h, w).
+    """
+    if mask is not None:
+        confidence = confidence.masked_fill(~mask[..., None, None], -torch.inf)
+    return (confidence.softmax(1) * values).sum(1, keepdim=True)
 
 
 class FreeFlow:
@@ -55,15 +69,17 @@ class FreeFlow:
     Args:
         coarse_to_fine: whether a level starts from the coarser one.
         prior: (M, K, 2, H, W), pixels of the image.
+        mask: (M, K) bool, False for a missing source.
     """
 
-    def __init__(self, coarse_to_fine: bool, prior: Tensor | None) -> None:
-        self.coarse_to_fine, self.prior = coarse_to_fine, prior
+    def __init__(self, coarse_to_fine: bool, prior: Tensor | None, mask: Tensor | None) -> None:
+        self.coarse_to_fine, self.prior, self.mask = coarse_to_fine, prior, mask
         self.coarser: Tensor | None = None
         self.coarser_stride = 0
 
     def level(self, raw: Tensor, stride: int) -> Surface:
-        flow = raw
+        flow = raw[:, :, :2]
+        shown = fuse(raw[:, :, 2], raw[:, :, 3], self.mask) if raw.shape[2] > 2 else None
         if self.coarse_to_fine:
             if self.coarser is not None:
                 ratio = self.coarser_stride // stride
@@ -71,7 +87,7 @@ class FreeFlow:
             self.coarser, self.coarser_stride = flow, stride
         if self.prior is not None:
             flow = flow + F.avg_pool3d(self.prior.to(flow.dtype), (1, stride, stride)) / stride
-        return Surface(flow)
+        return Surface(flow, None, shown)
 
 
 class DepthFlow:
@@ -101,10 +117,7 @@ class DepthFlow:
 
     def level(self, raw: Tensor, stride: int) -> Surface:
         value, confidence, shown = raw.unbind(2)
-        if self.mask is not None:
-            confidence = confidence.masked_fill(~self.mask[..., None, None], -torch.inf)
-        weight = confidence.softmax(1)
-        fused, shown = ((weight * x).sum(1, keepdim=True) for x in (value, shown))
+        fused, shown = (fuse(x, confidence, self.mask) for x in (value, shown))
         if self.coarse_to_fine:
             if self.coarser is not None:
                 fused = fused + _enlarge(self.coarser, self.coarser_stride // stride)

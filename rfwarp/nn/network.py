@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rfwarp.nn.appearance import SourceAppearanceExtractor
 from rfwarp.nn.config import GeneratorConfig
-from rfwarp.nn.flow import FlowConfidence, FlowConfidenceExtractor
+from rfwarp.nn.flow import FlowConfidence, FlowConfidenceExtractor, surface
 from rfwarp.nn.inputs import check_sources, check_target_pose, pad, stack_sources
 from rfwarp.nn.optimized import optimize_parts
 from rfwarp.nn.predictor import TargetImagePredictor
@@ -188,6 +188,7 @@ class GeneratorNetwork(nn.Module):
             flows,
             occlusions,
             attentions,
+            [surface(p) for p in predictions] if self.config.silhouette else [],
             mask,
         )
         return image, residuals

@@ -55,6 +55,14 @@ class TargetImagePredictor(nn.Module):
                 padding_mode=c.padding_mode,
             )
             self.add_module(f"fuse{stride}", block)
+        if stride in c.levels and c.silhouette:
+            size = 3 if stride == 1 else 1
+            known = 2 if c.flow_model == "depth" else 1
+            surface = nn.Conv2d(known, channels, size, padding=size // 2)
+            nn.init.zeros_(surface.weight)
+            assert surface.bias is not None
+            nn.init.zeros_(surface.bias)
+            self.add_module(f"surface{stride}", surface)
 
     def fusing(self, stride: int) -> ResFusingBlock:
         """The fusing block of a level."""
@@ -74,12 +82,15 @@ class TargetImagePredictor(nn.Module):
         flows: list[Tensor],
         occlusions: list[Tensor],
         attentions: list[Tensor],
+        surfaces: list[Tensor],
         mask: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor | None]]:
         """The image (N, 3, H, W) in [-1, 1], and the residual flow of every level.
 
-        The five lists hold the (N, K, ..., h, w) inputs of the fusing blocks, coarse first.
+        The lists hold the (N, K, ..., h, w) inputs of the fusing blocks, coarse first; ``surfaces``
+        what is known of the target's surface, (N, 1 or 2, h, w), and nothing without silhouette.
         """
+        known = dict(zip(self.levels, surfaces, strict=False))
         inputs = zip(features, encoded, flows, occlusions, attentions, strict=True)
         at = dict(zip(self.levels, inputs, strict=True))
         residuals = []
@@ -91,10 +102,16 @@ class TargetImagePredictor(nn.Module):
             residuals.append(residual)
             return fused
 
+        def tell(x: Tensor, stride: int) -> Tensor:
+            if stride not in known:
+                return x
+            told: Tensor = self.get_submodule(f"surface{stride}")(known[stride].to(x.dtype))
+            return x + told
+
         pose = target_pose
         if self.coordinates:
             pose = torch.cat([pose, coordinates(pose)], dim=1)
-        x = self.decode8(fuse(self.encode_pose(pose), 8))
-        x = self.decode4(fuse(x, 4))
-        x = self.decode2(fuse(x, 2))
-        return fuse(torch.tanh(self.to_rgb(x)), 1), residuals
+        x = self.decode8(tell(fuse(self.encode_pose(pose), 8), 8))
+        x = self.decode4(tell(fuse(x, 4), 4))
+        x = self.decode2(tell(fuse(x, 2), 2))
+        return fuse(torch.tanh(tell(self.to_rgb(x), 1)), 1), residuals

@@ -42,7 +42,7 @@ class LevelMaps:
         occlusion: invisibility in each source, (N, K, 1, h, w), in [0, 1].
         depth: of the target, (N, 1, h, w); None unless flows come of it.
         foreground: how sure it is that the target shows the object, (N, 1, h, w), in [0, 1]; None
-            unless flows come of depth.
+            with free flows without silhouette.
     """
 
     stride: int

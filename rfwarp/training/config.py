@@ -35,7 +35,7 @@ class LossWeights:
     depth: float = 0.0
     """Distance of the depth that flows come of from the true one."""
     silhouette: float = 0.0
-    """Cross entropy of the silhouette that comes with it."""
+    """Cross entropy of the silhouette; of networks that predict one."""
 
     SUPERVISED = ("flow", "visibility", "depth", "silhouette")
 
@@ -71,6 +71,8 @@ class TrainConfig:
     """Focal length of those cameras over half of the picture's height; of procedural chairs 3.2."""
     flow_prior: Literal["none", "keypoints"] = "none"
     """Start flows from what keypoints alone say."""
+    silhouette: bool = False
+    """Predict the silhouette and tell the image predictor, with depth flows the depth too."""
     residual_limit: float | None = None
     """Largest correction of a flow, pixels of its level."""
     residual_flow: bool = True
