@@ -1,6 +1,8 @@
 """Networks with a prior, with depth and with the image level, in other runtimes and as people
 call them."""
 
+import copy
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -17,7 +19,9 @@ NAMES = ("sources", "poses", "target_pose")
 
 @pytest.mark.parametrize(("name", "optimized"), [("keypoints", True), ("viewpoint", False)])
 def test_onnxruntime_draws_the_same(tmp_path, name, optimized):
+    """Where pixels of noise are warped, rounding shows: it is judged by a float64 reference."""
     generator = network(name, width=1 / 64).requires_grad_(False)
+    exact = copy.deepcopy(generator).double()
     generator = generator.optimize() if optimized else generator
     session = onnxruntime.InferenceSession(
         export_onnx(generator, tmp_path / "generator.onnx", (64, 96))
@@ -25,7 +29,9 @@ def test_onnxruntime_draws_the_same(tmp_path, name, optimized):
     for n, k in ((2, 2), (1, 1), (3, 1), (1, 3)):
         given = arguments(name, n=n, k=k, h=64, w=96, dtype=torch.float32)
         (image,) = session.run(None, {x: a.numpy() for x, a in zip(NAMES, given, strict=True)})
-        assert np.abs(image - generator(*given).numpy()).max() < 1e-3
+        expected = exact(*(x.double() for x in given))
+        own = (generator(*given) - expected).abs().max()
+        assert (torch.from_numpy(image) - expected).abs().max() <= 4 * own + 1e-4
 
 
 def person(seed: int, height: int, width: int) -> Keypoints:
