@@ -25,7 +25,9 @@ def test_onnxruntime_draws_the_same(tmp_path, name, optimized):
     for n, k in ((2, 2), (1, 1), (3, 1), (1, 3)):
         given = arguments(name, n=n, k=k, h=64, w=96, dtype=torch.float32)
         (image,) = session.run(None, {x: a.numpy() for x, a in zip(NAMES, given, strict=True)})
-        assert np.abs(image - generator(*given).numpy()).max() < 1e-3
+        off = np.abs(image - generator(*given).numpy())
+        assert off.max() < 5e-3  # sources are noise, which shows errors of 1e-3 pixels of a flow
+        assert off.mean() < 1e-5
 
 
 def person(seed: int, height: int, width: int) -> Keypoints:
@@ -65,10 +67,9 @@ def test_pictures_and_poses_as_people_have_them(case):
             assert np.abs(off).max() <= 1
 
 
-def test_viewpoints_as_plain_vectors(case):
+@pytest.mark.parametrize("case", ["viewpoint", "camera"], indirect=True)
+def test_cameras_as_plain_vectors(case):
     generator, (first, second, *_) = case
-    if generator.config.pose_kind == "keypoints":
-        pytest.skip("keypoints are maps")
     image = to_pil(torch.zeros(3, 64, 64))
     ours = generator.generate([image], [first.vector()], second.vector().numpy())
     assert ours.tobytes() == generator.generate([image], [first], second).tobytes()
