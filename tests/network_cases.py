@@ -56,7 +56,8 @@ def arguments(
     g = torch.Generator().manual_seed(1)
     sources = torch.rand(n, k, 3, h, w, generator=g, dtype=torch.float64) * 2 - 1
     poses = pose_maps(name, n * (k + 1), h, w, g).unflatten(0, (n, k + 1))
-    return sources.to(dtype), poses[:, :-1].to(dtype), poses[:, -1].to(dtype)
+    poses = poses.to(dtype)  # views of one tensor would tie their sizes together in an export
+    return sources.to(dtype), poses[:, :-1].contiguous(), poses[:, -1].contiguous()
 
 
 def pose_maps(name: str, count: int, h: int, w: int, g: torch.Generator) -> Tensor:

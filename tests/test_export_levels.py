@@ -71,10 +71,9 @@ def test_pictures_and_poses_as_people_have_them(case):
             assert np.abs(off).max() <= 1
 
 
-def test_viewpoints_as_plain_vectors(case):
+@pytest.mark.parametrize("case", ["viewpoint", "camera"], indirect=True)
+def test_cameras_as_plain_vectors(case):
     generator, (first, second, *_) = case
-    if generator.config.pose_kind == "keypoints":
-        pytest.skip("keypoints are maps")
     image = to_pil(torch.zeros(3, 64, 64))
     ours = generator.generate([image], [first.vector()], second.vector().numpy())
     assert ours.tobytes() == generator.generate([image], [first], second).tobytes()
