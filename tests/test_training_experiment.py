@@ -209,4 +209,6 @@ def test_examples_of_experiments(path):
     }
     for run in runs:
         c = run.config
-        assert (c.residual_flow, c.attention, c.occlusion) == switches[run.variant]
+        expected = switches.get(run.variant, switches["full"])  # others take ingredients away
+        assert (c.residual_flow, c.attention, c.occlusion) == expected
+        assert run.variant in switches or replace(c, out=full.out, seed=full.seed) != full

@@ -97,7 +97,7 @@ def test_generate_draws_maps(model: Path, sources: list[str], tmp_path: Path) ->
     given = ["-s", *sources[:2], "-w", str(model), "-t", "40:10", "--maps", str(maps)]
     assert main(["generate", *given, "-o", str(tmp_path / "x.png")]) == 0
     with Image.open(maps) as sheet, Image.open(tmp_path / "x.png") as picture:
-        corner = sheet.width - 68, sheet.height - 2 * 68
+        corner = sheet.width - 2 * 68, sheet.height - 2 * 68  # beside it, where pixels came from
         assert np.array_equal(sheet.crop((*corner, corner[0] + 64, corner[1] + 64)), picture)
 
 

@@ -69,7 +69,7 @@ def test_train_names_the_missing_extra(
     monkeypatch.setattr("rfwarp.cli.train.find_spec", lambda name: None)
     message = refused("train", "--out", tmp_path / "run", status=1)
     assert (
-        "accelerate and matplotlib and tensorboard and pyyaml and torchmetrics: "
+        "accelerate and matplotlib and tensorboard and torchmetrics and pyyaml: "
         'pip install "rfwarp[train]"' in message
     )
 
