@@ -14,7 +14,6 @@ from torch import Tensor
 
 from rfwarp.poses.projection import RelativeCameras, depth_flow, moving_cameras, orbiting_cameras
 
-FLOW_MODELS = ("free", "depth")
 CAMERAS = {"viewpoint": orbiting_cameras, "camera": moving_cameras}
 """The kinds of pose that say where cameras are."""
 
