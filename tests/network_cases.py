@@ -12,6 +12,7 @@ from rfwarp import Generator
 from rfwarp.poses import keypoint_heatmaps
 
 FINE = {"levels": (8, 4, 2, 1), "coarse_to_fine": True}
+ADDED = {"alignment": True, "refinement": True}
 KEYPOINTS = {"pose_channels": 18, "pose_kind": "keypoints", "flow_prior": "keypoints"}
 VIEWPOINT = {"pose_channels": 21, "pose_kind": "viewpoint", "flow_model": "depth", "focal": 3.2}
 CAMERA = {"pose_channels": 6, "pose_kind": "camera", "flow_model": "depth", "focal": 1.2}
@@ -20,9 +21,10 @@ CASES: dict[str, dict[str, Any]] = {
     "42": {"levels": (4, 2), "padding_mode": "border", "residual_limit": 1.5},
     "2": {"levels": (2,), "coordinates": True},
     "81": {"levels": (8, 1), "coarse_to_fine": True, "coordinates": True},
-    "keypoints": {**FINE, **KEYPOINTS, "coordinates": True, "silhouette": True},
+    "keypoints": {**FINE, **KEYPOINTS, **ADDED, "coordinates": True, "silhouette": True},
     "keypoints 84": KEYPOINTS,
-    "viewpoint": {**FINE, **VIEWPOINT, "silhouette": True, "residual_limit": 2.0},
+    "viewpoint": {**FINE, **VIEWPOINT, **ADDED, "silhouette": True, "residual_limit": 2.0},
+    "aligned 82": {"levels": (8, 2), "alignment": True},
     "camera": {**CAMERA, "residual_limit": 1.0},
     "no residual": {"levels": (2, 1), "residual_flow": False},
     "no attention": {"levels": (2, 1), "attention": False},

@@ -22,6 +22,13 @@ def make_norm(norm: str, channels: int) -> nn.Module:
     return nn.Identity()
 
 
+def zero(conv: nn.Conv2d) -> None:
+    """Let a convolution answer 0, so that training starts from the network without it."""
+    nn.init.zeros_(conv.weight)
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+
+
 class ResBlockD(nn.Module):
     """``avgpool2(conv3(act(conv3(act(x))))) + avgpool2(conv1(x))``; H and W must be even.
 

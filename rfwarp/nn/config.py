@@ -37,6 +37,9 @@ class GeneratorConfig:
             :func:`rfwarp.poses.keypoint_flow`, and the networks see each source warped by it.
         silhouette: whether the flow network says where the target shows the object, from all
             sources together, and the image predictor is told, with depth flows the depth too.
+        alignment: whether finer levels of the flow network see the sources' features warped by the
+            coarser flow, beside what the visible sources agree on.
+        refinement: whether convolutions finish the picture after the blend of the image level.
         residual_limit: largest correction of a flow along an axis, pixels of its level (a tanh);
             None bounds nothing (paper).
         residual_flow, attention, occlusion: False switches the part off (ablations of Table 4;
@@ -58,6 +61,8 @@ class GeneratorConfig:
     focal: float | None = None
     flow_prior: str = "none"
     silhouette: bool = False
+    alignment: bool = False
+    refinement: bool = False
     residual_limit: float | None = None
     residual_flow: bool = True
     attention: bool = True
@@ -91,6 +96,8 @@ class GeneratorConfig:
             "coarse_to_fine": (True, False),
             "coordinates": (True, False),
             "silhouette": (True, False),
+            "alignment": (True, False),
+            "refinement": (True, False),
             "flow_model": ("free", "depth"),
             "flow_prior": ("none", "keypoints"),
             "residual_flow": (True, False),
@@ -115,6 +122,8 @@ class GeneratorConfig:
             raise ValueError(
                 f"levels must be some of 8, 4, 2, 1, coarse first and not 1 alone, got {levels!r}"
             )
+        if self.refinement and 1 not in levels:
+            raise ValueError(f"refinement needs level 1, got levels {levels!r}")
 
     def _check_flow(self) -> None:
         for name in ("focal", "residual_limit"):

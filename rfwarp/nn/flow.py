@@ -9,13 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rfwarp.nn.blocks import FullPrecisionConv2d, ResBlockD, ResBlockU
+from rfwarp.nn.blocks import FullPrecisionConv2d, ResBlockD, ResBlockU, zero
 from rfwarp.nn.config import GeneratorConfig
-from rfwarp.nn.flow_models import CAMERAS, DepthFlow, FlowModel, FreeFlow, outputs
+from rfwarp.nn.flow_models import CAMERAS, DepthFlow, FlowModel, FreeFlow, enlarge, outputs
 from rfwarp.ops import warp
 from rfwarp.poses.body_flow import keypoint_flow
 from rfwarp.poses.heatmaps import keypoints_from_heatmaps
 
+FAINT = 1e-3  # weight of a source that does not see a pixel, should none see it
 PRIOR_CHANNELS = 5  # the source warped by the prior, and the prior itself
 
 
@@ -89,6 +90,41 @@ class ConfidenceHeads(nn.Module):
         return x.unflatten(0, (-1, k))
 
 
+class AlignedFeatures(nn.Module):
+    """What finer features gain from the coarser flow: the pair's features where they belong in the
+    target, and where the sources agree.
+
+    The features that a U-Net hands across lie where the source shows them. Warped by the coarser
+    flow they lie where the target shows them, up to its error: if it is right, the sources that see
+    a pixel are alike there.
+    """
+
+    def __init__(self, channels: int, negative_slope: float) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(4 * channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        zero(self.conv2)  # training starts from the network without
+        self.act = nn.LeakyReLU(negative_slope)
+
+    def forward(self, x: Tensor, skip: Tensor, flow: Tensor, visible: Tensor) -> Tensor:
+        """The sum of ``x`` and what it gains, (M*K, C, h, w).
+
+        Args:
+            x: (M*K, C, h, w), what is known of the target.
+            skip: (M*K, C, h, w), of the pairs, as the sources show them.
+            flow: (M, K, 2, h, w), pixels of this level.
+            visible: (M, K, 1, h, w), weights of the sources.
+        """
+        warped = warp(skip, flow.flatten(0, 1)).unflatten(0, flow.shape[:2])
+        weight = (visible / visible.sum(1, keepdim=True)).to(warped.dtype)
+        mean = (weight * warped).sum(1, keepdim=True)
+        spread = (weight * (warped - mean).square()).sum(1, keepdim=True)
+        parts = [warped, mean.expand_as(warped), spread.expand_as(warped)]
+        known = torch.cat([x, *(part.flatten(0, 1) for part in parts)], dim=1)
+        gain: Tensor = self.conv2(self.act(self.conv1(known)))
+        return x + gain
+
+
 class FlowConfidenceExtractor(nn.Module):
     """Each source, its pose and the target pose to flow, attention and occlusion at every level.
 
@@ -119,6 +155,8 @@ class FlowConfidenceExtractor(nn.Module):
         if self.finest <= 2:
             self.up2 = up(quarter, half)
         widths = {8: eighth, 4: quarter, 2: half}
+        for stride in self.aligned:
+            self.add_module(f"align{stride}", AlignedFeatures(widths[stride], slope))
         for stride in c.levels:
             features = max(stride, self.finest)
             heads = ConfidenceHeads(
@@ -134,6 +172,8 @@ class FlowConfidenceExtractor(nn.Module):
         """What there is besides modules."""
         self.config = config
         self.finest = min(s for s in config.levels if s > 1)
+        finer = [s for s in (4, 2) if self.finest <= s < config.levels[0]]
+        self.aligned = finer if config.alignment else []
         self.source_channels = 3 + config.pose_channels + 2 * config.coordinates
 
     def encode(self, sources: Tensor, poses: Tensor) -> list[Tensor]:
@@ -199,20 +239,27 @@ class FlowConfidenceExtractor(nn.Module):
             x = block(x)
             skips.append(x)
         at2, at4, at8, at16, at32 = skips
-        features = {8: self.up8(self.up16(at32) + at16) + at8}
-        if self.finest <= 4:
-            features[4] = self.up4(features[8]) + at4
-        if self.finest <= 2:
-            features[2] = self.up2(features[4]) + at2
-        levels = []
+        x = self.up8(self.up16(at32) + at16) + at8
+        levels: list[FlowConfidence] = []
         # Positions in half precision would be off by pixels.
-        with torch.autocast(target_pose.device.type, enabled=False):
+        precise = torch.autocast(target_pose.device.type, enabled=False)
+        with precise:
             model = self._model(encoded, target_pose, prior, mask, size)
-            for stride in self.config.levels:
-                heads = self.get_submodule(f"heads{stride}")
-                p: FlowConfidence = heads(features[max(stride, self.finest)], k)
-                surface = model.level(p.flow, stride)
-                levels.append(FlowConfidence(surface.flow, p.attention, p.occlusion, *surface[1:]))
+        for stride, skip in ((8, at8), (4, at4), (2, at2), (1, None)):
+            if skip is not None and self.finest <= stride < 8:
+                x = self.get_submodule(f"up{stride}")(x) + skip
+                if stride in self.aligned:
+                    coarser = self.config.levels[len(levels) - 1]
+                    known = _enlarged(levels[-1], coarser // stride, mask)
+                    x = self.get_submodule(f"align{stride}")(x, skip, *known)
+            if stride not in self.config.levels:
+                continue
+            with precise:
+                p: FlowConfidence = self.get_submodule(f"heads{stride}")(x, k)
+                known_surface = model.level(p.flow, stride)
+            levels.append(
+                FlowConfidence(known_surface.flow, p.attention, p.occlusion, *known_surface[1:])
+            )
         return levels
 
     def _prior(
@@ -254,6 +301,22 @@ class FlowConfidenceExtractor(nn.Module):
         return DepthFlow(
             c.coarse_to_fine, c.pose_kind, cameras, c.focal, size or (height, width), mask
         )
+
+
+def _enlarged(
+    p: FlowConfidence, ratio: int, mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """A coarser level's flow, and how visible it takes the target to be in each source, at a finer
+    level; gradients do not come this way, as every level answers for its own."""
+    flow = enlarge(p.flow.detach(), ratio) * ratio
+    if p.occlusion is None:
+        visible = torch.ones_like(flow[:, :, :1])
+    else:
+        visible = enlarge(p.occlusion.detach().neg().sigmoid(), ratio)
+    visible = visible + FAINT
+    if mask is not None:
+        visible = visible * mask[:, :, None, None, None]
+    return flow, visible
 
 
 def coordinates(like: Tensor) -> Tensor:

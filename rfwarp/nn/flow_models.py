@@ -82,7 +82,7 @@ class FreeFlow:
         if self.coarse_to_fine:
             if self.coarser is not None:
                 ratio = self.coarser_stride // stride
-                flow = flow + _enlarge(self.coarser, ratio) * ratio
+                flow = flow + enlarge(self.coarser, ratio) * ratio
             self.coarser, self.coarser_stride = flow, stride
         if self.prior is not None:
             flow = flow + F.avg_pool3d(self.prior.to(flow.dtype), (1, stride, stride)) / stride
@@ -119,7 +119,7 @@ class DepthFlow:
         fused, shown = (fuse(x, confidence, self.mask) for x in (value, shown))
         if self.coarse_to_fine:
             if self.coarser is not None:
-                fused = fused + _enlarge(self.coarser, self.coarser_stride // stride)
+                fused = fused + enlarge(self.coarser, self.coarser_stride // stride)
             self.coarser, self.coarser_stride = fused, stride
         depth = self._depth(fused)
         flow = depth_flow(depth, self.cameras, self.focal, self.size, stride)
@@ -132,7 +132,7 @@ class DepthFlow:
         return NEAR / (FARTHEST + (1 - FARTHEST) * torch.sigmoid(value))
 
 
-def _enlarge(x: Tensor, ratio: int) -> Tensor:
+def enlarge(x: Tensor, ratio: int) -> Tensor:
     """(..., h, w) to ``ratio`` times the size, bilinearly."""
     flat = x.flatten(0, -4) if x.ndim == 5 else x
     large = F.interpolate(flat, scale_factor=float(ratio), mode="bilinear", align_corners=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rfwarp.nn.blocks import FullPrecisionConv2d
+from rfwarp.nn.blocks import FullPrecisionConv2d, zero
 from rfwarp.ops import warp, warp_fuse
 
 
@@ -35,9 +35,7 @@ class ResFusingBlock(nn.Module):
             FullPrecisionConv2d(2 * channels, 2, 3, padding=1) if residual_flow else None
         )
         if self.residual is not None:
-            nn.init.zeros_(self.residual.weight)
-            assert self.residual.bias is not None
-            nn.init.zeros_(self.residual.bias)
+            zero(self.residual)
 
     def encode(self, features: Tensor) -> Tensor:
         """What :meth:`predict_residual` wants to know of the sources: here, all their features."""

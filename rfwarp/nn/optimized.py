@@ -246,13 +246,15 @@ def _optimize_fusing(block: ResFusingBlock) -> nn.Module:
 
 
 def _optimize_predictor(predictor: TargetImagePredictor) -> nn.Module:
-    last = predictor.decode2[-1]
-    assert isinstance(last, ResBlockU)
-    assert isinstance(predictor.to_rgb, nn.Conv2d)
-    predictor.decode2[-1] = FoldedImageBlock(last, predictor.to_rgb)
+    # A refinement reads what the convolution to RGB reads: there the two stay apart.
+    if predictor.refine is None:
+        last = predictor.decode2[-1]
+        assert isinstance(last, ResBlockU)
+        assert isinstance(predictor.to_rgb, nn.Conv2d)
+        predictor.decode2[-1] = FoldedImageBlock(last, predictor.to_rgb)
+        predictor.to_rgb = nn.Identity()
     for name, child in predictor.named_children():
         setattr(predictor, name, optimize_parts(child))
-    predictor.to_rgb = nn.Identity()
     return predictor
 
 

@@ -7,10 +7,40 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from rfwarp.nn.blocks import ResBlock, ResBlockD, ResBlockU
+from rfwarp.nn.blocks import ResBlock, ResBlockD, ResBlockU, zero
 from rfwarp.nn.config import GeneratorConfig
 from rfwarp.nn.flow import coordinates
 from rfwarp.nn.fusing import ResFusingBlock
+
+
+class Refinement(nn.Module):
+    """The convolutions after the image level, as D^i follows every other level.
+
+    The blend of painted and warped pixels can be no sharper than one bilinear sampling leaves it,
+    and no better lit than the sources: this corrects it.
+
+    Args:
+        channels: of the features that the painted image came from.
+        known: channels of what is known of the target's surface.
+    """
+
+    def __init__(self, channels: int, known: int, negative_slope: float) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3 + channels + known, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv3 = nn.Conv2d(channels, 3, 3, padding=1)
+        zero(self.conv3)  # training starts from the blend
+        self.act = nn.LeakyReLU(negative_slope)
+
+    def forward(self, image: Tensor, features: Tensor, surface: Tensor | None) -> Tensor:
+        """The image (N, 3, H, W) in [-1, 1], from the blended one, (N, channels, H, W) and, unless
+        nothing is known, (N, known, H, W)."""
+        parts = [image.to(features.dtype), features]
+        if surface is not None:
+            parts.append(surface.to(features.dtype))
+        x = self.act(self.conv1(torch.cat(parts, dim=1)))
+        x = self.act(self.conv2(x))
+        return (image + self.conv3(x)).clamp(-1, 1)
 
 
 class TargetImagePredictor(nn.Module):
@@ -45,6 +75,8 @@ class TargetImagePredictor(nn.Module):
         self.decode2 = nn.Sequential(keep(c2), up(c2, c2))
         self.to_rgb: nn.Module = nn.Conv2d(c2, 3, 3, padding=1)
         self._add_fusing(c, 1, 3)
+        known = 0 if not c.silhouette else 2 if c.flow_model == "depth" else 1
+        self.refine = Refinement(c2, known, slope) if c.refinement else None
 
     def _add_fusing(self, c: GeneratorConfig, stride: int, channels: int) -> None:
         if stride in c.levels:
@@ -59,9 +91,7 @@ class TargetImagePredictor(nn.Module):
             size = 3 if stride == 1 else 1
             known = 2 if c.flow_model == "depth" else 1
             surface = nn.Conv2d(known, channels, size, padding=size // 2)
-            nn.init.zeros_(surface.weight)
-            assert surface.bias is not None
-            nn.init.zeros_(surface.bias)
+            zero(surface)
             self.add_module(f"surface{stride}", surface)
 
     def fusing(self, stride: int) -> ResFusingBlock:
@@ -114,4 +144,7 @@ class TargetImagePredictor(nn.Module):
         x = self.decode8(tell(fuse(self.encode_pose(pose), 8), 8))
         x = self.decode4(tell(fuse(x, 4), 4))
         x = self.decode2(tell(fuse(x, 2), 2))
-        return fuse(torch.tanh(tell(self.to_rgb(x), 1)), 1), residuals
+        image = fuse(torch.tanh(tell(self.to_rgb(x), 1)), 1)
+        if self.refine is not None:
+            image = self.refine(image, x, known.get(1))
+        return image, residuals

@@ -28,16 +28,18 @@ class LossWeights:
     adversarial: float = 1.0
     """What a discriminator, trained along, makes of the image; 0 trains none."""
     flow: float = 0.0
-    """Distance of flows, corrected ones too, from the true ones; this and the next three need
+    """Distance of flows, corrected ones too, from the true ones; this and the next four need
     data.truth."""
     visibility: float = 0.0
     """Cross entropy of occlusion with true visibility."""
+    attention: float = 0.0
+    """Attention on sources in which the target is not visible: minus the logarithm of the rest."""
     depth: float = 0.0
     """Distance of the depth that flows come of from the true one."""
     silhouette: float = 0.0
     """Cross entropy of the silhouette; of networks that predict one."""
 
-    SUPERVISED = ("flow", "visibility", "depth", "silhouette")
+    SUPERVISED = ("flow", "visibility", "attention", "depth", "silhouette")
 
     @property
     def supervised(self) -> bool:
@@ -73,6 +75,10 @@ class TrainConfig:
     """Start flows from what keypoints alone say."""
     silhouette: bool = False
     """Predict the silhouette and tell the image predictor, with depth flows the depth too."""
+    alignment: bool = False
+    """Let finer flows see the sources' features warped by the coarser flow."""
+    refinement: bool = False
+    """Finish the picture by convolutions after the blend of the image level."""
     residual_limit: float | None = None
     """Largest correction of a flow, pixels of its level."""
     residual_flow: bool = True
@@ -82,7 +88,8 @@ class TrainConfig:
     occlusion: bool = True
     """Paint over what a source does not show; without it: an ablation."""
     init: str | None = None
-    """Weights to start from: a bundled model or a folder, of the same network at any size."""
+    """Weights to start from: a bundled model or a folder, of the same network at any size; alignment
+    and refinement may be new."""
     sources: tuple[int, ...] = (1, 2, 3, 4)
     """Numbers of sources K; one is drawn for every step."""
     batch_size: int = 5

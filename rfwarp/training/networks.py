@@ -24,6 +24,9 @@ SHARED = tuple(
 )
 """Fields of the network that are fields of a run too."""
 
+ADDITIONS = ("alignment", "refinement")
+"""Fields that add parts to a network without changing, at first, what it computes."""
+
 
 class Networks:
     """Initialised from ``config.seed``, in channels_last.
@@ -77,16 +80,17 @@ def _start_from(generator: Generator, weights: str) -> None:
     """Raises ValueError unless they are of the same network, at whatever size."""
     given = Generator.from_pretrained(weights, local_files_only=True)
     ours, theirs = generator.config.to_dict(), given.config.to_dict()
+    added = [name for name in ADDITIONS if ours[name] and not theirs[name]]
     different = [
         f"{name} is {theirs[name]!r} there, {value!r} here"
         for name, value in ours.items()
-        if name != "image_size" and theirs[name] != value
+        if name not in ("image_size", *added) and theirs[name] != value
     ]
     if given.optimized:
         different.append("they are of the optimized form")
     if different:
         raise ValueError(f"cannot start from {weights}: {', '.join(different)}")
-    generator.load_state_dict(given.state_dict())
+    generator.load_state_dict(generator.state_dict() | given.state_dict())
 
 
 def _laid_out(network: Module, device: torch.device) -> Module:

@@ -22,7 +22,8 @@ class Supervision(nn.Module):
     Flows are compared in units of an eighth of the picture's height, whatever its size: where a
     cell has visible pixels, with their mean flow (Charbonnier, ``sqrt(|d|^2 + SMOOTH^2)``), both
     as predicted and as corrected. Visibility is a share of a cell's part of the object, and the
-    silhouette one of the cell; at the image level no background is visible. Errors of depth count
+    silhouette one of the cell; attention counts by its share on sources that show the cell, where
+    one shows most of it; at the image level no background is visible. Errors of depth count
     as those of flow that they cause at most.
     """
 
@@ -62,6 +63,8 @@ class Supervision(nn.Module):
                     beside = 1 - truth.foreground
                     loss = loss + _cross_entropy(-p.occlusion, truth.visible, beside)
                 terms.setdefault("visibility", []).append(loss)
+            if w.attention and p.attention is not None:
+                terms.setdefault("attention", []).append(_astray(p.attention, truth.visible))
             if w.depth and p.depth is not None and truth.depth is not None:
                 loss = 4 * (self.focal or 0.0) * _depth_error(p.depth, truth)
                 terms.setdefault("depth", []).append(loss)
@@ -105,6 +108,13 @@ def _depth_error(depth: Tensor, truth: LevelTruth) -> Tensor:
     ratio = depth.float().clamp_min(1e-6) / truth.depth.clamp_min(1e-6)
     error = torch.where(shown > 0, ratio.log(), 0.0).abs()
     return (error * shown).sum() / shown.sum().clamp_min(1)
+
+
+def _astray(attention: Tensor, visible: Tensor) -> Tensor:
+    """Minus the logarithm of the attention (N, K, 1, h, w) that sees something."""
+    shown = (visible.amax(1) > 0.5).float()
+    seeing = attention.float().log_softmax(1) + visible.clamp_min(1e-3).log()
+    return -(seeing.logsumexp(1) * shown).sum() / shown.sum().clamp_min(1)
 
 
 def _cross_entropy(logits: Tensor, share: Tensor, weight: Tensor) -> Tensor:
