@@ -88,8 +88,8 @@ class TrainConfig:
     occlusion: bool = True
     """Paint over what a source does not show; without it: an ablation."""
     init: str | None = None
-    """Weights to start from: a bundled model or a folder, of the same network at any size; it may add
-    alignment and refinement."""
+    """Weights to start from: a bundled model or a folder, of the same network at any size, or of
+    one without alignment or refinement."""
     sources: tuple[int, ...] = (1, 2, 3, 4)
     """Numbers of sources K; one is drawn for every step."""
     batch_size: int = 5
