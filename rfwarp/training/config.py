@@ -33,7 +33,8 @@ class LossWeights:
     visibility: float = 0.0
     """Cross entropy of occlusion with true visibility."""
     attention: float = 0.0
-    """Attention on sources in which the target is not visible: minus the logarithm of the rest."""
+    """Error of the flows that attention chooses, those into sources that do not see the target
+    counting most."""
     depth: float = 0.0
     """Distance of the depth that flows come of from the true one."""
     silhouette: float = 0.0
