@@ -6,17 +6,16 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
-from network_cases import CASES, DEPTH, FINE, KEYPOINTS, VIEWPOINT, arguments, network, pose_maps
+from network_cases import ADDED, CASES, DEPTH, FINE, KEYPOINTS, VIEWPOINT, arguments, network
 from safetensors import safe_open
 from torch.testing import assert_close
 
 from rfwarp import Generator, list_models
 from rfwarp.nn.flow import FAINT
 from rfwarp.nn.flow_models import CAMERAS, DepthFlow
-from rfwarp.nn.sweep import PlaneSweep
 from rfwarp.ops import warp
 from rfwarp.poses import keypoint_flow, keypoints_from_heatmaps
-from rfwarp.poses.projection import depth_flow, orbiting_cameras
+from rfwarp.poses.projection import orbiting_cameras
 from rfwarp.pretrained import BUNDLED
 
 # ------------------------------------------------------------------ what there is
@@ -85,9 +84,6 @@ BAD = [
     (VIEWPOINT | {"focal": True}, "focal must be positive"),
     ({"refinement": True}, r"refinement needs level 1, got levels \(8, 4\)"),
     ({"alignment": "yes"}, "alignment must be one of"),
-    ({"plane_sweep": 8}, "plane_sweep needs depth flows, got flow_model 'free'"),
-    (VIEWPOINT | {"plane_sweep": -1}, r"plane_sweep must be an integer in 0\.\.256, got -1"),
-    (VIEWPOINT | {"plane_sweep": True}, "plane_sweep must be an integer"),
     ({"residual_limit": 0}, "residual_limit must be positive, finite or None, got 0"),
     ({"residual_limit": float("inf")}, "residual_limit must be positive"),
     (
@@ -230,7 +226,7 @@ def test_one_depth_for_all_sources(name):
 
     def value(depth: torch.Tensor) -> torch.Tensor:
         """What a depth was made of."""
-        if generator.config.pose_kind == "camera":
+        if name == "camera":
             return (((1 / depth) - 0.005) / 0.995).logit()
         return ((depth - 1) / 0.4).atanh()
 
@@ -239,46 +235,6 @@ def test_one_depth_for_all_sources(name):
             value(coarse.depth), scale_factor=coarse.stride // fine.stride, mode="bilinear"
         )
         assert_close(value(fine.depth), large, rtol=0, atol=1e-7)
-
-
-@pytest.mark.parametrize("kind", ["viewpoint", "camera"])
-def test_planes_of_a_sweep_lie_at_constant_depths(kind):
-    """Evenly from near to far: in depth around an object, in its inverse along a road."""
-    n, k, planes = 2, 3, 5
-    poses = pose_maps(kind, n * (k + 1), 64, 96, torch.Generator().manual_seed(3))[..., 0, 0]
-    poses = poses.unflatten(0, (n, k + 1))
-    cameras = CAMERAS[kind](poses[:, 1:], poses[:, 0])
-    model = DepthFlow(True, kind, cameras, 1.7, (60, 90), None)
-    share = (torch.arange(planes).double() + 0.5) / planes
-    depths = 0.6 + 0.8 * share if kind == "viewpoint" else 1 / (0.005 + 0.995 * share)
-    flows = list(model.sweep(planes, (32, 48), 2))
-    assert len(flows) == planes
-    for depth, flow in zip(depths, flows, strict=True):
-        constant = torch.full((n, 1, 32, 48), float(depth), dtype=torch.float64)
-        assert_close(flow, depth_flow(constant, cameras, 1.7, (60, 90), 2))
-
-
-def test_on_the_plane_of_a_surface_the_sources_agree():
-    """What a sweep reads, of sources that show one wall, moved to the right or the left."""
-    sweep = PlaneSweep(2, 8, 0.1).double()
-    read = []
-    sweep.conv1.register_forward_pre_hook(lambda _m, given: read.append(given[0]))
-    wall = torch.rand(1, 3, 16, 24, dtype=torch.float64, generator=torch.manual_seed(0))
-    shifts = (-2, 3, 1)
-    sources = torch.stack([wall.roll(shift, -1) for shift in shifts], 1)
-    right = torch.zeros(1, 3, 2, 16, 24, dtype=torch.float64)
-    right[0, :, 0] += torch.tensor(shifts)[:, None, None]
-    mask = torch.tensor([[True, True, False]])
-    sweep(sources, [right, torch.zeros_like(right)], mask)
-    at_wall, elsewhere = read[0].unflatten(0, (1, 3)).split(7, dim=2)
-    inside = slice(3, -3)  # what rolls in from the other side is not the wall
-    for part in (at_wall[0, 0, :3], at_wall[0, 1, 3:6], at_wall[0, 2, 3:6]):
-        assert_close(part[..., inside], wall[0, ..., inside])
-    assert at_wall[0, :, 6, :, inside].abs().max() < 1e-12
-    expected = (sources[0, 0] - sources[0, 1]).square().sum(0) / 4  # of two, around their mean
-    for k in range(3):
-        assert_close(elsewhere[0, k, 6], expected)
-        assert_close(elsewhere[0, k, :3], sources[0, k])
 
 
 # ------------------------------------------------------------------ corrections, and the image
@@ -334,19 +290,13 @@ def test_an_occluded_pixel_is_painted():
 @pytest.mark.parametrize("name", ["keypoints", "viewpoint", "aligned 82"])
 def test_additions_start_from_the_network_without_them(name):
     """Whose weights are all among theirs."""
-    zeros = {"alignment": False, "refinement": False, "plane_sweep": 0}
-    added = {n: CASES[name].get(n, x) for n, x in zeros.items()}
-    plain = network(name, **zeros).double().requires_grad_(False)
+    added = {n: n in CASES[name] for n in ADDED}
+    plain = network(name, **dict.fromkeys(ADDED, False)).double().requires_grad_(False)
     config = plain.config.to_dict() | added
     larger = Generator(**config).double().eval().requires_grad_(False)
     fresh = larger.state_dict()
     assert {n.split(".")[1] for n in fresh.keys() - plain.state_dict().keys()} == (
-        {"align4", "align2"}
-        | {
-            part
-            for part, there in (("refine", added["refinement"]), ("sweep", added["plane_sweep"]))
-            if there
-        }
+        {"align4", "align2", *(["refine"] if added["refinement"] else [])}
     )
     larger.load_state_dict(fresh | plain.state_dict())
     assert_close(larger(*arguments(name)), plain(*arguments(name)))
