@@ -39,8 +39,6 @@ class GeneratorConfig:
             sources together, and the image predictor is told, with depth flows the depth too.
         alignment: whether finer levels of the flow network see the sources' features warped by the
             coarser flow, beside what the visible sources agree on.
-        plane_sweep: at how many depths the flow network compares the sources before it predicts
-            one; 0 for none, more for depth flows alone.
         refinement: whether convolutions finish the picture after the blend of the image level.
         residual_limit: largest correction of a flow along an axis, pixels of its level (a tanh);
             None bounds nothing (paper).
@@ -64,7 +62,6 @@ class GeneratorConfig:
     flow_prior: str = "none"
     silhouette: bool = False
     alignment: bool = False
-    plane_sweep: int = 0
     refinement: bool = False
     residual_limit: float | None = None
     residual_flow: bool = True
@@ -139,11 +136,6 @@ class GeneratorConfig:
                 "depth flows need focal, and nothing else does: got flow_model "
                 f"{self.flow_model!r} with focal {self.focal!r}"
             )
-        planes: Any = self.plane_sweep
-        if type(planes) is not int or not 0 <= planes <= 256:
-            raise ValueError(f"plane_sweep must be an integer in 0..256, got {planes!r}")
-        if planes and self.flow_model != "depth":
-            raise ValueError(f"plane_sweep needs depth flows, got flow_model {self.flow_model!r}")
         for name, choice, kinds in (
             ("flow_model", "depth", ("viewpoint", "camera")),
             ("flow_prior", "keypoints", ("keypoints",)),

@@ -6,8 +6,6 @@ level's head corrects what the coarser level predicted.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 import torch
@@ -36,10 +34,6 @@ class Surface(NamedTuple):
 
 class FlowModel(Protocol):
     """What turns the head's output of a level into a flow."""
-
-    def sweep(self, planes: int, shape: tuple[int, int], stride: int) -> Iterator[Tensor]:
-        """Flows (M, K, 2, h, w) of planes at constant depth, ``shape`` being (h, w); with a depth
-        model alone."""
 
     def level(self, raw: Tensor, stride: int) -> Surface:
         """
@@ -105,9 +99,6 @@ class FreeFlow:
         self.refined = Refined(coarse_to_fine, lengths=True)
         self.prior, self.mask = prior, mask
 
-    def sweep(self, planes: int, shape: tuple[int, int], stride: int) -> Iterator[Tensor]:
-        raise NotImplementedError("free flows know of no cameras")
-
     def level(self, raw: Tensor, stride: int) -> Surface:
         flow = raw[:, :, :2]
         shown = fuse(raw[:, :, 2], raw[:, :, 3], self.mask) if raw.shape[2] > 2 else None
@@ -140,18 +131,6 @@ class DepthFlow:
         self.refined = Refined(coarse_to_fine, lengths=False)
         self.kind, self.cameras = kind, cameras
         self.focal, self.size, self.mask = focal, size, mask
-
-    def sweep(self, planes: int, shape: tuple[int, int], stride: int) -> Iterator[Tensor]:
-        like = self.cameras.rotation
-        for place in range(planes):
-            share = (place + 0.5) / planes
-            value = (
-                math.atanh(2 * share - 1)
-                if self.kind == "viewpoint"
-                else math.log(share / (1 - share))
-            )
-            depth = self._depth(like.new_full((like.shape[0], 1, *shape), value))
-            yield depth_flow(depth, self.cameras, self.focal, self.size, stride)
 
     def level(self, raw: Tensor, stride: int) -> Surface:
         value, confidence, shown = raw.unbind(2)

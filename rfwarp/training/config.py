@@ -78,8 +78,6 @@ class TrainConfig:
     """Predict the silhouette and tell the image predictor, with depth flows the depth too."""
     alignment: bool = False
     """Let finer flows see the sources' features warped by the coarser flow."""
-    plane_sweep: int = 0
-    """Depths at which the flow network compares the sources; of depth flows alone."""
     refinement: bool = False
     """Finish the picture by convolutions after the blend of the image level."""
     residual_limit: float | None = None
@@ -92,7 +90,7 @@ class TrainConfig:
     """Paint over what a source does not show; without it: an ablation."""
     init: str | None = None
     """Weights to start from: a bundled model or a folder, of the same network at any size, or of
-    one without alignment, plane sweep or refinement."""
+    one without alignment or refinement."""
     sources: tuple[int, ...] = (1, 2, 3, 4)
     """Numbers of sources K; one is drawn for every step."""
     batch_size: int = 5

@@ -24,7 +24,7 @@ SHARED = tuple(
 )
 """Fields of the network that are fields of a run too."""
 
-ADDITIONS = ("alignment", "plane_sweep", "refinement")
+ADDITIONS = ("alignment", "refinement")
 """Fields that add parts to a network without changing, at first, what it computes."""
 
 
