@@ -56,7 +56,6 @@ def config(**changes) -> TrainConfig:
         ({"accumulate": 0}, "accumulate must be at least 1"),
         ({"discriminator_lr": 0.0}, "discriminator_lr must be positive"),
         ({"adversarial": "hinge"}, r"adversarial must be one of \('log', 'least-squares'\), got"),
-        ({"decoder_norm": "batch"}, r"decoder_norm must be one of \('instance', 'none'\), got"),
         ({"features": "vgg16"}, "features must be one of"),
         ({"precision": "fp8"}, "precision must be one of .* got 'fp8'"),
         ({"device": "gpu"}, r"device must be one of \('auto', 'cpu', 'cuda'\), got 'gpu'"),

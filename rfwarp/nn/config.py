@@ -1,115 +1,77 @@
-"""The generator's configuration: every choice that the weights depend on, flat and JSON-able."""
+"""The network's configuration: every choice that the weights depend on."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from rfwarp.nn.blocks import NORMS
-from rfwarp.ops.functional import PADDING_MODES
+Norm = Literal["none", "instance"]
 
 
 @dataclass(frozen=True)
-class GeneratorConfig:
-    """Fields of :class:`rfwarp.nn.Generator`.
+class NetworkConfig:
+    """Options of the generator's networks, whatever the dataset; the defaults are the paper's."""
 
-    Attributes:
-        pose_channels: c_p: 18 body joints, 21 viewpoints, 6 camera motion, 3 face landmarks.
-        pose_kind: the kind of :mod:`rfwarp.poses` object that the weights were trained with; None
-            accepts any.
-        image_size: side in pixels, or (height, width), that the weights were trained at and
-            pictures are resized to; None leaves pictures as they are.
-        width: scales all channel counts of Tables 5-7 (rounded to multiples of 8).
-        encoder_norm: normalisation in ResBlockD, "none" or "instance".
-        decoder_norm: normalisation in ResBlock and ResBlockU, "instance" (paper) or "none".
-        negative_slope: of every LeakyReLU.
-        padding_mode: what the warp reads outside a source, "zeros" or "border".
-        levels: strides at which sources are warped and fused, coarse first, of 8, 4, 2, 1: (8, 4)
-            in the paper; at 1 the pixels of the sources themselves. Not 1 alone.
-        coarse_to_fine: whether the flow of a level starts from that of the coarser one.
-        coordinates: whether the networks are told where each pixel is (two channels).
-        flow_model: "free" flows of each source (paper), or flows by projection of one "depth" map
-            of the target, where the kind of pose tells the cameras (viewpoint, camera).
-        focal: focal length of those cameras over half of the picture's height; depth flows only.
-        flow_prior: "none" (paper) or "keypoints": flows start from
-            :func:`rfwarp.poses.keypoint_flow`, and the networks see each source warped by it.
-        silhouette: whether the flow network says where the target shows the object, from all
-            sources together, and the image predictor is told, with depth flows the depth too.
-        alignment: whether finer levels of the flow network see the sources' features warped by the
-            coarser flow, beside what the visible sources agree on.
-        refinement: whether convolutions finish the picture after the blend of the image level.
-        residual_limit: largest correction of a flow along an axis, pixels of its level (a tanh);
-            None bounds nothing (paper).
-        residual_flow, attention, occlusion: False switches the part off (ablations of Table 4;
-            the paper's baseline has none of them).
-    """
-
-    pose_channels: int
-    pose_kind: str | None = None
-    image_size: int | tuple[int, int] | None = None
     width: float = 1.0
-    encoder_norm: str = "none"
-    decoder_norm: str = "instance"
+    """Scales all channel counts of Tables 5-7 (rounded to multiples of 8), in [1/64, 16]."""
+    encoder_norm: Norm = "none"
+    """Normalisation in the encoding blocks, ResBlockD."""
+    decoder_norm: Norm = "instance"
+    """Normalisation in the decoding blocks, ResBlock and ResBlockU."""
     negative_slope: float = 0.1
-    padding_mode: str = "zeros"
+    """Slope of every LeakyReLU below 0, in [0, 1]."""
+    padding_mode: Literal["zeros", "border"] = "zeros"
+    """What the warp reads outside a source."""
     levels: tuple[int, ...] = (8, 4)
+    """Strides at which sources are warped and fused, coarse first, of 8, 4, 2 and 1: at 1 the
+    pixels of the sources themselves. Not 1 alone."""
     coarse_to_fine: bool = False
+    """Start the flow of a level from that of the coarser one."""
     coordinates: bool = False
-    flow_model: str = "free"
+    """Tell the networks where each pixel is (two channels)."""
+    flow_model: Literal["free", "depth"] = "free"
+    """Free flows of each source, or flows by projection of one depth map of the target, where the
+    kind of pose tells the cameras (viewpoint, camera)."""
     focal: float | None = None
-    flow_prior: str = "none"
+    """Focal length of those cameras over half of the image's height; depth flows only. Of
+    procedural chairs 3.2."""
+    flow_prior: Literal["none", "keypoints"] = "none"
+    """Start flows from what keypoints alone say (rfwarp.poses.keypoint_flow), and show the networks
+    each source warped by it."""
     silhouette: bool = False
+    """Predict where the target shows the object, from all sources together, and tell the image
+    predictor, with depth flows the depth too."""
     alignment: bool = False
+    """Let finer levels of the flow network see the sources' features warped by the coarser flow,
+    beside what the visible sources agree on."""
     refinement: bool = False
+    """Finish the image by convolutions after the blend of the image level."""
     residual_limit: float | None = None
+    """Largest correction of a flow along an axis, pixels of its level (a tanh); without it
+    unbounded."""
     residual_flow: bool = True
+    """Correct the flow by a residual flow; without it: an ablation of Table 4."""
     attention: bool = True
+    """Weigh the sources by attention; without it: an ablation."""
     occlusion: bool = True
+    """Paint over what a source does not show; without it: an ablation."""
 
     def __post_init__(self) -> None:
-        if type(self.pose_channels) is not int or not 1 <= self.pose_channels <= 4096:
-            raise ValueError(
-                f"pose_channels must be an integer in 1..4096, got {self.pose_channels!r}"
-            )
-        size: Any = self.image_size
-        if isinstance(size, list):  # as JSON has it
-            object.__setattr__(self, "image_size", size := tuple(size))
-        sides = size if isinstance(size, tuple) else (size, size)
-        if size is not None and not (
-            len(sides) == 2 and all(type(side) is int and 1 <= side <= 65536 for side in sides)
-        ):
-            raise ValueError(
-                f"image_size must be an integer in 1..65536, two of them or None, got {size!r}"
-            )
         for name, least, most in (("width", 1 / 64, 16.0), ("negative_slope", 0.0, 1.0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(f"{name} must be a number, got {value!r}")
             if not least <= value <= most:
                 raise ValueError(f"{name} must lie in [{least:g}, {most:g}], got {value!r}")
-        choices = {
-            "encoder_norm": NORMS,
-            "decoder_norm": NORMS,
-            "padding_mode": PADDING_MODES,
-            "coarse_to_fine": (True, False),
-            "coordinates": (True, False),
-            "silhouette": (True, False),
-            "alignment": (True, False),
-            "refinement": (True, False),
-            "flow_model": ("free", "depth"),
-            "flow_prior": ("none", "keypoints"),
-            "residual_flow": (True, False),
-            "attention": (True, False),
-            "occlusion": (True, False),
-        }
-        for name, allowed in choices.items():
+        for name, kind in get_type_hints(NetworkConfig).items():
+            allowed = (True, False) if kind is bool else get_args(kind)
             value = getattr(self, name)
-            if type(value) is not type(allowed[0]) or value not in allowed:
+            if (kind is bool or get_origin(kind) is Literal) and (
+                type(value) is not type(allowed[0]) or value not in allowed
+            ):
                 raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
-        if self.pose_kind is not None and not isinstance(self.pose_kind, str):
-            raise ValueError(f"pose_kind must be a string or None, got {self.pose_kind!r}")
         self._check_levels()
         self._check_flow()
 
@@ -136,6 +98,44 @@ class GeneratorConfig:
                 "depth flows need focal, and nothing else does: got flow_model "
                 f"{self.flow_model!r} with focal {self.focal!r}"
             )
+
+    def channels(self, *full: int) -> tuple[int, ...]:
+        """The paper's channel counts scaled by ``width``."""
+        return tuple(max(8, round(c * self.width / 8) * 8) for c in full)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig(NetworkConfig):
+    """Fields of :class:`rfwarp.nn.Generator`: its networks' options, and what the dataset that they
+    were trained on decides."""
+
+    pose_channels: int
+    """c_p: 18 body joints, 21 viewpoints, 6 camera motion, 3 face landmarks."""
+    pose_kind: str | None = None
+    """Kind of the :mod:`rfwarp.poses` object that the weights were trained with; None accepts
+    any."""
+    image_size: int | tuple[int, int] | None = None
+    """Side in pixels, or (height, width), that the weights were trained at and images are resized
+    to; None leaves images as they are."""
+
+    def __post_init__(self) -> None:
+        if type(self.pose_channels) is not int or not 1 <= self.pose_channels <= 4096:
+            raise ValueError(
+                f"pose_channels must be an integer in 1..4096, got {self.pose_channels!r}"
+            )
+        size: Any = self.image_size
+        if isinstance(size, list):  # as JSON has it
+            object.__setattr__(self, "image_size", size := tuple(size))
+        sides = size if isinstance(size, tuple) else (size, size)
+        if size is not None and not (
+            len(sides) == 2 and all(type(side) is int and 1 <= side <= 65536 for side in sides)
+        ):
+            raise ValueError(
+                f"image_size must be an integer in 1..65536, two of them or None, got {size!r}"
+            )
+        if self.pose_kind is not None and not isinstance(self.pose_kind, str):
+            raise ValueError(f"pose_kind must be a string or None, got {self.pose_kind!r}")
+        super().__post_init__()
         for name, choice, kinds in (
             ("flow_model", "depth", ("viewpoint", "camera")),
             ("flow_prior", "keypoints", ("keypoints",)),
@@ -162,9 +162,9 @@ class GeneratorConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as values that JSON gives back as they are: lists for tuples."""
-        values = asdict(self)
+        values = {name: getattr(self, name) for name in DATASET_FIELDS} | asdict(self)
         return {name: list(x) if isinstance(x, tuple) else x for name, x in values.items()}
 
-    def channels(self, *full: int) -> tuple[int, ...]:
-        """The paper's channel counts scaled by ``width``."""
-        return tuple(max(8, round(c * self.width / 8) * 8) for c in full)
+
+DATASET_FIELDS = ("pose_channels", "pose_kind", "image_size")
+"""Fields of a generator that the dataset decides; ``config.json`` begins with them."""

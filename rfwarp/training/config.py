@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from rfwarp.data.catalog import DataConfig
+from rfwarp.nn.config import NetworkConfig
 
 
 @dataclass(frozen=True)
@@ -55,41 +57,11 @@ class TrainConfig:
     """Folder of the run: checkpoint, log, loss curve, samples, model. A run found here resumes."""
     data: DataConfig = field(default_factory=DataConfig)
     """What to train on."""
-    width: float = 1.0
-    """Scales the channel counts of the paper's network."""
-    encoder_norm: Literal["none", "instance"] = "none"
-    """Normalisation in the encoding blocks."""
-    decoder_norm: Literal["instance", "none"] = "instance"
-    """Normalisation in the decoding blocks."""
-    levels: tuple[int, ...] = (8, 4)
-    """Strides at which sources are warped and fused, of 8, 4, 2 and 1 (the pixels themselves)."""
-    coarse_to_fine: bool = False
-    """Start the flow of a level from that of the coarser one."""
-    coordinates: bool = False
-    """Tell the networks where each pixel is."""
-    flow_model: Literal["free", "depth"] = "free"
-    """Free flows, or flows by projection of one depth map where the poses tell the cameras."""
-    focal: float | None = None
-    """Focal length of those cameras over half of the picture's height; of procedural chairs 3.2."""
-    flow_prior: Literal["none", "keypoints"] = "none"
-    """Start flows from what keypoints alone say."""
-    silhouette: bool = False
-    """Predict the silhouette and tell the image predictor, with depth flows the depth too."""
-    alignment: bool = False
-    """Let finer flows see the sources' features warped by the coarser flow."""
-    refinement: bool = False
-    """Finish the picture by convolutions after the blend of the image level."""
-    residual_limit: float | None = None
-    """Largest correction of a flow, pixels of its level."""
-    residual_flow: bool = True
-    """Correct the flow by a residual flow; without it: an ablation."""
-    attention: bool = True
-    """Weigh the sources by attention; without it: an ablation."""
-    occlusion: bool = True
-    """Paint over what a source does not show; without it: an ablation."""
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    """What to train, whatever the dataset."""
     init: str | None = None
-    """Weights to start from: a bundled model or a folder, of the same network at any size; alignment
-    and refinement may be new."""
+    """Weights to start from: a bundled model or a folder, of the same network at any size;
+    alignment and refinement may be new."""
     sources: tuple[int, ...] = (1, 2, 3, 4)
     """Numbers of sources K; one is drawn for every step."""
     batch_size: int = 5
@@ -169,7 +141,7 @@ class TrainConfig:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.seed >= 2**32:
             raise ValueError(f"seed must be below 2^32, got {self.seed}")
-        for name in ("width", "lr", "flow_lr", "discriminator_lr", "clip"):
+        for name in ("lr", "flow_lr", "discriminator_lr", "clip"):
             value = getattr(self, name)
             if not (name == "flow_lr" and value is None) and not 0 < value < math.inf:
                 raise ValueError(f"{name} must be positive and finite, got {value}")
@@ -209,3 +181,29 @@ class TrainConfig:
         values = {k: v for k, v in self.to_dict().items() if k not in self.FREE}
         values["data"] = {k: v for k, v in values["data"].items() if k not in self.FREE_DATA}
         return values
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a run in today's form, in which those of the network have a place of their own.
+
+    Args:
+        values: as a configuration file has them; before 0.2 all were side by side.
+
+    Raises:
+        ValueError: if a field of the network is there in both forms.
+    """
+    network = values.get("network", {})
+    flat = {field.name for field in fields(NetworkConfig)} & values.keys()
+    if not flat:
+        return dict(values)
+    if not isinstance(network, Mapping) or flat & network.keys():
+        raise ValueError(f"{', '.join(sorted(flat))} belong in network, which is there too")
+    rest = {name: value for name, value in values.items() if name not in flat}
+    return rest | {"network": {**network, **{name: values[name] for name in flat}}}
+
+
+def stored(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What :meth:`TrainConfig.fixed` gave when a run was started, as it would give it today."""
+    values = nested(values)
+    defaults = json.loads(json.dumps(asdict(NetworkConfig())))
+    return values | {"network": defaults | values.get("network", {})}

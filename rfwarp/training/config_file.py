@@ -14,6 +14,8 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError('configuration files need pyyaml: pip install "rfwarp[train]"') from error
 
+from rfwarp.training.config import TrainConfig, nested
+
 T = TypeVar("T")
 
 NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "text", Path: "a path"}
@@ -52,7 +54,7 @@ def load_config(path: Path, kind: type[T], **given: Any) -> T:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
         if not isinstance(values, dict):
             raise TypeError(f"expected fields and their values, got {values!r}")
-        return build(kind, values, **given)
+        return build(kind, nested(values) if kind is TrainConfig else values, **given)
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
 

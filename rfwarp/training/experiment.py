@@ -17,7 +17,7 @@ from rfwarp.metrics import JudgeOptions, Judges, evaluate
 from rfwarp.metrics.report import report_facts
 from rfwarp.nn import Generator
 from rfwarp.training.card import run_facts
-from rfwarp.training.config import TrainConfig
+from rfwarp.training.config import TrainConfig, nested, stored
 from rfwarp.training.config_file import build
 from rfwarp.training.report import draw_plot, markdown_table, summarise
 from rfwarp.training.trainer import Trainer
@@ -97,7 +97,7 @@ class ExperimentConfig:
         """All runs, seed by seed: what is cut short has compared all variants on fewer seeds."""
         for seed in self.seeds:
             for name, changes in self.variants.items():
-                values = _merged(self.train, changes)
+                values = _merged(nested(self.train), nested(changes))
                 folder = out / f"{name}-{seed}"
                 yield Run(name, build(TrainConfig, values, "train.", out=folder, seed=seed))
 
@@ -183,7 +183,7 @@ def read_result(run: Run, evaluation: EvaluationConfig) -> dict[str, Any] | None
         return None
     try:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        settings = result["settings"]
+        settings = {**result["settings"], "train": stored(result["settings"]["train"])}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged: {error}; delete it to evaluate again") from error
     if settings != _settings(run, evaluation):

@@ -12,7 +12,7 @@ Refused = Callable[..., str]
 FILE = """
 train:
   data: {name: chairs, size: 64, count: 2}
-  width: 0.0625
+  network: {width: 0.0625}
   batch_size: 1
   sources: [1]
   flow_steps: 1
