@@ -173,7 +173,10 @@ def test_damaged_results(tmp_path):
             {"variants": {"a": {"network": {"atention": False}}}},
             r"unknown field train\.network\.atention",
         ),
-        ({"variants": {"a": {"weights": {"l1": -1.0}}}}, "weight of l1 must not be negative"),
+        (
+            {"variants": {"a": {"weights": {"l1": -1.0}}}},
+            r"train\.weights\.l1 must be greater than or equal to 0, got -1\.0",
+        ),
         ({"train": {**TRAIN, "seed": 3}}, r"train\.seed is the experiment's"),
     ],
 )

@@ -40,32 +40,40 @@ def config(**changes) -> TrainConfig:
         ({"data": DataConfig(size=97)}, "size must be a multiple of 32, at least 64, got 97"),
         ({"data": DataConfig(size=32)}, "size must be"),
         ({"data": DataConfig("market1501", size=(128, 48))}, r"at least 64, got \(128, 48\)"),
-        ({"sources": ()}, r"sources must be numbers of at least 1, got \(\)"),
-        ({"sources": (1, 0)}, "sources must be"),
-        ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"steps": 0}, "steps must be at least 1"),
-        ({"log_every": 0}, "log_every must be at least 1"),
-        ({"flow_steps": -1}, "flow_steps must not be negative, got -1"),
-        ({"seed": -1}, "seed must not be negative"),
-        ({"seed": 2**32}, r"seed must be below 2\^32"),
-        ({"lr": 0.0}, "lr must be positive and finite"),
-        ({"lr": math.nan}, "lr must be positive and finite, got nan"),
-        ({"clip": math.inf}, "clip must be positive and finite"),
-        ({"ema": 1.0}, r"ema must lie in \[0, 1\)"),
-        ({"betas": (0.9, 1.0)}, r"betas must lie in \[0, 1\), got \(0\.9, 1\.0\)"),
-        ({"accumulate": 0}, "accumulate must be at least 1"),
-        ({"discriminator_lr": 0.0}, "discriminator_lr must be positive"),
-        ({"adversarial": "hinge"}, r"adversarial must be one of \('log', 'least-squares'\), got"),
-        ({"features": "vgg16"}, "features must be one of"),
-        ({"precision": "fp8"}, "precision must be one of .* got 'fp8'"),
-        ({"device": "gpu"}, r"device must be one of \('auto', 'cpu', 'cuda'\), got 'gpu'"),
-        ({"weights": LossWeights(l1=-1.0)}, "weight of l1 must not be negative or infinite"),
-        ({"weights": LossWeights(affine=math.nan)}, "weight of affine must not be"),
+        ({"sources": ()}, r"sources must have at least 1 item .*, got \(\)"),
+        ({"sources": (1, 0)}, r"sources\[1\] must be greater than or equal to 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be greater than or equal to 1"),
+        ({"steps": 0}, "steps must be greater than or equal to 1"),
+        ({"log_every": 0}, "log_every must be greater than or equal to 1"),
+        ({"flow_steps": -1}, "flow_steps must be greater than or equal to 0, got -1"),
+        ({"seed": -1}, "seed must be greater than or equal to 0"),
+        ({"seed": 2**32}, "seed must be less than 4294967296"),
+        ({"lr": 0.0}, "lr must be greater than 0"),
+        ({"lr": math.nan}, "lr must be a finite number, got nan"),
+        ({"clip": math.inf}, "clip must be a finite number, got inf"),
+        ({"ema": 1.0}, "ema must be less than 1"),
+        ({"betas": (0.9, 1.0)}, r"betas\[1\] must be less than 1, got 1\.0"),
+        ({"accumulate": 0}, "accumulate must be greater than or equal to 1"),
+        ({"discriminator_lr": 0.0}, "discriminator_lr must be greater than 0"),
+        ({"adversarial": "hinge"}, "adversarial must be 'log' or 'least-squares', got 'hinge'"),
+        ({"features": "vgg16"}, "features must be 'vgg19', "),
+        ({"precision": "fp8"}, "precision must be 'auto', .* got 'fp8'"),
+        ({"device": "gpu"}, "device must be 'auto', 'cpu' or 'cuda', got 'gpu'"),
+        ({"weights": {"l1": 1.0}}, "weights must be an instance of LossWeights, got {'l1': 1.0}"),
+        ({"betas": (0.9,)}, r"field betas\[1\] is missing"),
+        ({"out": "runs/mine"}, "out must be an instance of Path, got 'runs/mine'"),
+        ({"lr": 0.0, "steps": 0}, "steps must be .*, got 0; lr must be greater than 0, got 0.0"),
     ],
 )
 def test_bad_settings(changes, message):
     with pytest.raises(ValueError, match=message):
         config(**changes)
+
+
+@pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf, True, "1"])
+def test_bad_weights(weight):
+    with pytest.raises(ValueError, match=rf"affine must be .*, got {weight!r}"):
+        LossWeights(affine=weight)
 
 
 def test_only_where_and_how_long_may_change():

@@ -3,42 +3,44 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
 
+from annotated_types import Interval, MinLen
+
+from rfwarp.config import Config, Count, CountOrZero, Fraction, NonNegative, Positive
 from rfwarp.data.catalog import DataConfig
 from rfwarp.nn.config import NetworkConfig
 
 
 @dataclass(frozen=True)
-class LossWeights:
+class LossWeights(Config):
     """Weights of the losses (Eq. 7 and 8); the defaults are the paper's. 0 leaves a loss out."""
 
-    correctness: float = 2.5
+    correctness: NonNegative = 2.5
     """Sampling correctness of the flow."""
-    affine: float = 0.001
+    affine: NonNegative = 0.001
     """Affine regularisation of the flow."""
-    l1: float = 2.5
+    l1: NonNegative = 2.5
     """Mean absolute difference of the images."""
-    perceptual: float = 0.25
+    perceptual: NonNegative = 0.25
     """Mean absolute difference of their features."""
-    style: float = 250.0
+    style: NonNegative = 250.0
     """Mean absolute difference of the Gram matrices of their features."""
-    adversarial: float = 1.0
+    adversarial: NonNegative = 1.0
     """What a discriminator, trained along, makes of the image; 0 trains none."""
-    flow: float = 0.0
+    flow: NonNegative = 0.0
     """Distance of flows, corrected ones too, from the true ones; this and the next four need
     data.truth."""
-    visibility: float = 0.0
+    visibility: NonNegative = 0.0
     """Cross entropy of occlusion with true visibility."""
-    attention: float = 0.0
+    attention: NonNegative = 0.0
     """Attention on sources in which the target is not visible: minus the logarithm of the rest."""
-    depth: float = 0.0
+    depth: NonNegative = 0.0
     """Distance of the depth that flows come of from the true one."""
-    silhouette: float = 0.0
+    silhouette: NonNegative = 0.0
     """Cross entropy of the silhouette; of networks that predict one."""
 
     SUPERVISED = ("flow", "visibility", "attention", "depth", "silhouette")
@@ -50,7 +52,7 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Config):
     """Train a generator in the paper's two stages; the defaults are the paper's where it says."""
 
     out: Path
@@ -62,34 +64,34 @@ class TrainConfig:
     init: str | None = None
     """Weights to start from: a bundled model or a folder, of the same network at any size;
     alignment and refinement may be new."""
-    sources: tuple[int, ...] = (1, 2, 3, 4)
+    sources: Annotated[tuple[Count, ...], MinLen(1)] = (1, 2, 3, 4)
     """Numbers of sources K; one is drawn for every step."""
-    batch_size: int = 5
+    batch_size: Count = 5
     """Samples that a process works on at a time."""
-    accumulate: int = 1
+    accumulate: Count = 1
     """Batches per step and process, one after the other; their gradients are averaged."""
-    flow_steps: int = 2000
+    flow_steps: CountOrZero = 2000
     """Steps of stage 1, which warms up the flow."""
-    steps: int = 100_000
+    steps: Count = 100_000
     """Steps of stage 2, which trains everything."""
-    teacher_steps: int = 0
+    teacher_steps: CountOrZero = 0
     """First steps of stage 2 in which samples are painted from true flows instead of predicted
     ones, their share falling from all to none; needs data.truth."""
-    lr: float = 1e-4
+    lr: Positive = 1e-4
     """Peak learning rate of Adam."""
-    flow_lr: float | None = None
+    flow_lr: Positive | None = None
     """That of the flow network; without it the same."""
-    discriminator_lr: float = 1e-5
+    discriminator_lr: Positive = 1e-5
     """That of the discriminator's Adam."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     """Decays of Adam's two moments."""
-    warmup: int = 200
+    warmup: CountOrZero = 200
     """Steps over which the learning rate rises in each stage."""
-    cooldown: int = 0
+    cooldown: CountOrZero = 0
     """Last steps of stage 2, over which the learning rate falls linearly to 1 %."""
-    clip: float = 10.0
+    clip: Positive = 10.0
     """Largest gradient norm."""
-    ema: float = 0.999
+    ema: Fraction = 0.999
     """Decay of the averaged weights that are exported."""
     features: Literal["vgg19", "efficientnet-lite0", "oriented-pyramid"] = "vgg19"
     """Feature set of the flow, perceptual and style losses. Those of VGG-19 need its weights, those
@@ -107,62 +109,28 @@ class TrainConfig:
     """Mixed precision; auto takes bf16 where the device computes in it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto takes a GPU if there is one."""
-    seed: int = 0
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0
     """Seed of initialisation and of every drawn batch."""
-    workers: int = 1
+    workers: CountOrZero = 1
     """Processes that prepare batches; 0 prepares them in the training process."""
-    checkpoint_every: int = 500
+    checkpoint_every: Count = 500
     """Steps between checkpoints."""
-    log_every: int = 50
+    log_every: Count = 50
     """Steps between log entries, each a mean over its steps."""
-    sample_every: int = 2000
+    sample_every: CountOrZero = 2000
     """Steps of stage 2 between sheets and scores of held-out samples; 0 makes none."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         size = self.data.size
         for side in () if size is None else (size,) if isinstance(size, int) else size:
             if side < 64 or side % 32:
                 raise ValueError(f"size must be a multiple of 32, at least 64, got {size}")
-        if not self.sources or min(self.sources) < 1:
-            raise ValueError(f"sources must be numbers of at least 1, got {self.sources}")
-        for name in ("batch_size", "accumulate", "steps", "checkpoint_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in (
-            "flow_steps",
-            "teacher_steps",
-            "warmup",
-            "cooldown",
-            "workers",
-            "seed",
-            "sample_every",
-        ):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.seed >= 2**32:
-            raise ValueError(f"seed must be below 2^32, got {self.seed}")
-        for name in ("lr", "flow_lr", "discriminator_lr", "clip"):
-            value = getattr(self, name)
-            if not (name == "flow_lr" and value is None) and not 0 < value < math.inf:
-                raise ValueError(f"{name} must be positive and finite, got {value}")
-        for name, weight in asdict(self.weights).items():
-            if not 0 <= weight < math.inf:
-                raise ValueError(f"weight of {name} must not be negative or infinite, got {weight}")
-        for name, decay in (("ema", self.ema), *(("betas", beta) for beta in self.betas)):
-            if not 0 <= decay < 1:
-                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         if (self.weights.supervised or self.teacher_steps) and not self.data.truth:
             raise ValueError(
                 f"weights of {', '.join(LossWeights.SUPERVISED)} and teacher_steps need true "
                 "correspondences: data.truth is false"
             )
-        self._check_choices()
-
-    def _check_choices(self) -> None:
-        for name, kind in get_type_hints(type(self)).items():
-            allowed, value = get_args(kind), getattr(self, name)
-            if get_origin(kind) is Literal and value not in allowed:
-                raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
 
     # What may change when a run is resumed: where and how long it runs, not what it computes.
     FREE = (
@@ -170,6 +138,11 @@ class TrainConfig:
         *("steps", "cooldown"),
     )
     FREE_DATA = ("root", "cache")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str = "") -> TrainConfig:
+        """As of every :class:`Config`; the network's fields may also stand beside the others."""
+        return super().from_dict(nested(values), where)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""

@@ -52,8 +52,8 @@ def test_train_refuses_to_resume_another_run(tmp_path: Path, refused: Refused) -
     ("arguments", "message"),
     [
         (["--data.size", "33"], "size must be a multiple of 32"),
-        (["--sources", "0"], "sources must be numbers of at least 1"),
-        (["--lr", "0"], "lr must be positive and finite, got 0.0"),
+        (["--sources", "0"], "sources[0] must be greater than or equal to 1, got 0"),
+        (["--lr", "0"], "lr must be greater than 0, got 0.0"),
     ],
 )
 def test_train_refuses_bad_arguments(
@@ -114,7 +114,7 @@ def test_train_takes_a_file_and_overrides_it(tmp_path: Path, refused: Refused) -
     )
     given = ["--config", file, "--device", "cpu", "--precision", "float32"]
     message = refused("train", *given, "--out", out, "--steps", "0")
-    assert "steps must be at least 1, got 0" in message
+    assert "steps must be greater than or equal to 1, got 0" in message
     options = ["--out", out, "--steps", "2", "--network.occlusion", "--weights.l1", "7"]
     assert main(["train", *map(str, [*given, *options])]) == 0
     config = Generator.from_pretrained(out / "model").config
