@@ -10,6 +10,7 @@ from typing import get_args, get_type_hints
 import pytest
 import torch
 import yaml
+from huggingface_hub import ModelCard
 
 from rfwarp.data import ProceduralChairs
 from rfwarp.data.catalog import DataConfig
@@ -208,7 +209,7 @@ def test_card():
         "results": [
             {
                 "sources": k,
-                "model": {"psnr": 20.123 + k, "ssim": 0.9, "l1": 0.03},
+                "model": {"psnr": 20.123 + k, "ssim": 0.9, "l1": 0.03, "flow_epe": None},
                 "nearest_source": {"psnr": 12.0, "ssim": 0.5, "l1": 0.1},
                 "mean_source": {"psnr": 13.0, "ssim": 0.6, "l1": 0.09},
             }
@@ -222,12 +223,22 @@ def test_card():
     assert "## Held-out results\n\nNot evaluated yet.\n" in fresh
     card = with_results(fresh, report)
     assert with_results(with_results(fresh, {**report, "sets": 3}), report) == card
-    _, header, body = card.split("---\n", 2)
-    assert yaml.safe_load(header)["library_name"] == "rfwarp"
+    _, _, body = card.split("---\n", 2)
+    metadata = ModelCard(card).data
+    assert (metadata.library_name, metadata.license) == ("rfwarp", "apache-2.0")
+    assert metadata.model_name == "rfwarp generator, procedural chairs at 64 x 64"
+    (psnr,) = (
+        result
+        for result in metadata.eval_results
+        if (result.metric_type, result.dataset_config) == ("psnr", "sources: 4")
+    )
+    assert (psnr.metric_value, psnr.dataset_name) == (24.123, "chairs")
+    assert {result.metric_type for result in metadata.eval_results} == {"psnr", "ssim", "l1"}
     assert body.startswith("# rfwarp generator, procedural chairs at 64 x 64\n")
     assert "seeds 10 to 29." in body
     assert "| time | 1 h 2 min |" in body
     assert '"steps": 70' in body
+    assert body.count('"width"') == 1
     assert '"cooldown": 7' in body
     assert "my-cache" not in body  # where it ran is nobody's business
     assert "| 4 | model | 24.12 | 0.9000 | 0.0300 |" in body
