@@ -15,7 +15,7 @@ def arguments(**changed):
         "occlusion": torch.zeros(n, k, 1, h, w),
         "attention": torch.zeros(n, k, 1, h, w),
         "target": torch.zeros(n, c, h, w),
-        "mask": torch.ones(n, k, dtype=torch.bool),
+        "present": torch.ones(n, k, dtype=torch.bool),
         **changed,
     }
 
@@ -43,7 +43,7 @@ def test_shapes(name, shape, expected):
 
 def test_mask_shape():
     with pytest.raises(ValueError, match=r"mask must be \(2, 3\).*got \(3,\)"):
-        warp_fuse(**arguments(mask=torch.ones(3, dtype=torch.bool)))
+        warp_fuse(**arguments(present=torch.ones(3, dtype=torch.bool)))
 
 
 @pytest.mark.parametrize("name", ["features", "flow", "residual", "occlusion", "attention"])
@@ -62,9 +62,19 @@ def test_target_has_the_type_of_features():
         warp_fuse(**given)
 
 
-def test_mask_is_boolean():
-    with pytest.raises(TypeError, match=r"mask must be torch.bool, got torch.float32"):
-        warp_fuse(**arguments(mask=torch.ones(2, 3)))
+def test_the_former_name_of_present_works_for_one_release():
+    given = arguments(features=torch.rand(2, 3, 4, 5, 6))
+    del given["present"]
+    present = torch.arange(3).expand(2, 3) < 1
+    with pytest.warns(DeprecationWarning, match="mask is called present now"):
+        out = warp_fuse(**given, mask=present)
+    assert torch.equal(out, warp_fuse(**given, present=present))
+    assert not torch.equal(out, warp_fuse(**given))
+
+
+def test_present_is_boolean():
+    with pytest.raises(TypeError, match=r"present must be torch.bool, got torch.float32"):
+        warp_fuse(**arguments(present=torch.ones(2, 3)))
 
 
 @pytest.mark.parametrize("name", list(arguments()))

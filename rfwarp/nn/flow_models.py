@@ -48,17 +48,17 @@ def outputs(flow_model: str, silhouette: bool) -> int:
     return 3 if flow_model == "depth" else 4 if silhouette else 2
 
 
-def fuse(values: Tensor, confidence: Tensor, mask: Tensor | None) -> Tensor:
+def fuse(values: Tensor, confidence: Tensor, present: Tensor | None) -> Tensor:
     """Opinions of K sources as one, by a softmax of their confidence: (M, K, h, w) both.
 
     Args:
-        mask: (M, K) bool, False for a missing source.
+        present: (M, K) bool, False for a missing source.
 
     Returns:
         (M, 1, h, w).
     """
-    if mask is not None:
-        confidence = confidence.masked_fill(~mask[..., None, None], -torch.inf)
+    if present is not None:
+        confidence = confidence.masked_fill(~present[..., None, None], -torch.inf)
     return (confidence.softmax(1) * values).sum(1, keepdim=True)
 
 
@@ -68,17 +68,17 @@ class FreeFlow:
     Args:
         coarse_to_fine: whether a level starts from the coarser one.
         prior: (M, K, 2, H, W), pixels of the image.
-        mask: (M, K) bool, False for a missing source.
+        present: (M, K) bool, False for a missing source.
     """
 
-    def __init__(self, coarse_to_fine: bool, prior: Tensor | None, mask: Tensor | None) -> None:
-        self.coarse_to_fine, self.prior, self.mask = coarse_to_fine, prior, mask
+    def __init__(self, coarse_to_fine: bool, prior: Tensor | None, present: Tensor | None) -> None:
+        self.coarse_to_fine, self.prior, self.present = coarse_to_fine, prior, present
         self.coarser: Tensor | None = None
         self.coarser_stride = 0
 
     def level(self, raw: Tensor, stride: int) -> Surface:
         flow = raw[:, :, :2]
-        shown = fuse(raw[:, :, 2], raw[:, :, 3], self.mask) if raw.shape[2] > 2 else None
+        shown = fuse(raw[:, :, 2], raw[:, :, 3], self.present) if raw.shape[2] > 2 else None
         if self.coarse_to_fine:
             if self.coarser is not None:
                 ratio = self.coarser_stride // stride
@@ -97,7 +97,7 @@ class DepthFlow:
         kind: of pose, one of :data:`CAMERAS`.
         cameras: of the M targets and K sources.
         focal, size: see :func:`rfwarp.poses.projection.depth_flow`.
-        mask: (M, K) bool, False for a missing source.
+        present: (M, K) bool, False for a missing source.
     """
 
     def __init__(
@@ -107,16 +107,16 @@ class DepthFlow:
         cameras: RelativeCameras,
         focal: float,
         size: tuple[int, int],
-        mask: Tensor | None,
+        present: Tensor | None,
     ) -> None:
         self.coarse_to_fine, self.kind, self.cameras = coarse_to_fine, kind, cameras
-        self.focal, self.size, self.mask = focal, size, mask
+        self.focal, self.size, self.present = focal, size, present
         self.coarser: Tensor | None = None
         self.coarser_stride = 0
 
     def level(self, raw: Tensor, stride: int) -> Surface:
         value, confidence, shown = raw.unbind(2)
-        fused, shown = (fuse(x, confidence, self.mask) for x in (value, shown))
+        fused, shown = (fuse(x, confidence, self.present) for x in (value, shown))
         if self.coarse_to_fine:
             if self.coarser is not None:
                 fused = fused + enlarge(self.coarser, self.coarser_stride // stride)
