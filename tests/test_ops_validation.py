@@ -41,8 +41,8 @@ def test_shapes(name, shape, expected):
     assert expected in str(error.value)
 
 
-def test_mask_shape():
-    with pytest.raises(ValueError, match=r"mask must be \(2, 3\).*got \(3,\)"):
+def test_present_shape():
+    with pytest.raises(ValueError, match=r"present must be \(2, 3\).*got \(3,\)"):
         warp_fuse(**arguments(present=torch.ones(3, dtype=torch.bool)))
 
 

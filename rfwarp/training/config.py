@@ -160,7 +160,7 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of a run in today's form, in which those of the network have a place of their own.
 
     Args:
-        values: as a configuration file has them; before 0.2 all were side by side.
+        values: as a configuration file has them; formerly all were side by side.
 
     Raises:
         ValueError: if a field of the network is there in both forms.
