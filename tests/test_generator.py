@@ -20,7 +20,14 @@ def make(seed: int = 0, **config) -> Generator:
     for name, parameter in generator.named_parameters():
         if any(
             part in name
-            for part in (".residual.weight", "heads", ".surface", ".align", "refine.conv3")
+            for part in (
+                ".residual.weight",
+                "heads",
+                ".surface",
+                ".align",
+                ".sweep",
+                "refine.conv3",
+            )
         ):
             torch.nn.init.normal_(parameter, std=0.1)
     return generator.eval()

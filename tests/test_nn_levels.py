@@ -6,15 +6,17 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
-from network_cases import DEPTH, FINE, KEYPOINTS, VIEWPOINT, arguments, network
+from network_cases import CASES, DEPTH, FINE, KEYPOINTS, VIEWPOINT, arguments, network, pose_maps
 from safetensors import safe_open
 from torch.testing import assert_close
 
 from rfwarp import Generator, list_models
+from rfwarp.nn.flow import FAINT
 from rfwarp.nn.flow_models import CAMERAS, DepthFlow
+from rfwarp.nn.sweep import PlaneSweep
 from rfwarp.ops import warp
 from rfwarp.poses import keypoint_flow, keypoints_from_heatmaps
-from rfwarp.poses.projection import orbiting_cameras
+from rfwarp.poses.projection import depth_flow, orbiting_cameras
 from rfwarp.pretrained import BUNDLED
 
 # ------------------------------------------------------------------ what there is
@@ -71,18 +73,23 @@ BAD = [
     ({"levels": ()}, "levels must be some of"),
     ({"levels": (4, 8)}, r"levels must be some of .* got \(4, 8\)"),
     ({"levels": (8, 8)}, "levels must be some of"),
-    ({"levels": (16, 8)}, "levels must be some of"),
-    ({"levels": 8}, "levels must be some of .* got 8"),
-    ({"coarse_to_fine": 1}, r"coarse_to_fine must be one of \(True, False\), got 1"),
-    ({"coordinates": "yes"}, "coordinates must be one of"),
-    ({"flow_model": "plane"}, r"flow_model must be one of \('free', 'depth'\), got 'plane'"),
-    ({"flow_prior": "pose"}, "flow_prior must be one of"),
+    ({"levels": (16, 8)}, r"levels\[0\] must be 8, 4, 2 or 1, got 16"),
+    ({"levels": 8}, "levels must be a valid array, got 8"),
+    ({"coarse_to_fine": 1}, "coarse_to_fine must be a valid boolean, got 1"),
+    ({"coordinates": "yes"}, "coordinates must be a valid boolean, got 'yes'"),
+    ({"flow_model": "plane"}, "flow_model must be 'free' or 'depth', got 'plane'"),
+    ({"flow_prior": "pose"}, "flow_prior must be 'none' or 'keypoints', got 'pose'"),
     ({"focal": 3.2}, "depth flows need focal, and nothing else does: .* 'free' with focal 3.2"),
     (VIEWPOINT | {"focal": None}, "depth flows need focal, .* 'depth' with focal None"),
-    (VIEWPOINT | {"focal": -1.0}, "focal must be positive, finite or None, got -1.0"),
-    (VIEWPOINT | {"focal": True}, "focal must be positive"),
-    ({"residual_limit": 0}, "residual_limit must be positive, finite or None, got 0"),
-    ({"residual_limit": float("inf")}, "residual_limit must be positive"),
+    (VIEWPOINT | {"focal": -1.0}, "focal must be greater than 0, got -1.0"),
+    (VIEWPOINT | {"focal": True}, "focal must be a valid number, got True"),
+    ({"refinement": True}, r"refinement needs level 1, got levels \(8, 4\)"),
+    ({"alignment": "yes"}, "alignment must be a valid boolean, got 'yes'"),
+    ({"plane_sweep": 8}, "plane_sweep needs depth flows, got flow_model 'free'"),
+    (VIEWPOINT | {"plane_sweep": -1}, "plane_sweep must be greater than or equal to 0, got -1"),
+    (VIEWPOINT | {"plane_sweep": True}, "plane_sweep must be a valid integer, got True"),
+    ({"residual_limit": 0}, "residual_limit must be greater than 0, got 0"),
+    ({"residual_limit": float("inf")}, "residual_limit must be a finite number, got inf"),
     (
         VIEWPOINT | {"pose_kind": None},
         "flow_model 'depth' needs poses of kind viewpoint or camera, got pose_kind None",
@@ -223,7 +230,7 @@ def test_one_depth_for_all_sources(name):
 
     def value(depth: torch.Tensor) -> torch.Tensor:
         """What a depth was made of."""
-        if name == "camera":
+        if generator.config.pose_kind == "camera":
             return (((1 / depth) - 0.005) / 0.995).logit()
         return ((depth - 1) / 0.4).atanh()
 
@@ -232,6 +239,46 @@ def test_one_depth_for_all_sources(name):
             value(coarse.depth), scale_factor=coarse.stride // fine.stride, mode="bilinear"
         )
         assert_close(value(fine.depth), large, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["viewpoint", "camera"])
+def test_planes_of_a_sweep_lie_at_constant_depths(kind):
+    """Evenly from near to far: in depth around an object, in its inverse along a road."""
+    n, k, planes = 2, 3, 5
+    poses = pose_maps(kind, n * (k + 1), 64, 96, torch.Generator().manual_seed(3))[..., 0, 0]
+    poses = poses.unflatten(0, (n, k + 1))
+    cameras = CAMERAS[kind](poses[:, 1:], poses[:, 0])
+    model = DepthFlow(True, kind, cameras, 1.7, (60, 90), None)
+    share = (torch.arange(planes).double() + 0.5) / planes
+    depths = 0.6 + 0.8 * share if kind == "viewpoint" else 1 / (0.005 + 0.995 * share)
+    flows = list(model.sweep(planes, (32, 48), 2))
+    assert len(flows) == planes
+    for depth, flow in zip(depths, flows, strict=True):
+        constant = torch.full((n, 1, 32, 48), float(depth), dtype=torch.float64)
+        assert_close(flow, depth_flow(constant, cameras, 1.7, (60, 90), 2))
+
+
+def test_on_the_plane_of_a_surface_the_sources_agree():
+    """What a sweep reads, of sources that show one wall, moved to the right or the left."""
+    sweep = PlaneSweep(2, 8, 0.1).double()
+    read = []
+    sweep.conv1.register_forward_pre_hook(lambda _m, given: read.append(given[0]))
+    wall = torch.rand(1, 3, 16, 24, dtype=torch.float64, generator=torch.manual_seed(0))
+    shifts = (-2, 3, 1)
+    sources = torch.stack([wall.roll(shift, -1) for shift in shifts], 1)
+    right = torch.zeros(1, 3, 2, 16, 24, dtype=torch.float64)
+    right[0, :, 0] += torch.tensor(shifts)[:, None, None]
+    mask = torch.tensor([[True, True, False]])
+    sweep(sources, [right, torch.zeros_like(right)], mask)
+    at_wall, elsewhere = read[0].unflatten(0, (1, 3)).split(7, dim=2)
+    inside = slice(3, -3)  # what rolls in from the other side is not the wall
+    for part in (at_wall[0, 0, :3], at_wall[0, 1, 3:6], at_wall[0, 2, 3:6]):
+        assert_close(part[..., inside], wall[0, ..., inside])
+    assert at_wall[0, :, 6, :, inside].abs().max() < 1e-12
+    expected = (sources[0, 0] - sources[0, 1]).square().sum(0) / 4  # of two, around their mean
+    for k in range(3):
+        assert_close(elsewhere[0, k, 6], expected)
+        assert_close(elsewhere[0, k, :3], sources[0, k])
 
 
 # ------------------------------------------------------------------ corrections, and the image
@@ -282,6 +329,69 @@ def test_an_occluded_pixel_is_painted():
     }
     without.load_state_dict(state)
     assert_close(with_it(*arguments("8421")), without(*arguments("8421")))
+
+
+@pytest.mark.parametrize("name", ["keypoints", "viewpoint", "aligned 82"])
+def test_additions_start_from_the_network_without_them(name):
+    """Whose weights are all among theirs."""
+    zeros = {"alignment": False, "refinement": False, "plane_sweep": 0}
+    added = {n: CASES[name].get(n, x) for n, x in zeros.items()}
+    plain = network(name, **zeros).double().requires_grad_(False)
+    config = plain.config.to_dict() | added
+    larger = Generator(**config).double().eval().requires_grad_(False)
+    fresh = larger.state_dict()
+    assert {n.split(".")[1] for n in fresh.keys() - plain.state_dict().keys()} == (
+        {"align4", "align2"}
+        | {
+            part
+            for part, there in (("refine", added["refinement"]), ("sweep", added["plane_sweep"]))
+            if there
+        }
+    )
+    larger.load_state_dict(fresh | plain.state_dict())
+    assert_close(larger(*arguments(name)), plain(*arguments(name)))
+
+
+def test_finer_features_see_the_sources_where_the_coarser_flow_puts_them():
+    """What an alignment reads, against the warp by hand, with a mask and unequal visibility."""
+    generator = network("aligned 82").double().requires_grad_(False)
+    read = []
+    generator.flow.align2.conv1.register_forward_pre_hook(lambda _m, given: read.append(given[0]))
+    skips = []
+    generator.flow.down[0].register_forward_hook(lambda _m, _given, out: skips.append(out))
+    present = torch.tensor([[True, False, True], [True, True, True]])
+    _, (coarse, _) = generator(*arguments("aligned 82"), present, return_maps=True)
+    n, k, c = 2, 3, skips[0].shape[1]
+
+    def enlarged(x: torch.Tensor) -> torch.Tensor:
+        large = F.interpolate(x.flatten(0, 1), scale_factor=4.0, mode="bilinear")
+        return large.unflatten(0, (n, k))
+
+    # Maps give nothing of missing sources, and occlusion as a probability.
+    visible = (1 - enlarged(coarse.occlusion) + FAINT) * present[:, :, None, None, None]
+    warped = warp(skips[0], (enlarged(coarse.flow) * 4).flatten(0, 1)).unflatten(0, (n, k))
+    share = visible / visible.sum(1, keepdim=True)
+    mean = (share * warped).sum(1, keepdim=True)
+    spread = (share * (warped - mean).square()).sum(1, keepdim=True)
+    seen = read[0][:, c:].unflatten(0, (n, k)).split(c, dim=2)
+    for part, expected in zip(seen, (warped, mean, spread), strict=True):
+        assert_close(part[present], expected.expand_as(part)[present], rtol=1e-6, atol=1e-6)
+
+
+def test_a_refinement_corrects_the_blend_within_the_range_of_images():
+    generator = network("8421", refinement=True).double().requires_grad_(False)
+    blended = []
+    generator.predictor.refine.register_forward_pre_hook(lambda _m, given: blended.append(given[0]))
+    refine = generator.predictor.refine.conv3
+    image = generator(*arguments("8421"))
+    assert not torch.equal(image, blended[0])
+    with torch.no_grad():
+        refine.weight.zero_()
+        refine.bias.copy_(torch.tensor([0.25, -3.0, 0.0]))
+    image = generator(*arguments("8421"))
+    assert_close(image[:, 0], (blended[0][:, 0] + 0.25).clamp(max=1))
+    assert (image[:, 1] == -1).all()
+    assert_close(image[:, 2], blended[0][:, 2])
 
 
 def test_coordinates_tell_where_a_pixel_is():

@@ -49,6 +49,9 @@ class NetworkConfig(Config):
     alignment: bool = False
     """Let finer levels of the flow network see the sources' features warped by the coarser flow,
     beside what the visible sources agree on."""
+    plane_sweep: Annotated[int, Interval(ge=0, le=256)] = 0
+    """Depths at which the flow network compares the sources before it predicts one; 0 for none,
+    more for depth flows alone."""
     refinement: bool = False
     """Finish the image by convolutions after the blend of the image level."""
     residual_limit: Positive | None = None
@@ -75,6 +78,8 @@ class NetworkConfig(Config):
                 "depth flows need focal, and nothing else does: got flow_model "
                 f"{self.flow_model!r} with focal {self.focal!r}"
             )
+        if self.plane_sweep and self.flow_model != "depth":
+            raise ValueError(f"plane_sweep needs depth flows, got flow_model {self.flow_model!r}")
 
     def channels(self, *full: int) -> tuple[int, ...]:
         """The paper's channel counts scaled by ``width``."""

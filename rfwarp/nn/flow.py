@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rfwarp.nn.blocks import FullPrecisionConv2d, ResBlockD, ResBlockU, zero
 from rfwarp.nn.config import GeneratorConfig
 from rfwarp.nn.flow_models import CAMERAS, DepthFlow, FlowModel, FreeFlow, enlarge, outputs
+from rfwarp.nn.sweep import PlaneSweep
 from rfwarp.ops import warp
 from rfwarp.poses.body_flow import keypoint_flow
 from rfwarp.poses.heatmaps import keypoints_from_heatmaps
@@ -154,6 +155,8 @@ class FlowConfidenceExtractor(nn.Module):
             self.up4 = up(eighth, quarter)
         if self.finest <= 2:
             self.up2 = up(quarter, half)
+        if c.plane_sweep:
+            self.sweep = PlaneSweep(c.plane_sweep, half, slope)
         widths = {8: eighth, 4: quarter, 2: half}
         for stride in self.aligned:
             self.add_module(f"align{stride}", AlignedFeatures(widths[stride], slope))
@@ -190,6 +193,8 @@ class FlowConfidenceExtractor(nn.Module):
         if self.config.coordinates:
             inputs.append(coordinates(sources))
         kept = self.encode_pairs(torch.cat(inputs, dim=2))
+        if self.config.plane_sweep:
+            kept.append(F.avg_pool3d(sources, (1, 2, 2)))
         if self.config.flow_model == "depth":
             kept.append(poses[..., 0, 0])  # such poses are the same everywhere
         if self.config.flow_prior == "keypoints":
@@ -233,7 +238,16 @@ class FlowConfidenceExtractor(nn.Module):
         """
         k = encoded[0].shape[1]
         prior, of_pairs = self._prior(encoded, target_pose)
+        # Positions in half precision would be off by pixels.
+        precise = torch.autocast(target_pose.device.type, enabled=False)
+        with precise:
+            model = self._model(encoded, target_pose, prior, present, size)
         x = self.pair(encoded, of_pairs, target_pose)
+        if self.config.plane_sweep:
+            with precise:
+                flows = list(model.sweep(self.config.plane_sweep, (x.shape[-2], x.shape[-1]), 2))
+            sources = encoded[-2].expand(target_pose.shape[0], -1, -1, -1, -1)
+            x = x + self.sweep(sources, flows, present)
         skips = [x]
         for block in self.down[1:]:
             x = block(x)
@@ -241,10 +255,6 @@ class FlowConfidenceExtractor(nn.Module):
         at2, at4, at8, at16, at32 = skips
         x = self.up8(self.up16(at32) + at16) + at8
         levels: list[FlowConfidence] = []
-        # Positions in half precision would be off by pixels.
-        precise = torch.autocast(target_pose.device.type, enabled=False)
-        with precise:
-            model = self._model(encoded, target_pose, prior, present, size)
         for stride, skip in ((8, at8), (4, at4), (2, at2), (1, None)):
             if skip is not None and self.finest <= stride < 8:
                 x = self.get_submodule(f"up{stride}")(x) + skip

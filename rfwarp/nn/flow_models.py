@@ -6,6 +6,8 @@ level's head corrects what the coarser level predicted.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 import torch
@@ -35,6 +37,10 @@ class Surface(NamedTuple):
 class FlowModel(Protocol):
     """What turns the head's output of a level into a flow."""
 
+    def sweep(self, planes: int, shape: tuple[int, int], stride: int) -> Iterator[Tensor]:
+        """Flows (M, K, 2, h, w) of planes at constant depth, ``shape`` being (h, w); with a depth
+        model alone."""
+
     def level(self, raw: Tensor, stride: int) -> Surface:
         """
         Args:
@@ -62,6 +68,30 @@ def fuse(values: Tensor, confidence: Tensor, present: Tensor | None) -> Tensor:
     return (confidence.softmax(1) * values).sum(1, keepdim=True)
 
 
+class Refined:
+    """What the levels so far have come to, coarse first.
+
+    Args:
+        coarse_to_fine: whether a level starts from the coarser one, or is on its own.
+        lengths: whether values are lengths in pixels of their level.
+    """
+
+    def __init__(self, coarse_to_fine: bool, lengths: bool) -> None:
+        self.coarse_to_fine, self.lengths = coarse_to_fine, lengths
+        self.values: Tensor | None = None
+        self.stride = 0
+
+    def by(self, correction: Tensor, stride: int) -> Tensor:
+        """The values (..., h, w) of the next level, whose head answers with ``correction``."""
+        if self.values is None or not self.coarse_to_fine:
+            values = correction
+        else:
+            ratio = self.stride // stride
+            values = correction + enlarge(self.values, ratio) * (ratio if self.lengths else 1)
+        self.values, self.stride = values, stride
+        return values
+
+
 class FreeFlow:
     """Every source's flow for itself, added to a prior if there is one.
 
@@ -72,18 +102,16 @@ class FreeFlow:
     """
 
     def __init__(self, coarse_to_fine: bool, prior: Tensor | None, present: Tensor | None) -> None:
-        self.coarse_to_fine, self.prior, self.present = coarse_to_fine, prior, present
-        self.coarser: Tensor | None = None
-        self.coarser_stride = 0
+        self.refined = Refined(coarse_to_fine, lengths=True)
+        self.prior, self.present = prior, present
+
+    def sweep(self, planes: int, shape: tuple[int, int], stride: int) -> Iterator[Tensor]:
+        raise NotImplementedError("free flows know of no cameras")
 
     def level(self, raw: Tensor, stride: int) -> Surface:
         flow = raw[:, :, :2]
         shown = fuse(raw[:, :, 2], raw[:, :, 3], self.present) if raw.shape[2] > 2 else None
-        if self.coarse_to_fine:
-            if self.coarser is not None:
-                ratio = self.coarser_stride // stride
-                flow = flow + enlarge(self.coarser, ratio) * ratio
-            self.coarser, self.coarser_stride = flow, stride
+        flow = self.refined.by(flow, stride)
         if self.prior is not None:
             flow = flow + F.avg_pool3d(self.prior.to(flow.dtype), (1, stride, stride)) / stride
         return Surface(flow, None, shown)
@@ -109,19 +137,26 @@ class DepthFlow:
         size: tuple[int, int],
         present: Tensor | None,
     ) -> None:
-        self.coarse_to_fine, self.kind, self.cameras = coarse_to_fine, kind, cameras
+        self.refined = Refined(coarse_to_fine, lengths=False)
+        self.kind, self.cameras = kind, cameras
         self.focal, self.size, self.present = focal, size, present
-        self.coarser: Tensor | None = None
-        self.coarser_stride = 0
+
+    def sweep(self, planes: int, shape: tuple[int, int], stride: int) -> Iterator[Tensor]:
+        like = self.cameras.rotation
+        for place in range(planes):
+            share = (place + 0.5) / planes
+            value = (
+                math.atanh(2 * share - 1)
+                if self.kind == "viewpoint"
+                else math.log(share / (1 - share))
+            )
+            depth = self._depth(like.new_full((like.shape[0], 1, *shape), value))
+            yield depth_flow(depth, self.cameras, self.focal, self.size, stride)
 
     def level(self, raw: Tensor, stride: int) -> Surface:
         value, confidence, shown = raw.unbind(2)
         fused, shown = (fuse(x, confidence, self.present) for x in (value, shown))
-        if self.coarse_to_fine:
-            if self.coarser is not None:
-                fused = fused + enlarge(self.coarser, self.coarser_stride // stride)
-            self.coarser, self.coarser_stride = fused, stride
-        depth = self._depth(fused)
+        depth = self._depth(self.refined.by(fused, stride))
         flow = depth_flow(depth, self.cameras, self.focal, self.size, stride)
         return Surface(flow, depth, shown)
 

@@ -37,7 +37,8 @@ class LossWeights(Config):
     visibility: NonNegative = 0.0
     """Cross entropy of occlusion with true visibility."""
     attention: NonNegative = 0.0
-    """Attention on sources in which the target is not visible: minus the logarithm of the rest."""
+    """Error of the flows that attention chooses, those into sources that do not see the target
+    counting most."""
     depth: NonNegative = 0.0
     """Distance of the depth that flows come of from the true one."""
     silhouette: NonNegative = 0.0
@@ -62,8 +63,8 @@ class TrainConfig(Config):
     network: NetworkConfig = field(default_factory=NetworkConfig)
     """What to train, whatever the dataset."""
     init: str | None = None
-    """Weights to start from: a bundled model or a folder, of the same network at any size;
-    alignment and refinement may be new."""
+    """Weights to start from: a bundled model or a folder, of the same network at any size, or of
+    one without alignment, plane sweep or refinement."""
     sources: Annotated[tuple[Count, ...], MinLen(1)] = (1, 2, 3, 4)
     """Numbers of sources K; one is drawn for every step."""
     batch_size: Count = 5

@@ -19,7 +19,7 @@ from rfwarp.training.config import TrainConfig
 
 Module = TypeVar("Module", bound=nn.Module)
 
-ADDITIONS = ("alignment", "refinement")
+ADDITIONS = ("alignment", "plane_sweep", "refinement")
 """Fields that add parts to a network without changing, at first, what it computes."""
 
 
