@@ -3,14 +3,16 @@
 import dataclasses
 import inspect
 import json
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from rfwarp.nn import Generator, GeneratorConfig
+from rfwarp.nn import Generator, GeneratorConfig, NetworkConfig
 from rfwarp.nn.blocks import FullPrecisionConv2d, ResBlock, ResBlockD, ResBlockU
+from rfwarp.ops.functional import PADDING_MODES
 
 # Module of a full-width generator, and its output (channels, resolution divisor).
 STAGES = {
@@ -236,6 +238,10 @@ def test_signature_names_every_field():
     assert next(iter(parameters)) == "pose_channels"
     assert {*parameters} == {field.name for field in dataclasses.fields(GeneratorConfig)}
     assert parameters["width"].default == 1.0
+
+
+def test_padding_modes_are_those_of_the_operators():
+    assert get_args(get_type_hints(NetworkConfig)["padding_mode"]) == PADDING_MODES
 
 
 @pytest.mark.parametrize("size", [64, (128, 64), None])

@@ -121,12 +121,13 @@ def refused(operator, *given, match="rfwarp"):
 @pytest.mark.parametrize("name", [name for name in arguments() if name != "features"])
 def test_kernels_refuse_what_does_not_go_with_features(kernels, name):
     given = arguments()
+    called = "mask" if name == "present" else name  # by the operators
     smaller = {**given, name: given[name][..., :-1].contiguous()}
-    refused(kernels.warp_fuse, *smaller.values(), "zeros", match=f"the shape of {name}")
+    refused(kernels.warp_fuse, *smaller.values(), "zeros", match=f"the shape of {called}")
     fewer = {**given, name: given[name].flatten()}
-    refused(kernels.warp_fuse, *fewer.values(), "zeros", match=f"the shape of {name}")
+    refused(kernels.warp_fuse, *fewer.values(), "zeros", match=f"the shape of {called}")
     other = {**given, name: given[name].to(torch.float64)}
-    refused(kernels.warp_fuse, *other.values(), "zeros", match=f"the dtype of {name}")
+    refused(kernels.warp_fuse, *other.values(), "zeros", match=f"the dtype of {called}")
 
 
 @pytest.mark.parametrize("kernels", ["compiled"], indirect=True)
@@ -139,7 +140,7 @@ def test_kernels_refuse_gradients_and_features_that_they_cannot_take(kernels):
     refused(kernels.warp_fuse, *inputs, "reflection", match="'zeros' or 'border', got 'reflection'")
     integers = {**given, "features": given["features"].long()}
     refused(kernels.warp_fuse, *integers.values(), "zeros", match="features must be float16")
-    empty = {k: v if k == "mask" else v[..., :0] for k, v in given.items()}
+    empty = {k: v if k == "present" else v[..., :0] for k, v in given.items()}
     refused(kernels.warp_fuse, *empty.values(), "zeros", match="only the batch may be 0")
     refused(kernels.warp, grad_out, torch.zeros(2, 5, 6), "zeros", match="the shape of flow")
     refused(kernels.warp, grad_out[0], torch.zeros(2, 5, 6), "zeros", match="4 dimensions, got 3")

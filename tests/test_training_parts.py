@@ -62,13 +62,17 @@ def config(**changes) -> TrainConfig:
         ({"device": "gpu"}, "device must be 'auto', 'cpu' or 'cuda', got 'gpu'"),
         ({"weights": {"l1": 1.0}}, "weights must be an instance of LossWeights, got {'l1': 1.0}"),
         ({"betas": (0.9,)}, r"field betas\[1\] is missing"),
-        ({"out": "runs/mine"}, "out must be an instance of Path, got 'runs/mine'"),
         ({"lr": 0.0, "steps": 0}, "steps must be .*, got 0; lr must be greater than 0, got 0.0"),
     ],
 )
 def test_bad_settings(changes, message):
     with pytest.raises(ValueError, match=message):
         config(**changes)
+
+
+def test_text_is_no_path():
+    with pytest.raises(ValueError, match="out must be an instance of Path, got 'runs/mine'"):
+        TrainConfig(out="runs/mine")
 
 
 @pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf, True, "1"])
