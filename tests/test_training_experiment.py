@@ -221,9 +221,9 @@ def test_examples_of_experiments(path):
     runs = list(config.runs(Path("out")))
     assert len(runs) == len(config.variants) * 3
     full = {run.variant: run.config for run in runs}["full"]
-    assert full.residual_flow
-    assert full.attention
-    assert full.occlusion
+    assert full.network.residual_flow
+    assert full.network.attention
+    assert full.network.occlusion
     switches = {
         "baseline": (False, False, False),
         "no-residual": (False, True, True),
@@ -232,7 +232,7 @@ def test_examples_of_experiments(path):
         "full": (True, True, True),
     }
     for run in runs:
-        c = run.config
+        c = run.config.network
         expected = switches.get(run.variant, switches["full"])  # others take ingredients away
         assert (c.residual_flow, c.attention, c.occlusion) == expected
-        assert run.variant in switches or replace(c, out=full.out, seed=full.seed) != full
+        assert run.variant in switches or replace(run.config, out=full.out, seed=full.seed) != full

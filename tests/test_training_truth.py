@@ -1,7 +1,7 @@
 """Training with the truth: the whole loop, tiny; where it starts from; its settings."""
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -73,14 +73,14 @@ def test_a_crashed_run_resumes_exactly(tmp_path, monkeypatch):
         assert names >= {*SUPERVISED, "affine"}
         assert entry["loss"] == pytest.approx(sum(entry[name] for name in names), rel=1e-5)
     trained = Generator.from_pretrained(straight / "model").config
-    assert trained == replace(trained, **{name: FIELDS[name] for name in ("levels", "focal")})
+    assert trained == replace(trained, **asdict(NETWORK))
 
 
 def test_keypoints_start_the_flow_of_people(tmp_path):
-    prior = {"flow_model": "free", "focal": None, "flow_prior": "keypoints"}
+    network = replace(NETWORK, flow_model="free", focal=None, flow_prior="keypoints")
     people = DataConfig("people", size=64, count=2, truth=True)
     out = tmp_path / "run"
-    Trainer(config(out, **prior, data=people, flow_steps=1, steps=1)).train(progress=False)
+    Trainer(config(out, network=network, data=people, flow_steps=1, steps=1)).train(progress=False)
     assert {"flow", "visibility"} <= log(out)[-1].keys()
     assert not {"depth", "silhouette"} & log(out)[-1].keys()  # of depth flows alone
     assert Generator.from_pretrained(out / "model").config.flow_prior == "keypoints"
