@@ -53,7 +53,7 @@ def new_pose(generator: Generator, views: Views) -> list[Image.Image]:
 def maps(generator: Generator, views: Views) -> Image.Image:
     """What the network did for one row of the sheet."""
     (*sources, _), (*poses, target) = views
-    result, levels = generator.generate(sources, poses, target, return_maps=True)
+    result, levels = generator.generate_with_maps(sources, poses, target)
     return draw_maps(sources, result, levels)
 
 
@@ -79,7 +79,7 @@ def walk(generator: Generator, seed: int, views: Views) -> list[tuple[Image.Imag
     """Of each frame ours and the true one; all of ours are made of the same sources."""
     poses = [step(frame / FRAMES) for frame in range(FRAMES)]
     frames, targets = Views.of(render_poses(seed, poses, SIZE))
-    ours = generator.generate(views.pictures[:SOURCES], views.poses[:SOURCES], list(targets))
+    ours = generator.generate_many(views.pictures[:SOURCES], views.poses[:SOURCES], targets)
     return list(zip(ours, frames, strict=True))
 
 

@@ -43,7 +43,7 @@ def novel_views(generator: Generator, chair: str) -> list[Image.Image]:
 def turntable(generator: Generator, chairs: list[str]) -> list[Image.Image]:
     """Frames that show all chairs side by side, each made of its four pictures."""
     turns = [
-        generator.generate([picture(chair, view) for view in SOURCES], SOURCES, list(TURNTABLE))
+        generator.generate_many([picture(chair, view) for view in SOURCES], SOURCES, TURNTABLE)
         for chair in chairs
     ]
     return [draw_sheet([frame], scale=2) for frame in zip(*turns, strict=True)]

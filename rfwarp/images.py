@@ -111,12 +111,15 @@ def load_image(name: str, image: ImageLike) -> Image.Image:
     )
 
 
-def load_images(images: Sequence[ImageLike], size: int | tuple[int, int] | None) -> Tensor:
+def load_images(
+    images: Sequence[ImageLike], size: int | tuple[int, int] | None, name: str = "images"
+) -> Tensor:
     """K pictures as (K, 3, H, W) float32 in [-1, 1].
 
     Args:
         size: (height, width) or side to resize to, with PIL's antialiasing Lanczos filter; None
             leaves the pictures as they are.
+        name: what errors call the images.
 
     Raises:
         TypeError, ValueError: see :func:`load_image`; also if ``size`` is not one, if the sizes
@@ -126,12 +129,12 @@ def load_images(images: Sequence[ImageLike], size: int | tuple[int, int] | None)
     wanted = None if size is None else _height_and_width(size)
     pictures = []
     for k, image in enumerate(images):
-        picture = load_image(f"images[{k}]", image)
+        picture = load_image(f"{name}[{k}]", image)
         # Resized at once: of many large pictures only one is held at its full size.
-        pictures.append(_resize(f"images[{k}]", picture, *wanted) if wanted else picture)
+        pictures.append(_resize(f"{name}[{k}]", picture, *wanted) if wanted else picture)
     if len({picture.size for picture in pictures}) > 1:
         sizes = ", ".join(f"{p.height} x {p.width}" for p in pictures)
-        raise ValueError(f"images must have one size, got {sizes}; pass size= to resize them")
+        raise ValueError(f"{name} must have one size, got {sizes}; pass size= to resize them")
     return torch.stack([to_tensor(picture) for picture in pictures])
 
 

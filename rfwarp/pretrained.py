@@ -180,8 +180,10 @@ def save(
 
 
 def _plain_card(config: str) -> str:
+    from huggingface_hub import ModelCardData
+
     return (
-        "---\nlibrary_name: rfwarp\n---\n# An rfwarp generator\n\n"
+        f"---\n{ModelCardData(library_name='rfwarp')}\n---\n# An rfwarp generator\n\n"
         "Data, training and results: not recorded by whoever saved this model.\n\n"
         f"```json\n{config}```\n"
     )

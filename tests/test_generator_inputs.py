@@ -10,6 +10,7 @@ SOURCES = torch.zeros(N, K, 3, S, S)
 POSES = torch.zeros(N, K, C, S, S)
 TARGET = torch.zeros(N, C, S, S)
 MASK = torch.ones(N, K, dtype=torch.bool)
+MASK_OF_ONE = torch.arange(K).expand(N, K) < 1
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def generator() -> Generator:
             ValueError,
             r"poses\[1\] must be on cpu like poses\[0\], got meta",
         ),
-        ({"mask": MASK.to("meta")}, ValueError, "mask must be on cpu like sources, got meta"),
+        ({"present": MASK.to("meta")}, ValueError, "present must be on cpu like sources, got meta"),
         ({"sources": list(SOURCES[0])}, ValueError, r"one shape, got \(3, 64, 64\)"),
         (
             {"poses": POSES[:, :2]},
@@ -70,16 +71,16 @@ def generator() -> Generator:
         ({"target_pose": TARGET.to("meta")}, ValueError, "target_pose must be on cpu"),
         ({"target_pose": [0.0]}, TypeError, "target_pose must be a torch.Tensor, got list"),
         (
-            {"mask": MASK.float()},
+            {"present": MASK.float()},
             ValueError,
-            r"mask must be bool \(N, K\) = \(2, 3\), got torch.fl",
+            r"present must be bool \(N, K\) = \(2, 3\), got torch.fl",
         ),
-        ({"mask": MASK[:, :2]}, ValueError, r"= \(2, 3\), got torch.bool \(2, 2\)"),
-        ({"mask": [True]}, TypeError, "mask must be a torch.Tensor, got list"),
+        ({"present": MASK[:, :2]}, ValueError, r"= \(2, 3\), got torch.bool \(2, 2\)"),
+        ({"present": [True]}, TypeError, "present must be a torch.Tensor, got list"),
         (
-            {"mask": torch.tensor([[True, False, False], [False, False, False]])},
+            {"present": torch.tensor([[True, False, False], [False, False, False]])},
             ValueError,
-            r"mask must keep at least one source, but samples \[1\] have none",
+            r"present must keep at least one source, but samples \[1\] have none",
         ),
     ],
 )
@@ -88,10 +89,25 @@ def test_bad_input(generator, given, error, message):
         generator(**{"sources": SOURCES, "poses": POSES, "target_pose": TARGET, **given})
 
 
+def test_the_former_name_of_present_works_for_one_release(generator):
+    expected = generator(SOURCES, POSES, TARGET, MASK_OF_ONE)
+    with pytest.warns(DeprecationWarning, match="mask is called present now") as given:
+        image = generator(SOURCES, POSES, TARGET, mask=MASK_OF_ONE)
+    assert given[0].filename == __file__
+    assert torch.equal(image, expected)
+    with pytest.warns(DeprecationWarning, match="mask is called present now"):
+        encoded = generator.encode(SOURCES, POSES, mask=MASK_OF_ONE)
+    assert encoded.present is MASK_OF_ONE
+    with pytest.warns(DeprecationWarning, match="mask is called present now"):
+        assert encoded.mask is MASK_OF_ONE
+    with pytest.raises(TypeError, match="mask is the former name of present"):
+        generator(SOURCES, POSES, TARGET, present=MASK_OF_ONE, mask=MASK_OF_ONE)
+
+
 def test_bad_sources_are_refused_before_any_work(generator):
     calls = []
     handles = [m.register_forward_hook(lambda *_: calls.append(1)) for m in generator.modules()]
-    with pytest.raises(ValueError, match="mask must keep"):
+    with pytest.raises(ValueError, match="present must keep"):
         generator.encode(SOURCES, POSES, ~MASK)
     for handle in handles:
         handle.remove()

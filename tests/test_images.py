@@ -282,9 +282,9 @@ def test_generate_equals_the_tensors_way(chairs, tmp_path):
     assert np.array_equal(np.array(picture), np.array(to_pil(image[0])))
 
 
-def test_a_list_of_targets_gives_a_list(chairs):
+def test_many_targets(chairs):
     views = [Viewpoint(a, 0) for a in (0, 100, 200)]
-    together = chairs.generate([SQUARE], [FRONT], views)
+    together = chairs.generate_many([SQUARE], [FRONT], iter(views))
     alone = [chairs.generate([SQUARE], [FRONT], view) for view in views]
     # A batch sums up in another order: a value between two levels may go to either.
     pairs = zip(together, alone, strict=True)
@@ -292,25 +292,33 @@ def test_a_list_of_targets_gives_a_list(chairs):
     assert len({p.tobytes() for p in together}) == 3
 
 
-def test_generate_returns_the_maps_of_every_target(chairs):
+def test_maps_of_a_target(chairs):
     sources, poses = load_images([SQUARE, SQUARE], 64)[None], [FRONT, SIDE]
     stack = torch.stack([v.encode(64, 64) for v in poses])[None]
-    picture, maps = chairs.generate([SQUARE, SQUARE], poses, SIDE, return_maps=True)
-    pictures, all_maps = chairs.generate([SQUARE, SQUARE], poses, [FRONT, SIDE], return_maps=True)
-    assert picture.tobytes() == pictures[1].tobytes()
-    for view, given in ((FRONT, all_maps[0]), (SIDE, all_maps[1]), (SIDE, maps)):
-        _, expected = chairs(sources, stack, view.encode(64, 64)[None], return_maps=True)
-        assert [level.stride for level in given] == [8, 4]
-        for ours, theirs in zip(given, expected, strict=True):
-            for name in ("flow", "residual", "attention", "occlusion"):
-                assert torch.equal(getattr(ours, name), getattr(theirs, name))
+    picture, maps = chairs.generate_with_maps([SQUARE, SQUARE], poses, SIDE)
+    assert picture.tobytes() == chairs.generate([SQUARE, SQUARE], poses, SIDE).tobytes()
+    _, expected = chairs(sources, stack, SIDE.encode(64, 64)[None], return_maps=True)
+    assert [level.stride for level in maps] == [8, 4]
+    for ours, theirs in zip(maps, expected, strict=True):
+        for name in ("flow", "residual", "attention", "occlusion"):
+            assert torch.equal(getattr(ours, name), getattr(theirs, name))
+
+
+def test_former_names_work_for_one_release(chairs):
+    expected = chairs.generate([SQUARE], [FRONT], SIDE)
+    with pytest.warns(DeprecationWarning, match="images is called sources now") as given:
+        picture = chairs.generate(images=[SQUARE], poses=[FRONT], target_pose=SIDE)
+    assert given[0].filename == __file__
+    assert picture.tobytes() == expected.tobytes()
+    with pytest.raises(TypeError, match="images is the former name of sources"):
+        chairs.generate(images=[SQUARE], sources=[SQUARE], poses=[FRONT], target_pose=SIDE)
 
 
 def test_sources_are_encoded_once(chairs, monkeypatch):
     calls = []
     encode = chairs.encode
     monkeypatch.setattr(chairs, "encode", lambda *a: calls.append(1) or encode(*a))
-    chairs.generate([SQUARE], [FRONT], [FRONT, SIDE, SIDE])
+    chairs.generate_many([SQUARE], [FRONT], [FRONT, SIDE, SIDE])
     assert calls == [1]
 
 
@@ -325,7 +333,7 @@ def test_size_of_the_result(chairs, size, expected):
 def test_without_a_trained_size_pictures_stay_as_they_are(free):
     pose = np.zeros(4)
     assert free.generate([PICTURE, PIXELS], [pose, pose], pose).size == (60, 40)
-    with pytest.raises(ValueError, match="images must have one size"):
+    with pytest.raises(ValueError, match="sources must have one size"):
         free.generate([PICTURE, SQUARE], [pose, pose], pose)
 
 
@@ -354,19 +362,19 @@ class CameraMotion:
     ("arguments", "error", "message"),
     [
         (([], [], FRONT), ValueError, "at least one source image is needed, got none"),
-        (([SQUARE], [], FRONT), ValueError, "1 images need 1 poses, got 0"),
-        (([SQUARE], [FRONT, SIDE], FRONT), ValueError, "1 images need 1 poses, got 2"),
-        (([SQUARE], [FRONT], []), ValueError, "at least one target pose is needed, got none"),
-        (("a.png", [FRONT], FRONT), TypeError, "images must be a list, got str"),
-        ((SQUARE, [FRONT], FRONT), TypeError, "images must be a list, got Image"),
+        (([SQUARE], [], FRONT), ValueError, "1 sources need 1 poses, got 0"),
+        (([SQUARE], [FRONT, SIDE], FRONT), ValueError, "1 sources need 1 poses, got 2"),
+        (([SQUARE], [FRONT], [SIDE]), TypeError, "one pose, got a list: generate_many takes"),
+        (("a.png", [FRONT], FRONT), TypeError, "sources must be a list, got str"),
+        ((SQUARE, [FRONT], FRONT), TypeError, "sources must be a list, got Image"),
         (([SQUARE], FRONT, FRONT), TypeError, "poses must be a list, got Viewpoint"),
         (([SQUARE], ["front"], FRONT), TypeError, r"poses\[0\] must be a pose .* got str"),
-        (([SQUARE], [FRONT], "front"), TypeError, r"target_pose\[0\] must be a pose .* got str"),
+        (([SQUARE], [FRONT], "front"), TypeError, "target_pose must be a pose .* got str"),
         (([SQUARE], [CameraMotion()], FRONT), ValueError, "is a camera, but .* takes a viewpoint"),
-        (([SQUARE], [FRONT], [FRONT, CameraMotion()]), ValueError, r"target_pose\[1\] is a camera"),
+        (([SQUARE], [FRONT], CameraMotion()), ValueError, "target_pose is a camera"),
         (([SQUARE], [np.zeros(20)], FRONT), ValueError, r"vector \(21,\), got \(20,\)"),
         (([SQUARE], [np.full(21, np.nan)], FRONT), ValueError, r"poses\[0\] has non-finite values"),
-        (([SQUARE, None], [FRONT, SIDE], FRONT), TypeError, r"images\[1\] must be a path"),
+        (([SQUARE, None], [FRONT, SIDE], FRONT), TypeError, r"sources\[1\] must be a path"),
         (([PICTURE], [FRONT], FRONT), ValueError, "would be distorted at 64 x 64"),
         ((["nowhere.png"], [FRONT], FRONT), FileNotFoundError, "no image file at nowhere.png"),
     ],
@@ -374,6 +382,13 @@ class CameraMotion:
 def test_bad_arguments(chairs, arguments, error, message):
     with pytest.raises(error, match=message):
         chairs.generate(*arguments)
+
+
+def test_bad_arguments_for_many_targets(chairs):
+    with pytest.raises(ValueError, match="at least one target pose is needed, got none"):
+        chairs.generate_many([SQUARE], [FRONT], [])
+    with pytest.raises(ValueError, match=r"target_poses\[1\] is a camera"):
+        chairs.generate_many([SQUARE], [FRONT], [FRONT, CameraMotion()])
 
 
 def test_the_wrong_number_of_pose_channels(free):

@@ -40,7 +40,7 @@ def grid_sample(features, flow, padding_mode):
 
 def gradients(inputs, mask=None, padding_mode="zeros"):
     leaves = {k: v.detach().clone().requires_grad_() for k, v in inputs.items()}
-    out = warp_fuse(**leaves, mask=mask, padding_mode=padding_mode)
+    out = warp_fuse(**leaves, present=mask, padding_mode=padding_mode)
     weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
     return dict(zip(NAMES, torch.autograd.grad(out, list(leaves.values()), weights), strict=True))
 
@@ -57,7 +57,7 @@ def test_warp_fuse_is_equation_6(padding_mode, with_residual, with_mask):
         inputs["residual"] = None
     mask = torch.tensor([[True, False, True], [False, True, False]]) if with_mask else None
     leaves = [x if x is None else x.requires_grad_() for x in inputs.values()]
-    out = warp_fuse(*leaves, mask=mask, padding_mode=padding_mode)
+    out = warp_fuse(*leaves, present=mask, padding_mode=padding_mode)
     grad_out = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
     wanted = [x for x in leaves if x is not None]
     by = dict(
@@ -131,7 +131,10 @@ def test_order_of_sources_does_not_matter():
     order = [2, 0, 1]
     permuted = {k: v if k == "target" else v[:, order] for k, v in x.items()}
     torch.testing.assert_close(
-        warp_fuse(**permuted, mask=mask[:, order]), warp_fuse(**x, mask=mask), rtol=0, atol=1e-14
+        warp_fuse(**permuted, present=mask[:, order]),
+        warp_fuse(**x, present=mask),
+        rtol=0,
+        atol=1e-14,
     )
 
 
@@ -139,7 +142,7 @@ def test_sample_without_sources_is_refused_on_cpu_and_zero_in_the_operator():
     x = make_inputs()
     mask = torch.tensor([[True, True, True], [False, False, False]])
     with pytest.raises(ValueError, match=r"samples \[1\] have none"):
-        warp_fuse(**x, mask=mask)
+        warp_fuse(**x, present=mask)
     leaves = [v.requires_grad_() for v in x.values()]
     out = torch.ops.rfwarp.warp_fuse(*leaves, mask, "zeros")
     assert out[0].abs().min() > 0
@@ -163,7 +166,7 @@ def test_attention_logit_of_minus_infinity_drops_a_source():
     x = make_inputs()
     x["attention"][:, 1] = -math.inf
     mask = torch.tensor([True, False, True]).expand(2, 3)
-    torch.testing.assert_close(warp_fuse(**x), warp_fuse(**x, mask=mask), rtol=0, atol=1e-15)
+    torch.testing.assert_close(warp_fuse(**x), warp_fuse(**x, present=mask), rtol=0, atol=1e-15)
 
 
 # Coordinates

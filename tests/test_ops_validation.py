@@ -15,7 +15,7 @@ def arguments(**changed):
         "occlusion": torch.zeros(n, k, 1, h, w),
         "attention": torch.zeros(n, k, 1, h, w),
         "target": torch.zeros(n, c, h, w),
-        "mask": torch.ones(n, k, dtype=torch.bool),
+        "present": torch.ones(n, k, dtype=torch.bool),
         **changed,
     }
 
@@ -41,9 +41,9 @@ def test_shapes(name, shape, expected):
     assert expected in str(error.value)
 
 
-def test_mask_shape():
-    with pytest.raises(ValueError, match=r"mask must be \(2, 3\).*got \(3,\)"):
-        warp_fuse(**arguments(mask=torch.ones(3, dtype=torch.bool)))
+def test_present_shape():
+    with pytest.raises(ValueError, match=r"present must be \(2, 3\).*got \(3,\)"):
+        warp_fuse(**arguments(present=torch.ones(3, dtype=torch.bool)))
 
 
 @pytest.mark.parametrize("name", ["features", "flow", "residual", "occlusion", "attention"])
@@ -62,9 +62,19 @@ def test_target_has_the_type_of_features():
         warp_fuse(**given)
 
 
-def test_mask_is_boolean():
-    with pytest.raises(TypeError, match=r"mask must be torch.bool, got torch.float32"):
-        warp_fuse(**arguments(mask=torch.ones(2, 3)))
+def test_the_former_name_of_present_works_for_one_release():
+    given = arguments(features=torch.rand(2, 3, 4, 5, 6))
+    del given["present"]
+    present = torch.arange(3).expand(2, 3) < 1
+    with pytest.warns(DeprecationWarning, match="mask is called present now"):
+        out = warp_fuse(**given, mask=present)
+    assert torch.equal(out, warp_fuse(**given, present=present))
+    assert not torch.equal(out, warp_fuse(**given))
+
+
+def test_present_is_boolean():
+    with pytest.raises(TypeError, match=r"present must be torch.bool, got torch.float32"):
+        warp_fuse(**arguments(present=torch.ones(2, 3)))
 
 
 @pytest.mark.parametrize("name", list(arguments()))
@@ -111,12 +121,13 @@ def refused(operator, *given, match="rfwarp"):
 @pytest.mark.parametrize("name", [name for name in arguments() if name != "features"])
 def test_kernels_refuse_what_does_not_go_with_features(kernels, name):
     given = arguments()
+    called = "mask" if name == "present" else name  # by the operators
     smaller = {**given, name: given[name][..., :-1].contiguous()}
-    refused(kernels.warp_fuse, *smaller.values(), "zeros", match=f"the shape of {name}")
+    refused(kernels.warp_fuse, *smaller.values(), "zeros", match=f"the shape of {called}")
     fewer = {**given, name: given[name].flatten()}
-    refused(kernels.warp_fuse, *fewer.values(), "zeros", match=f"the shape of {name}")
+    refused(kernels.warp_fuse, *fewer.values(), "zeros", match=f"the shape of {called}")
     other = {**given, name: given[name].to(torch.float64)}
-    refused(kernels.warp_fuse, *other.values(), "zeros", match=f"the dtype of {name}")
+    refused(kernels.warp_fuse, *other.values(), "zeros", match=f"the dtype of {called}")
 
 
 @pytest.mark.parametrize("kernels", ["compiled"], indirect=True)
@@ -129,7 +140,7 @@ def test_kernels_refuse_gradients_and_features_that_they_cannot_take(kernels):
     refused(kernels.warp_fuse, *inputs, "reflection", match="'zeros' or 'border', got 'reflection'")
     integers = {**given, "features": given["features"].long()}
     refused(kernels.warp_fuse, *integers.values(), "zeros", match="features must be float16")
-    empty = {k: v if k == "mask" else v[..., :0] for k, v in given.items()}
+    empty = {k: v if k == "present" else v[..., :0] for k, v in given.items()}
     refused(kernels.warp_fuse, *empty.values(), "zeros", match="only the batch may be 0")
     refused(kernels.warp, grad_out, torch.zeros(2, 5, 6), "zeros", match="the shape of flow")
     refused(kernels.warp, grad_out[0], torch.zeros(2, 5, 6), "zeros", match="4 dimensions, got 3")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,13 +20,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from rfwarp import Generator
 from rfwarp.data.catalog import DataConfig
+from rfwarp.nn import NetworkConfig
 from rfwarp.training import LossWeights, TrainConfig
 from rfwarp.training.trainer import Trainer
 
 # float32 throughout: accelerate allows one precision per process.
 SETTINGS = {
     "data": DataConfig("chairs", size=64, count=3),
-    "width": 1 / 64,
+    "network": NetworkConfig(width=1 / 64),
     "batch_size": 2,
     "flow_steps": 4,
     "steps": 5,
@@ -273,6 +275,7 @@ def test_a_killed_process_resumes_exactly(straight, tmp_path):
 import os, signal, torch
 from pathlib import Path
 from rfwarp.data.catalog import DataConfig
+from rfwarp.nn import NetworkConfig
 from rfwarp.training import TrainConfig
 from rfwarp.training.trainer import Trainer
 torch.set_num_threads({torch.get_num_threads()})
@@ -339,11 +342,28 @@ def test_a_finished_run_can_be_made_longer(straight, tmp_path):
 
 def test_other_settings_are_refused(straight):
     with pytest.raises(
-        ValueError, match=r"other settings: lr was 0\.001, now 0\.002, width .*; choose another"
+        ValueError,
+        match=r"other settings: lr was 0\.001, now 0\.002, network\.width .*; choose another",
     ):
-        Trainer(config(straight, lr=0.002, width=0.125))
+        Trainer(config(straight, lr=0.002, network=NetworkConfig(width=0.125)))
     with pytest.raises(ValueError, match=r"weights\.l1 was 2\.5, now 3\.0;"):
         Trainer(config(straight, weights=LossWeights(l1=3.0)))
+
+
+def test_runs_from_before_the_network_was_nested(straight, tmp_path):
+    """Their checkpoints have its fields beside the others, and lack those that came later."""
+    out = tmp_path / "run"
+    shutil.copytree(straight, out)
+    state = checkpoint(out)
+    network = state["config"].pop("network")
+    later = ("padding_mode", "negative_slope", "alignment", "refinement")
+    state["config"] |= {name: value for name, value in network.items() if name not in later}
+    state["config"] |= {"width": 1 / 64}
+    assert "levels" in state["config"]
+    torch.save(state, out / "checkpoint.pt")
+    assert Trainer(config(out)).step == TOTAL
+    with pytest.raises(ValueError, match=r"settings: network\.alignment was False, now True;"):
+        Trainer(config(out, network=NetworkConfig(width=1 / 64, alignment=True)))
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "text", "pickle", "other", "missing"])
@@ -416,6 +436,7 @@ def test_nothing_is_printed_without_progress(tmp_path, capfd):
 def test_the_stages_may_be_ablated(tmp_path):
     out = tmp_path / "run"
     off = {"residual_flow": False, "attention": False, "occlusion": False, "decoder_norm": "none"}
-    Trainer(config(out, flow_steps=1, steps=1, **off)).train(progress=False)
+    network = NetworkConfig(width=1 / 64, **off)
+    Trainer(config(out, flow_steps=1, steps=1, network=network)).train(progress=False)
     trained = Generator.from_pretrained(out / "model").config
     assert trained == replace(trained, **off)

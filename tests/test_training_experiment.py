@@ -11,13 +11,18 @@ from PIL import Image
 pytest.importorskip("accelerate")
 
 from rfwarp.training.config_file import load_config
-from rfwarp.training.experiment import EvaluationConfig, ExperimentConfig, run_experiment
+from rfwarp.training.experiment import (
+    EvaluationConfig,
+    ExperimentConfig,
+    read_result,
+    run_experiment,
+)
 from rfwarp.training.report import markdown_table, summarise
 from rfwarp.training.trainer import Trainer
 
 TRAIN: dict[str, Any] = {
     "data": {"name": "chairs", "size": 64, "count": 2},
-    "width": 0.0625,
+    "network": {"width": 0.0625},
     "batch_size": 1,
     "sources": [1, 2],
     "flow_steps": 1,
@@ -31,7 +36,7 @@ TRAIN: dict[str, Any] = {
 }
 CONFIG = ExperimentConfig(
     TRAIN,
-    {"baseline": {"residual_flow": False}, "full": {"weights": {"l1": 3.0}}},
+    {"baseline": {"network": {"residual_flow": False}}, "full": {"weights": {"l1": 3.0}}},
     seeds=(0, 1),
     evaluation=EvaluationConfig(sources=(1, 2), sets=2),
 )
@@ -71,7 +76,8 @@ def test_results(out):
     assert {r["steps"] for r in runs} == {2}
     for run in runs:
         settings = run["settings"]["train"]
-        assert settings["residual_flow"] == (run["variant"] == "full")
+        assert settings["network"]["width"] == 0.0625
+        assert settings["network"]["residual_flow"] == (run["variant"] == "full")
         assert settings["weights"]["l1"] == (3.0 if run["variant"] == "full" else 2.5)
         assert settings["weights"]["style"] == 0
         assert settings["seed"] == run["seed"]
@@ -130,6 +136,18 @@ def test_another_experiment_is_refused_before_any_work(out):
     assert (out / "results.json").read_bytes() == before
 
 
+def test_results_from_before_the_network_was_nested_are_kept(out, tmp_path):
+    """They have its fields beside the others, and lack those that came later."""
+    run = next(iter(CONFIG.runs(tmp_path)))
+    result = json.loads((out / "baseline-0" / "result.json").read_text())
+    train = result["settings"]["train"]
+    train |= train.pop("network")
+    del train["padding_mode"], train["alignment"]
+    run.config.out.mkdir()
+    (run.config.out / "result.json").write_text(json.dumps(result))
+    assert read_result(run, CONFIG.evaluation) == result
+
+
 def test_parts_of_the_grid_must_exist(out):
     with pytest.raises(ValueError, match=r"no variant 'best'; there are \['baseline', 'full'\]"):
         run_experiment(CONFIG, out, variants=["best"])
@@ -151,8 +169,14 @@ def test_damaged_results(tmp_path):
         ({"seeds": (1, 1)}, "no seed twice"),
         ({"variants": {"../x": {}}}, r"letters, digits, - and _, got '\.\./x'"),
         ({"variants": {"a": {"steps": 5}}}, r"variants\.a must not change steps: .* equally"),
-        ({"variants": {"a": {"atention": False}}}, r"unknown field train\.atention"),
-        ({"variants": {"a": {"weights": {"l1": -1.0}}}}, "weight of l1 must not be negative"),
+        (
+            {"variants": {"a": {"network": {"atention": False}}}},
+            r"unknown field train\.network\.atention",
+        ),
+        (
+            {"variants": {"a": {"weights": {"l1": -1.0}}}},
+            r"train\.weights\.l1 must be greater than or equal to 0, got -1\.0",
+        ),
         ({"train": {**TRAIN, "seed": 3}}, r"train\.seed is the experiment's"),
     ],
 )
@@ -197,9 +221,9 @@ def test_examples_of_experiments(path):
     runs = list(config.runs(Path("out")))
     assert len(runs) == len(config.variants) * 3
     full = {run.variant: run.config for run in runs}["full"]
-    assert full.residual_flow
-    assert full.attention
-    assert full.occlusion
+    assert full.network.residual_flow
+    assert full.network.attention
+    assert full.network.occlusion
     switches = {
         "baseline": (False, False, False),
         "no-residual": (False, True, True),
@@ -208,7 +232,7 @@ def test_examples_of_experiments(path):
         "full": (True, True, True),
     }
     for run in runs:
-        c = run.config
+        c = run.config.network
         expected = switches.get(run.variant, switches["full"])  # others take ingredients away
         assert (c.residual_flow, c.attention, c.occlusion) == expected
-        assert run.variant in switches or replace(c, out=full.out, seed=full.seed) != full
+        assert run.variant in switches or replace(run.config, out=full.out, seed=full.seed) != full

@@ -10,6 +10,7 @@ from typing import get_args, get_type_hints
 import pytest
 import torch
 import yaml
+from huggingface_hub import ModelCard
 
 from rfwarp.data import ProceduralChairs
 from rfwarp.data.catalog import DataConfig
@@ -40,33 +41,44 @@ def config(**changes) -> TrainConfig:
         ({"data": DataConfig(size=97)}, "size must be a multiple of 32, at least 64, got 97"),
         ({"data": DataConfig(size=32)}, "size must be"),
         ({"data": DataConfig("market1501", size=(128, 48))}, r"at least 64, got \(128, 48\)"),
-        ({"sources": ()}, r"sources must be numbers of at least 1, got \(\)"),
-        ({"sources": (1, 0)}, "sources must be"),
-        ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"steps": 0}, "steps must be at least 1"),
-        ({"log_every": 0}, "log_every must be at least 1"),
-        ({"flow_steps": -1}, "flow_steps must not be negative, got -1"),
-        ({"seed": -1}, "seed must not be negative"),
-        ({"seed": 2**32}, r"seed must be below 2\^32"),
-        ({"lr": 0.0}, "lr must be positive and finite"),
-        ({"lr": math.nan}, "lr must be positive and finite, got nan"),
-        ({"clip": math.inf}, "clip must be positive and finite"),
-        ({"ema": 1.0}, r"ema must lie in \[0, 1\)"),
-        ({"betas": (0.9, 1.0)}, r"betas must lie in \[0, 1\), got \(0\.9, 1\.0\)"),
-        ({"accumulate": 0}, "accumulate must be at least 1"),
-        ({"discriminator_lr": 0.0}, "discriminator_lr must be positive"),
-        ({"adversarial": "hinge"}, r"adversarial must be one of \('log', 'least-squares'\), got"),
-        ({"decoder_norm": "batch"}, r"decoder_norm must be one of \('instance', 'none'\), got"),
-        ({"features": "vgg16"}, "features must be one of"),
-        ({"precision": "fp8"}, "precision must be one of .* got 'fp8'"),
-        ({"device": "gpu"}, r"device must be one of \('auto', 'cpu', 'cuda'\), got 'gpu'"),
-        ({"weights": LossWeights(l1=-1.0)}, "weight of l1 must not be negative or infinite"),
-        ({"weights": LossWeights(affine=math.nan)}, "weight of affine must not be"),
+        ({"sources": ()}, r"sources must have at least 1 item .*, got \(\)"),
+        ({"sources": (1, 0)}, r"sources\[1\] must be greater than or equal to 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be greater than or equal to 1"),
+        ({"steps": 0}, "steps must be greater than or equal to 1"),
+        ({"log_every": 0}, "log_every must be greater than or equal to 1"),
+        ({"flow_steps": -1}, "flow_steps must be greater than or equal to 0, got -1"),
+        ({"seed": -1}, "seed must be greater than or equal to 0"),
+        ({"seed": 2**32}, "seed must be less than 4294967296"),
+        ({"lr": 0.0}, "lr must be greater than 0"),
+        ({"lr": math.nan}, "lr must be a finite number, got nan"),
+        ({"clip": math.inf}, "clip must be a finite number, got inf"),
+        ({"ema": 1.0}, "ema must be less than 1"),
+        ({"betas": (0.9, 1.0)}, r"betas\[1\] must be less than 1, got 1\.0"),
+        ({"accumulate": 0}, "accumulate must be greater than or equal to 1"),
+        ({"discriminator_lr": 0.0}, "discriminator_lr must be greater than 0"),
+        ({"adversarial": "hinge"}, "adversarial must be 'log' or 'least-squares', got 'hinge'"),
+        ({"features": "vgg16"}, "features must be 'vgg19', "),
+        ({"precision": "fp8"}, "precision must be 'auto', .* got 'fp8'"),
+        ({"device": "gpu"}, "device must be 'auto', 'cpu' or 'cuda', got 'gpu'"),
+        ({"weights": {"l1": 1.0}}, "weights must be an instance of LossWeights, got {'l1': 1.0}"),
+        ({"betas": (0.9,)}, r"field betas\[1\] is missing"),
+        ({"lr": 0.0, "steps": 0}, "steps must be .*, got 0; lr must be greater than 0, got 0.0"),
     ],
 )
 def test_bad_settings(changes, message):
     with pytest.raises(ValueError, match=message):
         config(**changes)
+
+
+def test_text_is_no_path():
+    with pytest.raises(ValueError, match="out must be an instance of Path, got 'runs/mine'"):
+        TrainConfig(out="runs/mine")
+
+
+@pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf, True, "1"])
+def test_bad_weights(weight):
+    with pytest.raises(ValueError, match=rf"affine must be .*, got {weight!r}"):
+        LossWeights(affine=weight)
 
 
 def test_only_where_and_how_long_may_change():
@@ -201,7 +213,7 @@ def test_card():
         "results": [
             {
                 "sources": k,
-                "model": {"psnr": 20.123 + k, "ssim": 0.9, "l1": 0.03},
+                "model": {"psnr": 20.123 + k, "ssim": 0.9, "l1": 0.03, "flow_epe": None},
                 "nearest_source": {"psnr": 12.0, "ssim": 0.5, "l1": 0.1},
                 "mean_source": {"psnr": 13.0, "ssim": 0.6, "l1": 0.09},
             }
@@ -215,12 +227,22 @@ def test_card():
     assert "## Held-out results\n\nNot evaluated yet.\n" in fresh
     card = with_results(fresh, report)
     assert with_results(with_results(fresh, {**report, "sets": 3}), report) == card
-    _, header, body = card.split("---\n", 2)
-    assert yaml.safe_load(header)["library_name"] == "rfwarp"
+    _, _, body = card.split("---\n", 2)
+    metadata = ModelCard(card).data
+    assert (metadata.library_name, metadata.license) == ("rfwarp", "apache-2.0")
+    assert metadata.model_name == "rfwarp generator, procedural chairs at 64 x 64"
+    (psnr,) = (
+        result
+        for result in metadata.eval_results
+        if (result.metric_type, result.dataset_config) == ("psnr", "sources: 4")
+    )
+    assert (psnr.metric_value, psnr.dataset_name) == (24.123, "chairs")
+    assert {result.metric_type for result in metadata.eval_results} == {"psnr", "ssim", "l1"}
     assert body.startswith("# rfwarp generator, procedural chairs at 64 x 64\n")
     assert "seeds 10 to 29." in body
     assert "| time | 1 h 2 min |" in body
     assert '"steps": 70' in body
+    assert body.count('"width"') == 1
     assert '"cooldown": 7' in body
     assert "my-cache" not in body  # where it ran is nobody's business
     assert "| 4 | model | 24.12 | 0.9000 | 0.0300 |" in body

@@ -19,14 +19,16 @@ import sys
 from pathlib import Path
 import torch
 from rfwarp.data.catalog import DataConfig
+from rfwarp.nn import NetworkConfig
 from rfwarp.training import TrainConfig
 from rfwarp.training.trainer import Trainer
 
 out, batch_size, accumulate, steps = Path(sys.argv[1]), *map(int, sys.argv[2:])
 torch.set_num_threads(1)
 config = TrainConfig(
-    out=out, data=DataConfig("chairs", size=64, count=4), width=1 / 64, features="oriented-pyramid",
-    batch_size=batch_size, accumulate=accumulate, flow_steps=1, steps=steps, warmup=0, lr=1e-12,
+    out=out, data=DataConfig("chairs", size=64, count=4), network=NetworkConfig(width=1 / 64),
+    features="oriented-pyramid", batch_size=batch_size, accumulate=accumulate,
+    flow_steps=1, steps=steps, warmup=0, lr=1e-12,
     discriminator_lr=1e-12, clip=1e9, log_every=1, checkpoint_every=1000, sample_every=0,
     precision="float32", device="cpu", workers=0,
 )

@@ -116,9 +116,10 @@ class Generate:
         device = choose_device(self.device)
         generator = Generator.from_pretrained(self.weights, device=device).optimize()
         if self.maps is None:
-            drawn = generator.generate(self.pictures, poses, targets)
+            drawn = generator.generate_many(self.pictures, poses, targets)
         else:
-            drawn, maps = generator.generate(self.pictures, poses, targets, return_maps=True)
+            picture, maps = generator.generate_with_maps(self.pictures, poses, targets[0])
+            drawn = [picture]
         results = [enlarge(picture, self.scale) for picture in drawn]
         if not self.turntable:
             write_picture(self.out, results[0])
@@ -129,7 +130,7 @@ class Generate:
         print(f"wrote {self.out}")
         if self.maps is not None:
             sources = [load_image(str(path), path) for path in self.pictures]
-            write_picture(self.maps, draw_maps(sources, drawn[0], maps[0]))
+            write_picture(self.maps, draw_maps(sources, drawn[0], maps))
             print(f"wrote {self.maps}")
 
     def _poses(self) -> list[PoseLike]:

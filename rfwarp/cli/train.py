@@ -67,4 +67,6 @@ def configured(arguments: Sequence[str]) -> Any:
         return MISSING
     from rfwarp.training.config_file import load_config
 
-    return Train(load_config(path, TrainConfig, out=MISSING), path)
+    settings = load_config(path, TrainConfig, out=Path())
+    object.__setattr__(settings, "out", MISSING)  # tyro asks for it
+    return Train(settings, path)

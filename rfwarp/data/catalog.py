@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from rfwarp.config import Config, Count, CountOrZero
+
 if TYPE_CHECKING:
     from rfwarp.data.tuples import TupleDataset
 
@@ -21,23 +23,23 @@ Name = Literal[
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Config):
     """Which pictures to train on."""
 
     name: Name = "chairs"
     """Procedural chairs or people, or a dataset of the paper that was downloaded and prepared."""
     root: Path | None = None
     """Folder of the download, see rfwarp prepare; what is procedural needs none."""
-    size: int | tuple[int, int] | None = None
+    size: Count | tuple[Count, Count] | None = None
     """Side of the pictures, or height and width, pixels; without it the protocol's, or 64."""
-    tuples: int | None = None
+    tuples: Count | None = None
     """deepfashion, market1501: K of the file of tuples to use; without it the largest prepared."""
     align: bool = False
     """deepfashion, market1501: scale and move the sources' people onto the target's, as in the
     paper's evaluation."""
-    first_seed: int = 0
+    first_seed: CountOrZero = 0
     """chairs, people: seed of the first one to train on."""
-    count: int = 4000
+    count: Count = 4000
     """chairs, people: how many to train on."""
     cache: Path | None = None
     """chairs, people: folder that keeps pictures across runs. Without one they are kept in memory

@@ -114,10 +114,10 @@ class Painter:
         height, width = batch.sources.shape[-2:]
         sources = from_uint8(batch.sources[sets, :most].to(self._device)).to(self._dtype)
         poses = self._moved(batch.poses[sets, :most]).expand(-1, -1, -1, height, width)
-        mask = None
+        present = None
         if int(counts.min()) < most:
-            mask = (torch.arange(most) < counts[:, None]).to(self._device)
-        return self._generator.encode(sources, poses, mask)
+            present = (torch.arange(most) < counts[:, None]).to(self._device)
+        return self._generator.encode(sources, poses, present)
 
     def _moved(self, poses: Tensor) -> Tensor:
         return poses.to(self._device, self._dtype)

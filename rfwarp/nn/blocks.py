@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-NORMS = ("none", "instance")
+from rfwarp.nn.config import Norm
 
 
-def make_norm(norm: str, channels: int) -> nn.Module:
-    """The normalisation layer called ``norm``, one of :data:`NORMS`."""
+def make_norm(norm: Norm, channels: int) -> nn.Module:
+    """The normalisation layer called ``norm``."""
     if norm == "instance":
         return nn.InstanceNorm2d(channels, affine=True)
     return nn.Identity()
@@ -40,7 +40,7 @@ class ResBlockD(nn.Module):
         in_channels: int,
         out_channels: int,
         *,
-        norm: str = "none",
+        norm: Norm = "none",
         negative_slope: float = 0.1,
         first: bool = False,
     ) -> None:
@@ -68,7 +68,7 @@ class ResBlockU(nn.Module):
         in_channels: int,
         out_channels: int,
         *,
-        norm: str = "instance",
+        norm: Norm = "instance",
         negative_slope: float = 0.1,
     ) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class ResBlock(nn.Module):
     """``conv3(act(norm(conv3(act(norm(x)))))) + x``: channels and resolution stay."""
 
     def __init__(
-        self, channels: int, *, norm: str = "instance", negative_slope: float = 0.1
+        self, channels: int, *, norm: Norm = "instance", negative_slope: float = 0.1
     ) -> None:
         super().__init__()
         self.norm1 = make_norm(norm, channels)

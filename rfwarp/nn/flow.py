@@ -220,7 +220,7 @@ class FlowConfidenceExtractor(nn.Module):
         self,
         encoded: Sequence[Tensor],
         target_pose: Tensor,
-        mask: Tensor | None = None,
+        present: Tensor | None = None,
         size: tuple[int, int] | None = None,
     ) -> list[FlowConfidence]:
         """The predictions (M, K, ..., h, w) at every level, coarse first.
@@ -228,11 +228,15 @@ class FlowConfidenceExtractor(nn.Module):
         Args:
             encoded: of :meth:`encode`, for M sets of sources, or for one that all targets share.
             target_pose: (M, c_p, H, W).
-            mask: (M, K) bool, False for a missing source.
+            present: (M, K) bool, False for a missing source.
             size: height and width before padding; None if there was none.
         """
         k = encoded[0].shape[1]
         prior, of_pairs = self._prior(encoded, target_pose)
+        # Positions in half precision would be off by pixels.
+        precise = torch.autocast(target_pose.device.type, enabled=False)
+        with precise:
+            model = self._model(encoded, target_pose, prior, present, size)
         x = self.pair(encoded, of_pairs, target_pose)
         skips = [x]
         for block in self.down[1:]:
@@ -241,16 +245,12 @@ class FlowConfidenceExtractor(nn.Module):
         at2, at4, at8, at16, at32 = skips
         x = self.up8(self.up16(at32) + at16) + at8
         levels: list[FlowConfidence] = []
-        # Positions in half precision would be off by pixels.
-        precise = torch.autocast(target_pose.device.type, enabled=False)
-        with precise:
-            model = self._model(encoded, target_pose, prior, mask, size)
         for stride, skip in ((8, at8), (4, at4), (2, at2), (1, None)):
             if skip is not None and self.finest <= stride < 8:
                 x = self.get_submodule(f"up{stride}")(x) + skip
                 if stride in self.aligned:
                     coarser = self.config.levels[len(levels) - 1]
-                    known = _enlarged(levels[-1], coarser // stride, mask)
+                    known = _enlarged(levels[-1], coarser // stride, present)
                     x = self.get_submodule(f"align{stride}")(x, skip, *known)
             if stride not in self.config.levels:
                 continue
@@ -285,12 +285,12 @@ class FlowConfidenceExtractor(nn.Module):
         encoded: Sequence[Tensor],
         target_pose: Tensor,
         prior: Tensor | None,
-        mask: Tensor | None,
+        present: Tensor | None,
         size: tuple[int, int] | None,
     ) -> FlowModel:
         c = self.config
         if c.flow_model == "free":
-            return FreeFlow(c.coarse_to_fine, prior, mask)
+            return FreeFlow(c.coarse_to_fine, prior, present)
         assert c.pose_kind is not None
         assert c.focal is not None
         dtype = torch.promote_types(target_pose.dtype, torch.float32)
@@ -299,11 +299,11 @@ class FlowConfidenceExtractor(nn.Module):
         cameras = CAMERAS[c.pose_kind](of_sources, target_pose[..., 0, 0].to(dtype))
         height, width = target_pose.shape[-2:]
         return DepthFlow(
-            c.coarse_to_fine, c.pose_kind, cameras, c.focal, size or (height, width), mask
+            c.coarse_to_fine, c.pose_kind, cameras, c.focal, size or (height, width), present
         )
 
 
-def _enlarged(p: FlowConfidence, ratio: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+def _enlarged(p: FlowConfidence, ratio: int, present: Tensor | None) -> tuple[Tensor, Tensor]:
     """A coarser level's flow, and how visible it takes the target to be in each source, at a finer
     level; gradients do not come this way, as every level answers for its own."""
     flow = enlarge(p.flow.detach(), ratio) * ratio
@@ -312,8 +312,8 @@ def _enlarged(p: FlowConfidence, ratio: int, mask: Tensor | None) -> tuple[Tenso
     else:
         visible = enlarge(p.occlusion.detach().neg().sigmoid(), ratio)
     visible = visible + FAINT
-    if mask is not None:
-        visible = visible * mask[:, :, None, None, None]
+    if present is not None:
+        visible = visible * present[:, :, None, None, None]
     return flow, visible
 
 

@@ -48,17 +48,17 @@ def outputs(flow_model: str, silhouette: bool) -> int:
     return 3 if flow_model == "depth" else 4 if silhouette else 2
 
 
-def fuse(values: Tensor, confidence: Tensor, mask: Tensor | None) -> Tensor:
+def fuse(values: Tensor, confidence: Tensor, present: Tensor | None) -> Tensor:
     """Opinions of K sources as one, by a softmax of their confidence: (M, K, h, w) both.
 
     Args:
-        mask: (M, K) bool, False for a missing source.
+        present: (M, K) bool, False for a missing source.
 
     Returns:
         (M, 1, h, w).
     """
-    if mask is not None:
-        confidence = confidence.masked_fill(~mask[..., None, None], -torch.inf)
+    if present is not None:
+        confidence = confidence.masked_fill(~present[..., None, None], -torch.inf)
     return (confidence.softmax(1) * values).sum(1, keepdim=True)
 
 
@@ -92,16 +92,16 @@ class FreeFlow:
     Args:
         coarse_to_fine: whether a level starts from the coarser one.
         prior: (M, K, 2, H, W), pixels of the image.
-        mask: (M, K) bool, False for a missing source.
+        present: (M, K) bool, False for a missing source.
     """
 
-    def __init__(self, coarse_to_fine: bool, prior: Tensor | None, mask: Tensor | None) -> None:
+    def __init__(self, coarse_to_fine: bool, prior: Tensor | None, present: Tensor | None) -> None:
         self.refined = Refined(coarse_to_fine, lengths=True)
-        self.prior, self.mask = prior, mask
+        self.prior, self.present = prior, present
 
     def level(self, raw: Tensor, stride: int) -> Surface:
         flow = raw[:, :, :2]
-        shown = fuse(raw[:, :, 2], raw[:, :, 3], self.mask) if raw.shape[2] > 2 else None
+        shown = fuse(raw[:, :, 2], raw[:, :, 3], self.present) if raw.shape[2] > 2 else None
         flow = self.refined.by(flow, stride)
         if self.prior is not None:
             flow = flow + F.avg_pool3d(self.prior.to(flow.dtype), (1, stride, stride)) / stride
@@ -116,7 +116,7 @@ class DepthFlow:
         kind: of pose, one of :data:`CAMERAS`.
         cameras: of the M targets and K sources.
         focal, size: see :func:`rfwarp.poses.projection.depth_flow`.
-        mask: (M, K) bool, False for a missing source.
+        present: (M, K) bool, False for a missing source.
     """
 
     def __init__(
@@ -126,15 +126,15 @@ class DepthFlow:
         cameras: RelativeCameras,
         focal: float,
         size: tuple[int, int],
-        mask: Tensor | None,
+        present: Tensor | None,
     ) -> None:
         self.refined = Refined(coarse_to_fine, lengths=False)
         self.kind, self.cameras = kind, cameras
-        self.focal, self.size, self.mask = focal, size, mask
+        self.focal, self.size, self.present = focal, size, present
 
     def level(self, raw: Tensor, stride: int) -> Surface:
         value, confidence, shown = raw.unbind(2)
-        fused, shown = (fuse(x, confidence, self.mask) for x in (value, shown))
+        fused, shown = (fuse(x, confidence, self.present) for x in (value, shown))
         depth = self._depth(self.refined.by(fused, stride))
         flow = depth_flow(depth, self.cameras, self.focal, self.size, stride)
         return Surface(flow, depth, shown)

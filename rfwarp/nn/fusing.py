@@ -64,7 +64,7 @@ class ResFusingBlock(nn.Module):
         flow: Tensor,
         occlusion: Tensor,
         attention: Tensor,
-        mask: Tensor | None = None,
+        present: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """The fused feature of Eq. 6 before D^i, and the residual flow.
 
@@ -74,10 +74,10 @@ class ResFusingBlock(nn.Module):
             encoded: of :meth:`encode`, (N, K, ...).
             flow: initial flow, (N, K, 2, H, W), pixels of this level.
             occlusion, attention: logits, (N, K, 1, H, W).
-            mask: (N, K) bool, False for a missing source.
+            present: (N, K) bool, False for a missing source.
         """
         residual = self.predict_residual(target, encoded, flow)
         fused = warp_fuse(
-            features, flow, residual, occlusion, attention, target, mask, self.padding_mode
+            features, flow, residual, occlusion, attention, target, present, self.padding_mode
         )
         return fused, residual

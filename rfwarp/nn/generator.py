@@ -1,129 +1,302 @@
-"""What people use: the network of Eq. 1, with pictures and model files."""
+"""The generator G of Eq. 1: any number of images and poses of something in, a new image out."""
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 from PIL import Image
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from rfwarp import pretrained
+from rfwarp.deprecation import renamed
 from rfwarp.images import ImageLike, to_pil, to_uint8
-from rfwarp.nn.config import GeneratorConfig
-from rfwarp.nn.network import GeneratorNetwork
+from rfwarp.nn.appearance import SourceAppearanceExtractor
+from rfwarp.nn.config import DATASET_FIELDS, GeneratorConfig
+from rfwarp.nn.flow import FlowConfidence, FlowConfidenceExtractor, surface
+from rfwarp.nn.inputs import check_sources, check_target_pose, pad, stack_sources
+from rfwarp.nn.optimized import optimize_parts
 from rfwarp.nn.pictures import PictureSize, pose_map, prepare
-from rfwarp.nn.results import EncodedSources, LevelMaps
+from rfwarp.nn.predictor import TargetImagePredictor
+from rfwarp.nn.results import EncodedSources, LevelMaps, level_maps, logits
 from rfwarp.poses.encoding import PoseLike
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-class Generator(GeneratorNetwork):
-    """Multi-source pose-guided image generator: new pictures of something from several of it.
+
+class Generator(nn.Module):
+    """Multi-source pose-guided image generator (Fig. 1, Tables 5-7).
 
     The keyword arguments are the fields of :class:`rfwarp.nn.GeneratorConfig`, where each is
     described; ``pose_channels`` has no default. ``Generator(pose_channels=18)`` is the paper's.
-    Called, it maps tensors to tensors (:meth:`forward`); :meth:`generate` takes and gives pictures.
+    Called, it maps tensors to tensors (:meth:`forward`); :meth:`generate` takes and gives images.
+
+    Attributes:
+        config: the fields.
+        optimized: whether this is the inference form that :meth:`optimize` makes.
 
     Raises:
-        ValueError, TypeError: if a field is unknown, of a wrong type or out of range.
+        ValueError: if a field is unknown, missing, of a wrong type or out of range.
     """
 
+    def __init__(self, **config: Any) -> None:
+        super().__init__()
+        self.config = GeneratorConfig.from_dict(config)
+        self.optimized = False
+        self.appearance = SourceAppearanceExtractor(self.config)
+        self.flow = FlowConfidenceExtractor(self.config)
+        self.predictor = TargetImagePredictor(self.config)
+
+    # -------------------------------------------------------------- tensors
+
     @overload
-    def generate(
+    def forward(
         self,
-        images: Sequence[ImageLike],
-        poses: Sequence[PoseLike],
-        target_pose: PoseLike,
-        *,
-        size: PictureSize = None,
+        sources: Tensor | Sequence[Tensor],
+        poses: Tensor | Sequence[Tensor],
+        target_pose: Tensor,
+        present: Tensor | None = None,
         return_maps: Literal[False] = False,
-    ) -> Image.Image: ...
+    ) -> Tensor: ...
     @overload
-    def generate(
+    def forward(
         self,
-        images: Sequence[ImageLike],
-        poses: Sequence[PoseLike],
-        target_pose: list[PoseLike],
+        sources: Tensor | Sequence[Tensor],
+        poses: Tensor | Sequence[Tensor],
+        target_pose: Tensor,
+        present: Tensor | None = None,
         *,
-        size: PictureSize = None,
-        return_maps: Literal[False] = False,
-    ) -> list[Image.Image]: ...
-    @overload
-    def generate(
-        self,
-        images: Sequence[ImageLike],
-        poses: Sequence[PoseLike],
-        target_pose: PoseLike,
-        *,
-        size: PictureSize = None,
         return_maps: Literal[True],
-    ) -> tuple[Image.Image, list[LevelMaps]]: ...
-    @overload
-    def generate(
+    ) -> tuple[Tensor, list[LevelMaps]]: ...
+    @renamed(mask="present")
+    def forward(
         self,
-        images: Sequence[ImageLike],
-        poses: Sequence[PoseLike],
-        target_pose: list[PoseLike],
-        *,
-        size: PictureSize = None,
-        return_maps: Literal[True],
-    ) -> tuple[list[Image.Image], list[list[LevelMaps]]]: ...
+        sources: Tensor | Sequence[Tensor],
+        poses: Tensor | Sequence[Tensor],
+        target_pose: Tensor,
+        present: Tensor | None = None,
+        return_maps: bool = False,
+    ) -> Tensor | tuple[Tensor, list[LevelMaps]]:
+        """Eq. 1.
+
+        Args:
+            sources: (N, K, 3, H, W) in [-1, 1], or K tensors (N, 3, H, W). Any K >= 1, any H and W:
+                sizes that are not multiples of 32 (or below 64) are edge-padded at the bottom and
+                right, and the result is cropped back.
+            poses: (N, K, c_p, H, W), or K tensors (N, c_p, H, W).
+            target_pose: (N, c_p, H, W).
+            present: (N, K) bool, False for a missing source, whose pixels and pose are ignored; at
+                least one source of every sample must be present.
+            return_maps: also return the flows, residuals, attentions and occlusions per level.
+
+        Returns:
+            The image (N, 3, H, W) in [-1, 1]; with ``return_maps``, it and the maps of both levels,
+            coarse (stride 8) first.
+
+        Raises:
+            TypeError, ValueError: for a wrong dtype, shape, device or K, for tensors of more than
+                one dtype or device, or for a sample without a source. Other values are not
+                inspected: non-finite inputs give non-finite outputs.
+        """
+        return self.decode(
+            self.encode(sources, poses, present), target_pose, return_maps=return_maps
+        )
+
+    @renamed(mask="present")
+    def encode(
+        self,
+        sources: Tensor | Sequence[Tensor],
+        poses: Tensor | Sequence[Tensor],
+        present: Tensor | None = None,
+    ) -> EncodedSources:
+        """Everything that depends on the sources alone, to be decoded for many target poses.
+
+        Arguments and errors as in :meth:`forward`.
+        """
+        sources = stack_sources("sources", sources)
+        poses = stack_sources("poses", poses)
+        check_sources(sources, poses, present, self.config.pose_channels, self._weight)
+        size = (sources.shape[-2], sources.shape[-1])
+        if present is not None:
+            # Garbage in a missing source must not reach the weights' gradients as NaN * 0.
+            here = present[:, :, None, None, None]
+            sources = sources.where(here, torch.zeros_like(sources))
+            poses = poses.where(here, torch.zeros_like(poses))
+        sources, poses = pad(sources), pad(poses)
+        n, k = sources.shape[:2]
+        images = self._laid_out(sources.flatten(0, 1))
+        # Of the image level the sources as they are: exporters cannot see that a dimension which is
+        # flattened and unflattened has the strides it had.
+        features = [
+            sources if f is images else f.unflatten(0, (n, k)) for f in self.appearance(images)
+        ]
+        return EncodedSources(
+            features,
+            self.flow.encode(sources, poses),
+            self.predictor.encode(features),
+            present,
+            size,
+        )
+
+    @overload
+    def decode(
+        self, encoded: EncodedSources, target_pose: Tensor, return_maps: Literal[False] = False
+    ) -> Tensor: ...
+    @overload
+    def decode(
+        self, encoded: EncodedSources, target_pose: Tensor, return_maps: Literal[True]
+    ) -> tuple[Tensor, list[LevelMaps]]: ...
+    @overload
+    def decode(
+        self, encoded: EncodedSources, target_pose: Tensor, return_maps: bool
+    ) -> Tensor | tuple[Tensor, list[LevelMaps]]: ...
+    def decode(
+        self, encoded: EncodedSources, target_pose: Tensor, return_maps: bool = False
+    ) -> Tensor | tuple[Tensor, list[LevelMaps]]:
+        """The image in ``target_pose``, (M, c_p, H, W), from encoded sources.
+
+        M is the N of the sources, or anything if N is 1: one set of sources, M target poses.
+        Result and errors as in :meth:`forward`.
+        """
+        check_target_pose(target_pose, encoded, self.config.pose_channels, self._weight)
+        m = target_pose.shape[0]
+        target_pose = self._laid_out(pad(target_pose))
+
+        present = None if encoded.present is None else encoded.present.expand(m, -1)
+        predictions = self.flow(encoded.for_flow, target_pose, present, encoded.size)
+        image, residuals = self.paint(encoded, target_pose, predictions)
+        image = image[..., : encoded.size[0], : encoded.size[1]]
+        if not return_maps:
+            return image
+        levels = zip(self.config.levels, predictions, residuals, strict=True)
+        return image, [level_maps(s, encoded.size, present, p, r) for s, p, r in levels]
+
+    def paint(
+        self, encoded: EncodedSources, target_pose: Tensor, predictions: Sequence[FlowConfidence]
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """The image from given flows and confidences of every level, coarse first.
+
+        Args:
+            target_pose: (M, c_p, H, W), padded as the sources are.
+
+        Returns:
+            The padded image, and the residual flow of every level, None without residual flow.
+        """
+        m = target_pose.shape[0]
+
+        def per_target(x: Tensor) -> Tensor:
+            return x.expand(m, *x.shape[1:])
+
+        flows = [p.flow for p in predictions]
+        attentions = [logits(p.attention, p.flow, 0.0) for p in predictions]
+        occlusions = [logits(p.occlusion, p.flow, -torch.inf) for p in predictions]
+        present = None if encoded.present is None else per_target(encoded.present)
+        image: Tensor
+        image, residuals = self.predictor(
+            target_pose,
+            [per_target(x) for x in encoded.features],
+            [per_target(x) for x in encoded.for_residual],
+            flows,
+            occlusions,
+            attentions,
+            [surface(p) for p in predictions] if self.config.silhouette else [],
+            present,
+        )
+        return image, residuals
+
+    # -------------------------------------------------------------- images
+
+    @renamed(images="sources")
     @torch.no_grad()
     def generate(
         self,
-        images: Sequence[ImageLike],
+        sources: Sequence[ImageLike],
         poses: Sequence[PoseLike],
-        target_pose: PoseLike | list[PoseLike],
+        target_pose: PoseLike,
         *,
         size: PictureSize = None,
-        return_maps: bool = False,
-    ) -> (
-        Image.Image
-        | list[Image.Image]
-        | tuple[Image.Image, list[LevelMaps]]
-        | tuple[list[Image.Image], list[list[LevelMaps]]]
-    ):
-        """Pictures in, picture out.
+    ) -> Image.Image:
+        """A new image of what the sources show.
 
         Args:
-            images: K sources, each a path, a PIL image, an RGB array (H, W, 3) or an RGB tensor
+            sources: K images, each a path, a PIL image, an RGB array (H, W, 3) or an RGB tensor
                 (3, H, W); uint8 in 0..255 or floating point in [0, 1]. Transparency is laid over
                 white, EXIF rotation is applied.
             poses: K poses, each an object of :mod:`rfwarp.poses`, or an array or tensor:
-                (c_p, H, W) for the resized picture, or (c_p,), which is tiled.
-            target_pose: one pose, or a list of poses.
+                (c_p, H, W) for the resized image, or (c_p,), which is tiled.
+            target_pose: the pose of the new image.
             size: side, or (height, width), that the sources are resized to (antialiased).
                 None: the size that the weights were trained at, if the config names one, else as
                 "native", which leaves all images as they are.
-            return_maps: also return what the network did, as :meth:`forward` does with N = 1.
 
         Returns:
-            A PIL image in RGB; with ``return_maps``, it and its maps. If ``target_pose`` is a list,
-            a list in the place of each.
+            A PIL image in RGB.
 
         Raises:
             FileNotFoundError: if there is no file at a path.
             TypeError, ValueError: if an image cannot be read or used, if the images differ in size
                 or shape, or if a pose does not fit the network.
         """
-        many = isinstance(target_pose, list)
-        targets = target_pose if isinstance(target_pose, list) else [target_pose]
-        sources, source_poses, target_poses = prepare(self.config, images, poses, targets, size)
-        encoded = self.encode(sources.to(self._weight), source_poses.to(self._weight))
-        if not return_maps:
-            pictures = list(self.stream(encoded, target_poses))
-            return pictures if many else pictures[0]
-        pictures, maps = [], []
-        for pose in target_poses:
-            image, levels = self.decode(encoded, pose[None].to(self._weight), return_maps=True)
-            pictures.append(to_pil(image[0]))
-            maps.append(levels)
-        return (pictures, maps) if many else (pictures[0], maps[0])
+        if isinstance(target_pose, list):
+            raise TypeError("target_pose must be one pose, got a list: generate_many takes several")
+        encoded, (pose,) = self._encode(sources, poses, {"target_pose": target_pose}, size)
+        return next(self.stream(encoded, [pose]))
+
+    @torch.no_grad()
+    def generate_many(
+        self,
+        sources: Sequence[ImageLike],
+        poses: Sequence[PoseLike],
+        target_poses: Iterable[PoseLike],
+        *,
+        size: PictureSize = None,
+    ) -> list[Image.Image]:
+        """A new image in each of ``target_poses``; the sources are encoded once.
+
+        Other arguments and errors as in :meth:`generate`; for more images than memory holds see
+        :meth:`stream`.
+        """
+        targets = {f"target_poses[{m}]": pose for m, pose in enumerate(target_poses)}
+        return list(self.stream(*self._encode(sources, poses, targets, size)))
+
+    @torch.no_grad()
+    def generate_with_maps(
+        self,
+        sources: Sequence[ImageLike],
+        poses: Sequence[PoseLike],
+        target_pose: PoseLike,
+        *,
+        size: PictureSize = None,
+    ) -> tuple[Image.Image, list[LevelMaps]]:
+        """The image of :meth:`generate`, and what the network did as :meth:`forward` tells it.
+
+        Arguments and errors as in :meth:`generate`.
+
+        Returns:
+            The image, and the maps of every level, coarse first, with N = 1.
+        """
+        encoded, (pose,) = self._encode(sources, poses, {"target_pose": target_pose}, size)
+        image, maps = self.decode(encoded, pose[None].to(self._weight), return_maps=True)
+        return to_pil(image[0]), maps
+
+    def _encode(
+        self,
+        sources: Sequence[ImageLike],
+        poses: Sequence[PoseLike],
+        targets: Mapping[str, PoseLike],
+        size: PictureSize,
+    ) -> tuple[EncodedSources, list[Tensor]]:
+        """Encoded sources, and the target poses as maps (c_p, H, W); all are checked first."""
+        images, source_poses, target_poses = prepare(self.config, sources, poses, targets, size)
+        return self.encode(images.to(self._weight), source_poses.to(self._weight)), target_poses
 
     def stream(
         self,
@@ -174,6 +347,57 @@ class Generator(GeneratorNetwork):
             with torch.no_grad():  # not around the yield: the caller's code is not ours
                 image = to_uint8(self.decode(encoded, torch.stack(batch).to(self._weight)))
             yield from map(Image.fromarray, image.permute(0, 2, 3, 1).cpu().numpy())
+
+    # -------------------------------------------------------------- inference form
+
+    def optimize(self, dtype: torch.dtype | None = None) -> Self:
+        """The same function in a form for inference: less arithmetic, other weights.
+
+        Convolutions are folded with the pooling, the upsampling and the convolution next to them,
+        the residual flow is computed from 18 projected channels, and :meth:`encode` takes over all
+        that does not depend on the target pose; :mod:`rfwarp.nn.optimized` has the identities,
+        which are exact but for rounding. Convolutions run in channels_last.
+
+        Args:
+            dtype: of the new weights, folded in float64 before they are rounded; None keeps the
+                present one. The convolutions that flows and confidences come out of stay in float32
+                when it is a 16-bit type.
+
+        Returns:
+            A new generator in eval mode, on the same device, with ``optimized`` set. It does all
+            that this one does, saving and loading included, except that it cannot be trained: its
+            weights want no gradients, while those of its inputs still come.
+        """
+        network = copy.deepcopy(self).eval()
+        if not network.optimized:
+            device = self._weight.device
+            network.to("cpu", torch.float64)
+            network.use_optimized_parts()
+            network.to(device, self._weight.dtype if dtype is None else dtype)
+        elif dtype is not None:
+            network.to(dtype)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
+
+    def use_optimized_parts(self) -> None:
+        """Change this network into the form that :meth:`optimize` returns, at its own precision."""
+        optimize_parts(self)
+        self.requires_grad_(False)
+        self.optimized = True
+
+    def train(self, mode: bool = True) -> Self:
+        """As in ``nn.Module``.
+
+        Raises:
+            RuntimeError: if an optimized generator is put into training mode.
+        """
+        if mode and self.optimized:
+            raise RuntimeError(
+                "an optimized generator is for inference: train the plain one, then optimize() it"
+            )
+        return super().train(mode)
+
+    # -------------------------------------------------------------- files
 
     @classmethod
     def from_pretrained(
@@ -241,6 +465,21 @@ class Generator(GeneratorNetwork):
         config = self.config.to_dict() | ({"optimized": True} if self.optimized else {})
         return pretrained.save(folder, config, self.state_dict(), card)
 
+    def _laid_out(self, x: Tensor) -> Tensor:
+        """In the memory format of the weights."""
+        return x.contiguous(memory_format=torch.channels_last) if self.optimized else x
+
+    @property
+    def _weight(self) -> Tensor:
+        """Inputs must be on its device and of its type."""
+        return self.appearance.down2.conv1.weight
+
 
 # What help() and editors show instead of **config: the fields, with their defaults.
-Generator.__signature__ = inspect.signature(GeneratorConfig)  # type: ignore[attr-defined]
+_FIELDS = inspect.signature(GeneratorConfig).parameters
+Generator.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [
+        _FIELDS[name].replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name in dict.fromkeys([*DATASET_FIELDS, *_FIELDS])
+    ]
+)

@@ -39,9 +39,9 @@ def stack_sources(name: str, tensors: Tensor | Sequence[Tensor]) -> Tensor:
 
 
 def check_sources(
-    sources: Tensor, poses: Tensor, mask: Tensor | None, pose_channels: int, weight: Tensor
+    sources: Tensor, poses: Tensor, present: Tensor | None, pose_channels: int, weight: Tensor
 ) -> None:
-    """Raise TypeError or ValueError unless the stacked sources, their poses and the mask fit.
+    """Raise TypeError or ValueError unless the stacked sources, their poses and ``present`` fit.
 
     Args:
         weight: of the network, whose device and type the inputs must have.
@@ -61,24 +61,26 @@ def check_sources(
         )
     _check_alike("poses", poses, "sources", sources)
     _check_like_weights("sources", sources, weight)
-    if mask is not None:
-        _check_mask(mask, n, k, sources.device)
+    if present is not None:
+        _check_present(present, n, k, sources.device)
 
 
-def _check_mask(mask: Tensor, n: int, k: int, device: torch.device) -> None:
-    if not isinstance(mask, Tensor):
-        raise TypeError(f"mask must be a torch.Tensor, got {type(mask).__name__}")
-    if mask.dtype != torch.bool or tuple(mask.shape) != (n, k):
+def _check_present(present: Tensor, n: int, k: int, device: torch.device) -> None:
+    if not isinstance(present, Tensor):
+        raise TypeError(f"present must be a torch.Tensor, got {type(present).__name__}")
+    if present.dtype != torch.bool or tuple(present.shape) != (n, k):
         raise ValueError(
-            f"mask must be bool (N, K) = {(n, k)}, got {mask.dtype} {tuple(mask.shape)}"
+            f"present must be bool (N, K) = {(n, k)}, got {present.dtype} {tuple(present.shape)}"
         )
-    if mask.device != device:
-        raise ValueError(f"mask must be on {device} like sources, got {mask.device}")
+    if present.device != device:
+        raise ValueError(f"present must be on {device} like sources, got {present.device}")
     # Elsewhere, looking at the values would stall the device or break the compiled graph.
-    if mask.device.type == "cpu" and not torch.compiler.is_compiling():
-        empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
+    if present.device.type == "cpu" and not torch.compiler.is_compiling():
+        empty = (~present.any(dim=1)).nonzero().flatten().tolist()
         if empty:
-            raise ValueError(f"mask must keep at least one source, but samples {empty} have none")
+            raise ValueError(
+                f"present must keep at least one source, but samples {empty} have none"
+            )
 
 
 def check_target_pose(

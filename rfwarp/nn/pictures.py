@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import torch
@@ -17,39 +17,39 @@ PictureSize: TypeAlias = "int | tuple[int, int] | Literal['native'] | None"
 
 def prepare(
     config: GeneratorConfig,
-    images: Sequence[ImageLike],
+    sources: Sequence[ImageLike],
     poses: Sequence[PoseLike],
-    targets: Sequence[PoseLike],
+    targets: Mapping[str, PoseLike],
     size: PictureSize,
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Arguments and errors as in :meth:`rfwarp.nn.Generator.generate`.
+
+    Args:
+        targets: target poses by the names that errors call them.
 
     Returns:
         Sources (1, K, 3, H, W) in [-1, 1], their poses (1, K, c_p, H, W), and each target pose as
         (c_p, H, W); float32 on the CPU.
     """
-    for name, given in (("images", images), ("poses", poses)):
+    for name, given in (("sources", sources), ("poses", poses)):
         if not isinstance(given, list | tuple):
             raise TypeError(f"{name} must be a list, got {type(given).__name__}")
-    if len(images) == 0:
+    if len(sources) == 0:
         raise ValueError("at least one source image is needed, got none")
-    if len(poses) != len(images):
-        raise ValueError(f"{len(images)} images need {len(images)} poses, got {len(poses)}")
+    if len(poses) != len(sources):
+        raise ValueError(f"{len(sources)} sources need {len(sources)} poses, got {len(poses)}")
     if len(targets) == 0:
         raise ValueError("at least one target pose is needed, got none")
     if size is None:
         size = config.image_size
-    sources = load_images(images, None if size == "native" else size)
-    height, width = sources.shape[-2:]
+    images = load_images(sources, None if size == "native" else size, "sources")
+    height, width = images.shape[-2:]
 
     source_poses = torch.stack(
         [pose_map(config, f"poses[{k}]", pose, (height, width)) for k, pose in enumerate(poses)]
     )
-    target_poses = [
-        pose_map(config, f"target_pose[{m}]", pose, (height, width))
-        for m, pose in enumerate(targets)
-    ]
-    return sources[None], source_poses[None], target_poses
+    target_poses = [pose_map(config, name, pose, (height, width)) for name, pose in targets.items()]
+    return images[None], source_poses[None], target_poses
 
 
 def pose_map(config: GeneratorConfig, name: str, pose: PoseLike, size: tuple[int, int]) -> Tensor:

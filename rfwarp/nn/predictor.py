@@ -113,7 +113,7 @@ class TargetImagePredictor(nn.Module):
         occlusions: list[Tensor],
         attentions: list[Tensor],
         surfaces: list[Tensor],
-        mask: Tensor | None = None,
+        present: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor | None]]:
         """The image (N, 3, H, W) in [-1, 1], and the residual flow of every level.
 
@@ -128,7 +128,7 @@ class TargetImagePredictor(nn.Module):
         def fuse(x: Tensor, stride: int) -> Tensor:
             if stride not in at:
                 return x
-            fused, residual = self.fusing(stride)(x.to(at[stride][0].dtype), *at[stride], mask)
+            fused, residual = self.fusing(stride)(x.to(at[stride][0].dtype), *at[stride], present)
             residuals.append(residual)
             return fused
 

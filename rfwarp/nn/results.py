@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rfwarp.deprecation import warn
 from rfwarp.nn.flow import FlowConfidence
 
 
@@ -19,15 +20,21 @@ class EncodedSources:
             first, of the padded size.
         for_flow, for_residual: what the flow network and the fusing blocks derive of the
             sources, tensors (N, K, ...); the optimized network derives more than the plain one.
-        mask: (N, K) bool, False for a missing source; None if all are present.
+        present: (N, K) bool, False for a missing source; None if all are present.
         size: height and width before padding.
     """
 
     features: list[Tensor]
     for_flow: list[Tensor]
     for_residual: list[Tensor]
-    mask: Tensor | None
+    present: Tensor | None
     size: tuple[int, int]
+
+    @property
+    def mask(self) -> Tensor | None:
+        """Former name of ``present``."""
+        warn("mask", "present", 3)
+        return self.present
 
 
 @dataclass(frozen=True)
@@ -57,15 +64,15 @@ class LevelMaps:
 def level_maps(
     stride: int,
     size: tuple[int, int],
-    mask: Tensor | None,
+    present: Tensor | None,
     predictions: FlowConfidence,
     residual: Tensor | None,
 ) -> LevelMaps:
     """Maps of one level from its predictions, which are logits and padded."""
     p, (h, w) = predictions, (-(-side // stride) for side in size)
     attention = logits(p.attention, p.flow, 0.0)
-    if mask is not None:
-        attention = attention.masked_fill(~mask[:, :, None, None, None], -torch.inf)
+    if present is not None:
+        attention = attention.masked_fill(~present[:, :, None, None, None], -torch.inf)
     return LevelMaps(
         stride,
         p.flow[..., :h, :w],

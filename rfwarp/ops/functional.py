@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from rfwarp.deprecation import renamed
 from rfwarp.ops.backends import check_device
 from rfwarp.ops.reference import compute_dtype
 from rfwarp.ops.schema import operators
@@ -68,6 +69,7 @@ def warp(features: Tensor, flow: Tensor, padding_mode: str = "zeros") -> Tensor:
     return out
 
 
+@renamed(mask="present")
 def warp_fuse(
     features: Tensor,
     flow: Tensor,
@@ -75,7 +77,7 @@ def warp_fuse(
     occlusion: Tensor,
     attention: Tensor,
     target: Tensor,
-    mask: Tensor | None = None,
+    present: Tensor | None = None,
     padding_mode: str = "zeros",
 ) -> Tensor:
     """Refined warp of K sources and their blend with the target features (Eq. 5 and 6).
@@ -94,9 +96,9 @@ def warp_fuse(
         attention: logits a, (N, K, 1, H, W). -inf means a weight of zero, as long as some present
             source has a finite logit.
         target: f_t, (N, C, H, W), of the features' type.
-        mask: (N, K) bool, True where the source is present; None for all. An absent source
+        present: (N, K) bool, False where the source is absent; None for none. An absent source
             contributes nothing and gets zero gradients, whatever its values are, NaN included.
-            Every sample needs a present source. That is checked for masks on the CPU, outside of
+            Every sample needs a present source. That is checked on the CPU, outside of
             compiled programs; elsewhere the host would have to wait for the device. There the
             empty sum counts: zero.
         padding_mode: ``"zeros"`` or ``"border"``.
@@ -113,7 +115,7 @@ def warp_fuse(
         NotImplementedError: on a derivative that is not supported, as for :func:`warp`.
 
     Convention: as for :func:`warp`. Values follow IEEE arithmetic, so m = 1 does not hide an
-    infinite or NaN feature (only the mask does), nor does m = 0 hide such a target.
+    infinite or NaN feature (only ``present`` does), nor does m = 0 hide such a target.
     """
     _check_padding(padding_mode)
     _check_features(features)
@@ -131,8 +133,8 @@ def warp_fuse(
     _check("target", target, (n, c, height, width), device)
     if target.dtype != features.dtype:
         raise TypeError(f"target must be {features.dtype} as features are, got {target.dtype}")
-    if mask is not None:
-        _check_mask(mask, (n, k), device)
+    if present is not None:
+        _check_present(present, (n, k), device)
     _refuse_forward_mode(features, flow, residual, occlusion, attention, target)
     dtype = compute_dtype(features.dtype)
     out: Tensor = operators.warp_fuse(
@@ -142,7 +144,7 @@ def warp_fuse(
         occlusion.to(dtype),
         attention.to(dtype),
         target,
-        mask,
+        present,
         padding_mode,
     )
     return out
@@ -239,13 +241,15 @@ def _check_place(name: str, tensor: Tensor, shape: tuple[int, ...], device: torc
         raise ValueError(f"{name} must be on {device} as features are, got {tensor.device}")
 
 
-def _check_mask(mask: Tensor, shape: tuple[int, ...], device: torch.device) -> None:
-    if not isinstance(mask, Tensor):
-        raise TypeError(f"mask must be a tensor, got {type(mask).__name__}")
-    if mask.dtype != torch.bool:
-        raise TypeError(f"mask must be torch.bool, got {mask.dtype}")
-    _check_place("mask", mask, shape, device)
+def _check_present(present: Tensor, shape: tuple[int, ...], device: torch.device) -> None:
+    if not isinstance(present, Tensor):
+        raise TypeError(f"present must be a tensor, got {type(present).__name__}")
+    if present.dtype != torch.bool:
+        raise TypeError(f"present must be torch.bool, got {present.dtype}")
+    _check_place("present", present, shape, device)
     if device.type == "cpu" and not torch.compiler.is_compiling():
-        empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
+        empty = (~present.any(dim=1)).nonzero().flatten().tolist()
         if empty:
-            raise ValueError(f"mask must keep at least one source, but samples {empty} have none")
+            raise ValueError(
+                f"present must keep at least one source, but samples {empty} have none"
+            )

@@ -10,23 +10,14 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from rfwarp.training.config import TrainConfig
 
-HEADER = """\
----
-library_name: rfwarp
-license: {licence}
-pipeline_tag: image-to-image
-tags:
-- {tag}
-- optical-flow
----
-"""
-
+TASK = "image-to-image"
 RESULTS, LIMITS = "## Held-out results", "## Limits"
 
 # Of rfwarp's own pictures; whoever trains on others must say under what terms theirs may be used.
@@ -117,9 +108,15 @@ def model_card(
         training: fields of the training configuration; JSON-able, as ``config``.
         run: what happened, by name: steps, time, machine, versions.
     """
+    metadata = ModelCardData(
+        library_name="rfwarp",
+        license=subject.licence,
+        pipeline_tag=TASK,
+        tags=[subject.tag, "optical-flow"],
+    )
     facts = "\n".join(f"| {name} | {value} |" for name, value in run.items())
     sections = [
-        f"{HEADER.format(licence=subject.licence, tag=subject.tag)}# {title}",
+        f"---\n{metadata}\n---\n# {title}",
         f"## Data\n\n{data}",
         f"## Training\n\n| | |\n|---|---|\n{facts}",
         f"Settings of the run:\n\n{_json(training)}",
@@ -131,7 +128,8 @@ def model_card(
 
 
 def with_results(card: str, report: Mapping[str, Any]) -> str:
-    """The card with what ``rfwarp evaluate --json`` reports, in the place of earlier results.
+    """The card with what ``rfwarp evaluate --json`` reports, in the place of earlier results: as a
+    table for people, and the model's scores for the Hub.
 
     Raises:
         ValueError: if it is no card of :func:`model_card`.
@@ -144,7 +142,24 @@ def with_results(card: str, report: Mapping[str, Any]) -> str:
     seeds = f" from seed {data['first_seed']} on" if "first_seed" in data else ""
     things = f"{data['count']} " if "count" in data else ""
     judged = f"{report['sets']} sets of pictures of {things}{data['name']}{seeds}."
-    return f"{before}{heading}\n{judged}\n\n{_table(report)}\n\n{limits}{after}"
+    updated = ModelCard(f"{before}{heading}\n{judged}\n\n{_table(report)}\n\n{limits}{after}")
+    metadata = cast(ModelCardData, updated.data)
+    metadata.model_name = updated.text.lstrip().partition("\n")[0].removeprefix("# ")
+    metadata.eval_results = [
+        EvalResult(
+            task_type=TASK,
+            dataset_type=data["name"],
+            dataset_name=data["name"],
+            dataset_config=f"sources: {row['sources']}",
+            dataset_split="test",
+            metric_type=metric,
+            metric_value=value,
+        )
+        for row in report["results"]
+        for metric, value in row["model"].items()
+        if isinstance(value, int | float)
+    ]
+    return str(updated)
 
 
 def trained_card(
@@ -158,6 +173,7 @@ def trained_card(
     Args:
         size: height and width of the pictures.
     """
+    settings = {**training.fixed(), "steps": training.steps, "cooldown": training.cooldown}
     c, subject = training, SUBJECTS[training.data.name]
     pixels = f"{size[0]} x {size[1]}"
     last = c.data.first_seed + c.data.count - 1
@@ -166,7 +182,7 @@ def trained_card(
         subject=subject,
         data=subject.data.format(size=pixels, first=c.data.first_seed, last=last),
         config=config,
-        training={**c.fixed(), "steps": c.steps, "cooldown": c.cooldown},
+        training={name: value for name, value in settings.items() if name != "network"},
         run=run,
     )
 

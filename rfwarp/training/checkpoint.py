@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from rfwarp.files import write_atomically
+from rfwarp.training.config import stored
 
 REQUIRED = {"step", "seconds", "config", "networks", "optimizers", "scaler", "window"}
 
@@ -34,7 +35,7 @@ def load_checkpoint(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged or no checkpoint: {error}") from error
     if not isinstance(state, dict) or not state.keys() >= REQUIRED:
         raise ValueError(f"{path} is no checkpoint of rfwarp, or one of an earlier version")
-    ours, theirs = _flat(config), _flat(state["config"])
+    ours, theirs = _flat(config), _flat(stored(state["config"]))
     changed = [
         f"{name} was {theirs.get(name)!r}, now {ours.get(name)!r}"
         for name in sorted(ours.keys() | theirs.keys())

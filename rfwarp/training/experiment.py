@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from rfwarp.config import Config
 from rfwarp.data.catalog import PROCEDURAL, open_dataset
 from rfwarp.data.tuples import TupleDataset
 from rfwarp.files import write_atomically
@@ -17,8 +18,7 @@ from rfwarp.metrics import JudgeOptions, Judges, evaluate
 from rfwarp.metrics.report import report_facts
 from rfwarp.nn import Generator
 from rfwarp.training.card import run_facts
-from rfwarp.training.config import TrainConfig
-from rfwarp.training.config_file import build
+from rfwarp.training.config import TrainConfig, nested, stored
 from rfwarp.training.report import draw_plot, markdown_table, summarise
 from rfwarp.training.trainer import Trainer
 
@@ -61,7 +61,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class ExperimentConfig:
+class ExperimentConfig(Config):
     """A grid of runs.
 
     Attributes:
@@ -77,6 +77,7 @@ class ExperimentConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.variants or not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError("at least one variant and one seed are needed, and no seed twice")
         for name, changes in self.variants.items():
@@ -97,9 +98,10 @@ class ExperimentConfig:
         """All runs, seed by seed: what is cut short has compared all variants on fewer seeds."""
         for seed in self.seeds:
             for name, changes in self.variants.items():
-                values = _merged(self.train, changes)
+                values = _merged(nested(self.train), nested(changes))
                 folder = out / f"{name}-{seed}"
-                yield Run(name, build(TrainConfig, values, "train.", out=folder, seed=seed))
+                values |= {"out": folder, "seed": seed}
+                yield Run(name, TrainConfig.from_dict(values, "train."))
 
 
 def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,7 +185,7 @@ def read_result(run: Run, evaluation: EvaluationConfig) -> dict[str, Any] | None
         return None
     try:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        settings = result["settings"]
+        settings = {**result["settings"], "train": stored(result["settings"]["train"])}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged: {error}; delete it to evaluate again") from error
     if settings != _settings(run, evaluation):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import asdict
 from typing import Any, TypeVar, cast
 
 import torch
@@ -12,17 +12,12 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from rfwarp.data.tuples import TupleDataset
-from rfwarp.nn import Generator, GeneratorConfig
+from rfwarp.nn import Generator
 from rfwarp.nn.discriminator import Discriminator
 from rfwarp.poses.kinds import POSE_KINDS
 from rfwarp.training.config import TrainConfig
 
 Module = TypeVar("Module", bound=nn.Module)
-
-SHARED = tuple(
-    field.name for field in fields(GeneratorConfig) if field.name in TrainConfig.__annotations__
-)
-"""Fields of the network that are fields of a run too."""
 
 ADDITIONS = ("alignment", "refinement")
 """Fields that add parts to a network without changing, at first, what it computes."""
@@ -40,12 +35,11 @@ class Networks:
     def __init__(self, config: TrainConfig, dataset: TupleDataset, device: torch.device) -> None:
         torch.manual_seed(config.seed)
         height, width = dataset.height, dataset.width
-        shared = {name: getattr(config, name) for name in SHARED}
         generator = Generator(
             pose_channels=POSE_KINDS[dataset.pose_kind].channels,
             pose_kind=dataset.pose_kind,
             image_size=height if height == width else (height, width),
-            **shared,
+            **asdict(config.network),
         )
         if config.init is not None:
             _start_from(generator, config.init)

@@ -12,7 +12,7 @@ Refused = Callable[..., str]
 FILE = """
 train:
   data: {name: chairs, size: 64, count: 2}
-  width: 0.0625
+  network: {width: 0.0625}
   batch_size: 1
   sources: [1]
   flow_steps: 1
@@ -59,6 +59,6 @@ def test_experiment_refuses(file: Path, tmp_path: Path, refused: Refused) -> Non
     assert "there is no seed 4" in message
     file.write_text(FILE.replace("seeds: [3]", "seeds: [3, x]"))
     message = refused("experiment", file, "--out", out, status=1)
-    assert "small.yaml: seeds[1] must be an integer, got 'x'" in message
+    assert "small.yaml: seeds[1] must be a valid integer, got 'x'" in message
     assert "none.yaml" in refused("experiment", tmp_path / "none.yaml", "--out", out, status=1)
     assert not out.exists()

@@ -18,7 +18,7 @@ Refused = Callable[..., str]
 
 
 TINY = (
-    *("--width", "0.125", "--data.count", "2", "--batch-size", "2", "--sources", "1", "2"),
+    *("--network.width", "0.125", "--data.count", "2", "--batch-size", "2", "--sources", "1", "2"),
     *("--flow-steps", "1", "--workers", "0", "--device", "cpu", "--precision", "float32"),
     *("--checkpoint-every", "1", "--log-every", "1", "--ema", "0.5", "--sample-every", "0"),
     *("--features", "oriented-pyramid"),
@@ -52,8 +52,8 @@ def test_train_refuses_to_resume_another_run(tmp_path: Path, refused: Refused) -
     ("arguments", "message"),
     [
         (["--data.size", "33"], "size must be a multiple of 32"),
-        (["--sources", "0"], "sources must be numbers of at least 1"),
-        (["--lr", "0"], "lr must be positive and finite, got 0.0"),
+        (["--sources", "0"], "sources[0] must be greater than or equal to 1, got 0"),
+        (["--lr", "0"], "lr must be greater than 0, got 0.0"),
     ],
 )
 def test_train_refuses_bad_arguments(
@@ -107,14 +107,15 @@ def test_an_interrupted_run_says_that_it_resumes(
 def test_train_takes_a_file_and_overrides_it(tmp_path: Path, refused: Refused) -> None:
     file, out = tmp_path / "tiny.yaml", tmp_path / "run"
     file.write_text(
-        "data: {name: chairs, size: 64, count: 2}\nwidth: 0.125\nattention: false\n"
-        "occlusion: false\nfeatures: oriented-pyramid\nworkers: 0\nflow_steps: 0\nsteps: 500\n"
+        "data: {name: chairs, size: 64, count: 2}\n"
+        "network: {width: 0.125, attention: false, occlusion: false}\n"
+        "features: oriented-pyramid\nworkers: 0\nflow_steps: 0\nsteps: 500\n"
         "weights: {adversarial: 0}\nsample_every: 1\n"
     )
     given = ["--config", file, "--device", "cpu", "--precision", "float32"]
     message = refused("train", *given, "--out", out, "--steps", "0")
-    assert "steps must be at least 1, got 0" in message
-    options = ["--out", out, "--steps", "2", "--occlusion", "--weights.l1", "7"]
+    assert "steps must be greater than or equal to 1, got 0" in message
+    options = ["--out", out, "--steps", "2", "--network.occlusion", "--weights.l1", "7"]
     assert main(["train", *map(str, [*given, *options])]) == 0
     config = Generator.from_pretrained(out / "model").config
     assert (config.width, config.attention, config.occlusion) == (0.125, False, True)
@@ -122,6 +123,6 @@ def test_train_takes_a_file_and_overrides_it(tmp_path: Path, refused: Refused) -
     assert '"l1": 7.0' in card
     assert '"adversarial": 0.0' in card
     assert [path.name for path in (out / "samples").iterdir()] != []
-    file.write_text("widht: 0.125")
-    assert "tiny.yaml: unknown field widht" in refused("train", "-c", file, "--out", out)
+    file.write_text("network: {widht: 0.125}")
+    assert "tiny.yaml: unknown field network.widht" in refused("train", "-c", file, "--out", out)
     assert "tiny.yml" in refused("train", "-c", tmp_path / "tiny.yml", "--out", out, status=1)

@@ -352,7 +352,7 @@ def test_training_and_evaluation(tmp_path):
     assert main(["prepare", "market1501", "--root", str(tmp_path), "--sources", "1"]) == 0
     out, report = tmp_path / "run", tmp_path / "report.json"
     data = ["--data.name", "market1501", "--data.root", str(tmp_path), "--data.tuples", "1"]
-    small = ["--width", "0.015625", "--batch-size", "2", "--sources", "1", "--workers", "0"]
+    small = ["--network.width", "0.015625", "--batch-size", "2", "--sources", "1", "--workers", "0"]
     short = ["--flow-steps", "1", "--steps", "1", "--device", "cpu", "--sample-every", "1"]
     plain = ["--features", "oriented-pyramid", "--precision", "float32"]
     assert main(["train", "--out", str(out), *data, *small, *short, *plain]) == 0
