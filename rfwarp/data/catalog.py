@@ -79,7 +79,7 @@ class DatasetRecord:
     paper_results: tuple[PaperResult, ...] = ()
     """What the paper reports of it."""
     paper_protocol: str = ""
-    """In what the paper's evaluation differs from ours, unless options change that."""
+    """In what the paper's evaluation differs from ours unless options change that, in words."""
 
     @property
     def is_download(self) -> bool:
@@ -140,14 +140,12 @@ class DataConfig:
     def __post_init__(self) -> None:
         check_name(self.name)
 
-    def facts(self) -> dict[str, Any]:
-        """What a report says of the dataset: the name, and those options that decide its images."""
+    def facts(self, split: Split) -> dict[str, Any]:
+        """What a report says of a split: the name, and those options that decide its images."""
         options = dataset_record(self.name).options
-        told = ("first_seed", "count", "tuples", "align")
-        given = {option: getattr(self, option) for option in told if option in options}
-        if not dataset_record(self.name).is_download:
-            given["size"] = self.size
-        return {"name": self.name, **given}
+        given = {option: getattr(self, option) for option in ("tuples", "align")}
+        given["first_seed"], given["count"] = self.seeds(split)
+        return {"name": self.name} | {k: v for k, v in given.items() if k in options}
 
     def shape(self, default: int | tuple[int, int]) -> tuple[int, int]:
         """Height and width, pixels."""

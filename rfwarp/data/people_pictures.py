@@ -26,7 +26,7 @@ from rfwarp.poses.keypoints import Keypoints, read_annotations
 logger = logging.getLogger(__name__)
 
 
-PAPER_PROTOCOL = "the paper's sources are aligned with the target (--align)"
+PAPER_PROTOCOL = "sources are aligned with the target (--align)"
 
 SHAPE_TOLERANCE = 0.02  # of width / height; photographs of 750 x 1101 pixels are within it
 

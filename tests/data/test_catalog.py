@@ -2,11 +2,9 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
-
 import pytest
 
-from rfwarp.data.catalog import DataConfig, Name, open_dataset
+from rfwarp.data.catalog import DATASETS, DataConfig, dataset_record, open_dataset
 from rfwarp.poses import POSE_KINDS
 
 PROCEDURAL = {"chairs": "viewpoint", "people": "keypoints"}

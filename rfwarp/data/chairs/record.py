@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 from rfwarp.data.catalog import OWN_LICENCE, DataConfig, DatasetRecord, Split
 from rfwarp.data.chairs.dataset import VIEW_COUNT, ProceduralChairs
+from rfwarp.data.chairs.folder import ChairFolder
 from rfwarp.data.chairs.render import RENDERER_VERSION
 from rfwarp.data.chairs.tuples import ChairTuples
 from rfwarp.data.seeds import DEFAULT_SIZE, MEMORY
@@ -33,3 +37,22 @@ RECORD = DatasetRecord(
     licence=OWN_LICENCE,
     renderer_version=RENDERER_VERSION,
 )
+
+
+def folder_record(folder: Path) -> DatasetRecord:
+    """Of a folder of chairs; all of them are for testing.
+
+    Raises:
+        FileNotFoundError, ValueError: see :class:`ChairFolder`.
+    """
+    chairs = ChairTuples(ChairFolder(folder))
+    return replace(
+        RECORD,
+        name=str(folder),
+        title=f"chairs in {folder}",
+        open=lambda config, split: chairs,
+        options=(),
+        max_sources=chairs.max_sources,
+        image_files="PNG",
+        renderer_version=None,
+    )
