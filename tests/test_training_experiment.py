@@ -10,8 +10,9 @@ from PIL import Image
 
 pytest.importorskip("accelerate")
 
+from rfwarp.metrics import EvaluationConfig
 from rfwarp.training.config_file import load_config
-from rfwarp.training.experiment import EvaluationConfig, ExperimentConfig, run_experiment
+from rfwarp.training.experiment import ExperimentConfig, run_experiment
 from rfwarp.training.report import markdown_table, summarise
 from rfwarp.training.trainer import Trainer
 
@@ -113,8 +114,8 @@ def test_the_warp_is_measured(out):
     assert "flow_epe" not in means["nearest source"]
     assert "sharpness" in means["nearest source"]
     table = (out / "table.md").read_text()
-    assert "| HP-R2, higher is better | EPE px, lower is better |" in table
-    assert "sharpness, 1 is best" in table
+    assert "| HP-R2 (higher is better) | EPE px (lower is better) |" in table
+    assert "sharpness (1 is best)" in table
     nearest = next(line for line in table.splitlines() if "nearest source" in line)
     assert nearest.endswith("| - | - | - |")
 
@@ -187,7 +188,7 @@ def test_one_seed_has_no_spread():
     table = markdown_table(summarise([result], ["a", "b"]), [result], 6)
     assert table.startswith("1 of 6 runs of 9 steps, 2.0 hours of training in all (m).")
     assert "| 2 | a | 1 | 20.00 | 0.5000 | 0.2500 |\n" in table
-    assert "LPIPS, lower is better" in table
+    assert "LPIPS (lower is better)" in table
     assert "±" not in table.splitlines()[-1]
 
 

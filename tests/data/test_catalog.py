@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 from pathlib import Path
+
 import pytest
 
-from rfwarp.data.catalog import DATASETS, DataConfig, dataset_record, open_dataset
+from rfwarp.data.catalog import DATASETS, DataConfig, open_dataset
 from rfwarp.poses import POSE_KINDS
 
 PROCEDURAL = {"chairs": "viewpoint", "people": "keypoints"}
@@ -40,9 +41,13 @@ def test_splits_share_nothing(name):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (DataConfig("people", root=Path()), "procedural people have no root"),
-        (DataConfig("chairs", size=(64, 32)), "these pictures are square, but size is 64 x 32"),
-        *((DataConfig(n), f"{n} needs root") for n in get_args(Name) if n not in PROCEDURAL),
+        (DataConfig("people", root=Path()), "people has no root; its options are size, first_seed"),
+        (
+            DataConfig("kitti", root=Path(), count=3),
+            "kitti has no count; its options are size, root",
+        ),
+        (DataConfig("chairs", size=(64, 32)), "these images are square, but size is 64 x 32"),
+        *((DataConfig(n), f"{n} needs root") for n in DATASETS if n not in PROCEDURAL),
     ],
     ids=str,
 )

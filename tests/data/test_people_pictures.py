@@ -13,7 +13,9 @@ import torch
 from PIL import Image
 
 from rfwarp.data.catalog import DataConfig, open_dataset
-from rfwarp.data.people_pictures import DEEPFASHION, MARKET1501, PeoplePictures
+from rfwarp.data.deepfashion import DEEPFASHION
+from rfwarp.data.market1501 import MARKET1501
+from rfwarp.data.people_pictures import PeoplePictures
 from rfwarp.data.person_tuples import build_tuples, read_tuples, write_tuples
 from rfwarp.data.preparation import Options, prepare
 from rfwarp.poses import POSE_KINDS, Keypoints, write_annotations
@@ -105,7 +107,7 @@ def people(*sizes: int, missing: tuple[str, ...] = ()) -> dict[str, Keypoints]:
     poses = {}
     for person, count in enumerate(sizes):
         for picture in range(count):
-            name = f"cate_gory{person}_{picture}"
+            name = f"cate_gory{person}_{picture}.jpg"
             points = np.ones((18, 3))
             points[8, 2] = name not in missing
             poses[name] = Keypoints(points, 256, 176)
@@ -141,9 +143,9 @@ def test_tuples_depend_on_the_seed_and_the_person_alone():
 
 
 def test_people_without_hips_are_left_out():
-    poses = people(3, missing=("cate_gory0_1",))
+    poses = people(3, missing=("cate_gory0_1.jpg",))
     rows = build_tuples(poses, DEEPFASHION.identity, 1)
-    assert sorted(rows) == [("cate_gory0_0", "cate_gory0_2"), ("cate_gory0_2", "cate_gory0_0")]
+    assert sorted(rows) == [("cate_gory0_0.jpg", "cate_gory0_2.jpg"), ("cate_gory0_2.jpg", "cate_gory0_0.jpg")]
 
 
 def test_identities():
@@ -151,6 +153,9 @@ def test_identities():
         DEEPFASHION.identity("fashionMENJackets_Vestsid01_2side.jpg")
         == "fashionMENJackets_Vestsid01"
     )
+    assert DEEPFASHION.identity("lonely.png") == "lonely.png"
+    with pytest.raises(ValueError, match=r"'notes\.txt' is no name of an image of deepfashion"):
+        DEEPFASHION.identity("notes.txt")
     assert MARKET1501.identity("0002_c1s1_000451_03.jpg") == "0002"
     assert [MARKET1501.is_person(name) for name in (*MARKET[3:], "Thumbs.db")] == [
         *(True, False, False, False)
@@ -325,7 +330,7 @@ def test_aligned_sources(tmp_path, caplog):
     plain = open_dataset(replace(config, align=False), "train")
     assert (plain.load((1, 0)).target == sample.target).all()
     assert (plain.load((1, 0)).poses[0] != sample.poses[0]).any()
-    with pytest.raises(ValueError, match="align is for deepfashion and market1501, not for kitti"):
+    with pytest.raises(ValueError, match="kitti has no align; its options are size, root"):
         open_dataset(DataConfig("kitti", root=tmp_path, align=True), "train")
 
 
@@ -333,7 +338,7 @@ def test_aligned_sources(tmp_path, caplog):
 def test_downloads_need_a_root(name):
     with pytest.raises(ValueError, match=f"{name} needs root"):
         open_dataset(DataConfig(name), "train")
-    with pytest.raises(ValueError, match="procedural chairs have no root"):
+    with pytest.raises(ValueError, match="chairs has no root; its options are"):
         open_dataset(DataConfig("chairs", root=Path()), "train")
 
 
