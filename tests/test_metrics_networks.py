@@ -479,14 +479,15 @@ def test_lpips_refuses_other_shapes(cached):
 
 
 def test_the_command(cached, tmp_path, capsys):
-    """On people: both kinds of LPIPS and FID, a report, a table and a sheet."""
+    """On people: both kinds of LPIPS and FID, a report, a table, a card and a sheet."""
     model = Generator(pose_channels=18, pose_kind="keypoints", image_size=64, width=1 / 64)
-    model.save_pretrained(tmp_path / "model")
+    card = tmp_path / "model" / "README.md"
+    model.save_pretrained(card.parent, "# A model\n\n## Held-out results\n\n## Limits\n\nNone.\n")
     given = ["-w", str(tmp_path / "model"), "--dataset", "people", "--count", "2", "--sets", "3"]
     metrics = ["--metrics", "lpips", "mask-lpips", "fid", "--sources", "1"]
     report, table, pictures = tmp_path / "r.json", tmp_path / "new" / "t.md", tmp_path / "drawn"
     out = ["--json", str(report), "--table", str(table), "--save", str(pictures)]
-    assert main(["evaluate", *given, *metrics, *out]) == 0
+    assert main(["evaluate", *given, *metrics, *out, "--card"]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"PSNR dB +SSIM +L1 +LPIPS +MLPIPS +FID", shown)
     written = json.loads(report.read_text())
@@ -495,7 +496,11 @@ def test_the_command(cached, tmp_path, capsys):
     scores = written["results"][0]["model"]
     row = f"| 1 | model | {scores['psnr']:.2f} | {scores['ssim']:.4f} | {scores['l1']:.4f} | "
     row += f"{scores['lpips']:.4f} | {scores['mask_lpips']:.4f} | {scores['fid']:.3f} |"
-    assert any(line.startswith(row) for line in table.read_text().splitlines())
+    for written in (table.read_text(), card.read_text()):
+        assert any(line.startswith(row) for line in written.splitlines())
+        assert "LPIPS by alex (alexnet-owt-7be5be79.pth)" in written
+        assert f"FID by {INCEPTION_FILE}, bilinear, not antialiased, to 299 x 299" in written
+        assert "real images: the targets" in written
     with Image.open(pictures / "results.png") as sheet:  # source, pose, result, truth; three rows
         assert sheet.width == 4 + 4 * (64 + 4)
         assert sheet.height >= 4 + 3 * (64 + 4)

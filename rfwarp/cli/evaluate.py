@@ -120,10 +120,16 @@ class Evaluate:
         from rfwarp.data.catalog import dataset_record
 
         if self.dataset in DATASETS:
-            return dataset_record(self.dataset)
+            record = dataset_record(self.dataset)
+            if record.is_download and self.size is not None:
+                raise UsageError("--size is for procedural datasets; others have their own")
+            return record
         if not Path(self.dataset).is_dir():
             known = ", ".join(DATASETS)
             raise FileNotFoundError(f"no dataset {self.dataset!r}: neither a folder nor {known}")
+        for name in ("root", "align", "size"):
+            if getattr(self, name):
+                raise UsageError(f"--{name} is not for a folder of chairs")
         from rfwarp.data.chairs.record import folder_record
 
         return folder_record(Path(self.dataset))
@@ -134,11 +140,7 @@ class Evaluate:
         """The dataset, and what a report says of it."""
         from rfwarp.data.catalog import DataConfig, open_dataset
 
-        if "first_seed" not in record.options and self.size is not None:
-            raise UsageError("--size is for procedural datasets; others have their own")
         if record.name not in DATASETS:
-            if self.root is not None or self.align:
-                raise UsageError("--root and --align are for downloads, not for a folder of chairs")
             return record.open(DataConfig(), "test"), {"name": record.name}
         size = self.size or trained_at
         if size is None and not record.is_download:

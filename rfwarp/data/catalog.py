@@ -198,10 +198,12 @@ def open_dataset(config: DataConfig, split: Split) -> TupleDataset:
                 f"{', '.join(record.options)}"
             )
     if record.is_download and config.root is None:
-        raise ValueError(f"{config.name} needs root, the folder of the download{where(record)}")
+        raise ValueError(
+            f"{config.name} needs root, the folder of the download{source_note(record)}"
+        )
     return record.open(config, split)
 
 
-def where(record: DatasetRecord) -> str:
+def source_note(record: DatasetRecord) -> str:
     """Where a download comes from, for the end of a message; empty if no link is known."""
     return f"; it is at {' and '.join(record.links)}" if record.links else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rfwarp.data.catalog import dataset_record, where
+from rfwarp.data.catalog import dataset_record, source_note
 from rfwarp.data.report import SPLITS, Options, Progress, Report
 
 
@@ -30,7 +30,9 @@ def prepare(
     if record.prepare is None:
         raise ValueError(f"{record.title} need no preparation")
     if not root.is_dir():
-        raise FileNotFoundError(f"there is no folder {root}: it is for the download{where(record)}")
+        raise FileNotFoundError(
+            f"there is no folder {root}: it is for the download{source_note(record)}"
+        )
     report = Report()
     for split in SPLITS:
         try:

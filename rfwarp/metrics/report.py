@@ -73,9 +73,7 @@ def evaluation_report(
     }
 
 
-def _protocol(
-    record: DatasetRecord, facts: Mapping[str, Any], to_networks: bool
-) -> dict[str, str]:
+def _protocol(record: DatasetRecord, facts: Mapping[str, Any], to_networks: bool) -> dict[str, str]:
     """How images came to be and what was compared, in words."""
     protocol = {"sets": "listed" if record.lists_sets else "drawn"}
     if "align" in record.options:

@@ -40,10 +40,11 @@ def test_help(subcommand: list[str], capsys: pytest.CaptureFixture[str]) -> None
         assert all(name in shown for name in SUBCOMMANDS)
 
 
-def test_help_does_not_wait_for_torch() -> None:
+@pytest.mark.parametrize("subcommand", ["generate", "train", "evaluate", "prepare"])
+def test_help_does_not_wait_for_torch(subcommand: str) -> None:
     program = (
         "import sys, rfwarp.cli\n"
-        "try:\n    rfwarp.cli.main(['generate', '--help'])\n"
+        f"try:\n    rfwarp.cli.main(['{subcommand}', '--help'])\n"
         "except SystemExit:\n    pass\n"
         "heavy = {'torch', 'numpy', 'PIL', 'torchmetrics', 'accelerate'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"

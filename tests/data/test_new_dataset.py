@@ -100,7 +100,9 @@ def test_it_is_trained_on_evaluated_and_described(
     assert facts["dataset"] == {"name": "gradients", "size": 64}
     assert facts["protocol"] == {"sets": "drawn", "images": "rendered"}
     for result in facts["results"]:
-        assert f"| {result['sources']} | model | {result['model']['psnr']:.2f} |" in card.read_text()
+        assert (
+            f"| {result['sources']} | model | {result['model']['psnr']:.2f} |" in card.read_text()
+        )
 
 
 def test_it_is_prepared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,7 +115,10 @@ def test_it_is_prepared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     ("arguments", "message"),
     [
         (["prepare", "gradients", "--root", "nowhere"], "it is at https://example.org/gradients"),
-        (["evaluate", "--dataset", "gradients"], "gradients needs root, the folder of the download"),
+        (
+            ["evaluate", "--dataset", "gradients"],
+            "gradients needs root, the folder of the download",
+        ),
         (["evaluate", "--dataset", "gradients", "--align"], "gradients has no align"),
         (["evaluate", "--dataset", "gradients", "--sources", "6"], "at most 5 of gradients of"),
         (["evaluate", "--dataset", "gradient"], "kitti, voxceleb2, gradients"),

@@ -28,6 +28,7 @@ MARKET += ["0007_c1s6_028546_01.jpg", "-1_c1s1_000401_03.jpg", "0000_c1s1_000151
 def keypoint_lists(seed: int, height: int, width: int) -> tuple[list[int], list[int]]:
     random = np.random.default_rng(seed)
     y, x = (random.integers(0, side, 18).tolist() for side in (height, width))
+    y.sort()  # shoulders above hips
     y[16] = x[16] = -1
     return y, x
 
@@ -145,7 +146,10 @@ def test_tuples_depend_on_the_seed_and_the_person_alone():
 def test_people_without_hips_are_left_out():
     poses = people(3, missing=("cate_gory0_1.jpg",))
     rows = build_tuples(poses, DEEPFASHION.identity, 1)
-    assert sorted(rows) == [("cate_gory0_0.jpg", "cate_gory0_2.jpg"), ("cate_gory0_2.jpg", "cate_gory0_0.jpg")]
+    assert sorted(rows) == [
+        ("cate_gory0_0.jpg", "cate_gory0_2.jpg"),
+        ("cate_gory0_2.jpg", "cate_gory0_0.jpg"),
+    ]
 
 
 def test_identities():
@@ -368,10 +372,27 @@ def test_training_and_evaluation(tmp_path):
     assert len(rows) == 3 + 5  # of ours; of the paper with one source
     assert "| 1 | the paper, Table 8 | - | - | - | 0.2730 | 0.1418 | 17.362 |" in rows
     assert (tmp_path / "results.png").is_file()
-    assert json.loads(report.read_text())["sets"] == len(
-        read_tuples(tmp_path / "market1501-test-1.csv")
+    assert "images JPEG, resized by Lanczos" in (tmp_path / "t.md").read_text()
+    assert (
+        "The paper: sources are aligned with the target (--align)."
+        in (tmp_path / "t.md").read_text()
     )
+    facts = json.loads(report.read_text())
+    assert facts["dataset"] == {
+        "name": "market1501",
+        "tuples": 1,
+        "align": False,
+        "size": [128, 64],
+    }
+    assert facts["sets"] == len(read_tuples(tmp_path / "market1501-test-1.csv"))
+    assert facts["protocol"]["sources"] == "not aligned"
     (result,) = json.loads(report.read_text())["results"]
     assert result["nearest_source"] == result["mean_source"]
     assert 0 < result["model"]["psnr"] < 100
     assert list((out / "samples").glob("*.png"))
+    assert main(["evaluate", "-w", str(out / "model"), *given, *written, "--align"]) == 0
+    aligned = json.loads(report.read_text())
+    assert aligned["dataset"]["align"]
+    assert aligned["protocol"]["sources"] == "aligned with the target"
+    (moved,) = aligned["results"]
+    assert moved["model"] != result["model"]  # images of one colour stay, but poses move
