@@ -11,6 +11,7 @@ from PIL import Image
 pytest.importorskip("accelerate")
 
 from rfwarp.metrics import EvaluationConfig
+from rfwarp.training.card import with_results
 from rfwarp.training.config_file import load_config
 from rfwarp.training.experiment import ExperimentConfig, run_experiment
 from rfwarp.training.report import markdown_table, summarise
@@ -76,6 +77,11 @@ def test_results(out):
         assert settings["weights"]["l1"] == (3.0 if run["variant"] == "full" else 2.5)
         assert settings["weights"]["style"] == 0
         assert settings["seed"] == run["seed"]
+        assert run["dataset"] == {"name": "chairs", "first_seed": 900_000, "count": 2, "size": 64}
+        assert run["protocol"] == {"sets": "drawn", "images": "rendered"}
+        card = (out / f"{run['variant']}-{run['seed']}" / "model" / "README.md").read_text()
+        assert card == with_results(card, run)  # every run's card has its results
+        assert f"| 1 | model | {run['results'][0]['model']['psnr']:.2f} |" in card
     baselines = [[row["nearest_source"] for row in run["results"]] for run in runs]
     assert all(scores == baselines[0] for scores in baselines)  # the same held-out rows
     assert runs[0]["results"][0]["model"] != runs[2]["results"][0]["model"]

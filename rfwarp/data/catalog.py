@@ -62,10 +62,10 @@ class DatasetRecord:
     """What a model that was trained on it cannot do, for model cards."""
     tag: str
     """Task of such a model, as model hubs name it."""
+    image_files: str
+    """Type of its image files, in words; "rendered" if there are none."""
     licence: str = OTHER_LICENCE
     """Of the weights of such a model, as the Hugging Face Hub names it."""
-    image_files: str = "rendered"
-    """Type of its image files."""
     links: tuple[str, ...] = ()
     """Where to get it."""
     prepare: Callable[[Path, Split, Options, Report, Progress], None] | None = None

@@ -80,7 +80,7 @@ def _protocol(record: DatasetRecord, facts: Mapping[str, Any], to_networks: bool
         aligned = facts.get("align", False)
         protocol["sources"] = "aligned with the target" if aligned else "not aligned"
     filter_name = RESIZE_FILTER.name.capitalize()
-    resized = f", resized by {filter_name}" if record.image_files != "rendered" else ""
+    resized = f", resized by {filter_name}" if record.is_download else ""
     protocol["images"] = f"{record.image_files}{resized}"
     if to_networks:
         protocol["results"] = "shown to networks in 8 bits, not compressed"

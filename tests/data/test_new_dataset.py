@@ -60,9 +60,9 @@ RECORD = DatasetRecord(
     description="Squares of {size} pixels.",
     limits="It knows squares.",
     tag="novel-view-synthesis",
+    image_files="none",
     links=("https://example.org/gradients",),
     prepare=prepare_gradients,
-    lists_sets=False,
     paper_results=results_of("Table 0", (1, PAPER, 1.5, 0.25)),
 )
 
@@ -98,11 +98,10 @@ def test_it_is_trained_on_evaluated_and_described(
     assert "the paper, Table 0" in shown
     facts = json.loads(report.read_text())
     assert facts["dataset"] == {"name": "gradients", "size": 64}
-    assert facts["protocol"] == {"sets": "drawn", "images": "rendered"}
+    assert facts["protocol"] == {"sets": "drawn", "images": "none, resized by Lanczos"}
+    text = card.read_text()
     for result in facts["results"]:
-        assert (
-            f"| {result['sources']} | model | {result['model']['psnr']:.2f} |" in card.read_text()
-        )
+        assert f"| {result['sources']} | model | {result['model']['psnr']:.2f} |" in text
 
 
 def test_it_is_prepared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,6 +34,7 @@ RECORD = DatasetRecord(
     limits="It knows these chairs and their 54 viewpoints, on a white background, and nothing "
     "else: neither photographs nor other objects. Parts that no source shows are guessed.",
     tag="novel-view-synthesis",
+    image_files="rendered",
     licence=OWN_LICENCE,
     renderer_version=RENDERER_VERSION,
 )

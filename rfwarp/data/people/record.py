@@ -34,6 +34,7 @@ RECORD = DatasetRecord(
     limits="It knows these drawn figures and nothing else: it was never shown a photograph of a "
     "person. Parts that no source shows are guessed.",
     tag="pose-transfer",
+    image_files="rendered",
     licence=OWN_LICENCE,
     renderer_version=RENDERER_VERSION,
 )
