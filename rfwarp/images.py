@@ -14,6 +14,9 @@ from torch import Tensor
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor"
 
+RESIZE_FILTER = Image.Resampling.LANCZOS
+"""Of every resizing of an image that the networks read; antialiased where it shrinks."""
+
 MAX_PIXELS = 64_000_000  # larger files are refused before they are decoded
 # Not everything that PIL can open: EPS, for one, would run another program.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
@@ -161,7 +164,7 @@ def _resize(name: str, image: Image.Image, height: int, width: int) -> Image.Ima
             f"{name} is {image.height} x {image.width} (H x W) and would be distorted at "
             f"{height} x {width}: crop or pad it to that shape first"
         )
-    return image.resize((width, height), Image.Resampling.LANCZOS)
+    return image.resize((width, height), RESIZE_FILTER)
 
 
 def to_tensor(image: Image.Image) -> Tensor:

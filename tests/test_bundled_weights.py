@@ -11,7 +11,7 @@ import torch
 from rfwarp import Generator, list_models
 from rfwarp.data import HELD_OUT_FIRST_SEED, ChairTuples, ProceduralChairs, ProceduralPeople
 from rfwarp.data.tuples import TupleDataset
-from rfwarp.metrics import Evaluation, evaluate
+from rfwarp.metrics import Evaluation, EvaluationConfig, evaluate
 from rfwarp.pretrained import BUNDLED
 
 # Evaluated once, in one process.
@@ -64,7 +64,7 @@ class Judged:
         self.name = name
         self.dataset = held_out_things(name)
         generator = Generator.from_pretrained(name)
-        found = evaluate(generator, self.dataset, sources=(1, 2, 4), sets=48)
+        found = evaluate(generator, self.dataset, EvaluationConfig(sources=(1, 2, 4), sets=48))
         self.results: dict[int, Evaluation] = {result.sources: result for result in found}
 
 
@@ -78,7 +78,7 @@ def test_the_inference_form_loses_nothing_and_half_precision_hardly_anything(
     judged: Judged, dtype: torch.dtype | None
 ) -> None:
     generator = Generator.from_pretrained(judged.name).optimize(dtype)
-    (result,) = evaluate(generator, judged.dataset, sources=(2,), sets=48)
+    (result,) = evaluate(generator, judged.dataset, EvaluationConfig(sources=(2,), sets=48))
     lost = judged.results[2].model.psnr - result.model.psnr
     assert abs(lost) < (1e-3 if dtype is None else 0.1)  # dB
 

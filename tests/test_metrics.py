@@ -13,6 +13,7 @@ from rfwarp import Generator
 from rfwarp.data import ChairTuples, ProceduralChairs, sample_view_sets
 from rfwarp.metrics import (
     MAX_PSNR,
+    EvaluationConfig,
     evaluate,
     mean_source,
     nearest_source,
@@ -146,7 +147,9 @@ def chairs() -> ChairTuples:
 
 
 def test_evaluation_equals_one_set_at_a_time(generator: Generator, chairs: ChairTuples) -> None:
-    (result,) = evaluate(generator, chairs, sources=[2], sets=5, seed=3, batch_size=2)
+    (result,) = evaluate(
+        generator, chairs, EvaluationConfig(sources=(2,), sets=5, seed=3, batch_size=2)
+    )
     sets = sample_view_sets(3, 0, 5, 2, 2, range(54))
     model, nearest, mean = [], [], []
     for chair, sources, target in zip(*sets, strict=True):
@@ -175,36 +178,39 @@ def test_evaluation_equals_one_set_at_a_time(generator: Generator, chairs: Chair
 def test_numbers_of_sources_do_not_depend_on_each_other(
     generator: Generator, chairs: ChairTuples
 ) -> None:
-    together = evaluate(generator, chairs, sources=[1, 3], sets=3)
+    together = evaluate(generator, chairs, EvaluationConfig(sources=(1, 3), sets=3))
     assert [result.sources for result in together] == [1, 3]
-    assert evaluate(generator, chairs, sources=[3], sets=3) == together[1:]
-    assert evaluate(generator, chairs, sources=[1], sets=3, seed=1)[0] != together[0]
+    assert evaluate(generator, chairs, EvaluationConfig(sources=(3,), sets=3)) == together[1:]
+    assert (
+        evaluate(generator, chairs, EvaluationConfig(sources=(1,), sets=3, seed=1))[0]
+        != together[0]
+    )
     assert together[0].nearest_source == together[0].mean_source
 
 
 def test_evaluation_reports_progress(generator: Generator, chairs: ChairTuples) -> None:
     seen: list[tuple[int, int]] = []
-    evaluate(
-        generator, chairs, [1], sets=3, batch_size=2, progress=lambda *given: seen.append(given)
-    )
+    config = EvaluationConfig((1,), sets=3, batch_size=2)
+    evaluate(generator, chairs, config, progress=lambda *given: seen.append(given))
     assert seen == [(2, 3), (3, 3)]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"sources": []}, "numbers of sources"),
-        ({"sources": [1, 0]}, "numbers of sources"),
-        ({"sources": [54]}, r"must lie in 1\.\.53"),
-        ({"sets": 0}, "sets and batch_size"),
-        ({"batch_size": 0}, "sets and batch_size"),
+        ({"sources": ()}, "sources must be numbers of at least 1"),
+        ({"sources": (1, 0)}, "sources must be numbers of at least 1"),
+        ({"sources": (54,)}, r"must lie in 1\.\.53"),
+        ({"sets": 0}, "sets must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
     ],
 )
 def test_evaluation_refuses_bad_numbers(
     generator: Generator, chairs: ChairTuples, arguments: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        evaluate(generator, chairs, **arguments)  # type: ignore[arg-type]
+        evaluate(generator, chairs, EvaluationConfig(**arguments))  # type: ignore[arg-type]
 
 
 def test_evaluation_refuses_models_of_other_poses(chairs: ChairTuples) -> None:
@@ -213,6 +219,6 @@ def test_evaluation_refuses_models_of_other_poses(chairs: ChairTuples) -> None:
 
 
 def test_missing_torchmetrics_is_explained() -> None:
-    program = "import sys; sys.modules['torchmetrics'] = None; import rfwarp.metrics"
+    program = "import sys; sys.modules['torchmetrics'] = None; from rfwarp.metrics import evaluate"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert 'pip install "rfwarp[metrics]"' in done.stderr.splitlines()[-1]

@@ -19,13 +19,20 @@ from rfwarp import Generator
 from rfwarp.cli import main
 from rfwarp.data import ChairTuples, ProceduralChairs, ProceduralPeople
 from rfwarp.images import from_uint8, to_uint8
-from rfwarp.metrics import Inception, JudgeOptions, Judges, Lpips, evaluate, person_mask
+from rfwarp.metrics import (
+    EvaluationConfig,
+    ImageMetrics,
+    Inception,
+    Lpips,
+    MetricNetworks,
+    evaluate,
+    person_mask,
+)
+from rfwarp.metrics.fid import ImageFolder, feature_statistics, frechet_distance
 from rfwarp.metrics.inception import FILE_NAME as INCEPTION_FILE
 from rfwarp.metrics.inception import _layers
-from rfwarp.metrics.judges import Jury, _Given, feature_statistics, frechet_distance
 from rfwarp.metrics.lpips import BACKBONES, heads_file
 from rfwarp.metrics.masks import mask_of_target
-from rfwarp.metrics.real import PictureFolder
 from rfwarp.poses.keypoints import LIMBS
 
 # Place in torchvision's features: channels in, channels out, size, stride, padding.
@@ -229,7 +236,7 @@ def test_frechet_distance_is_its_formula():
     rng = np.random.default_rng(0)
     ours, real = rng.normal(size=(300, 2048)), rng.normal(0.1, 1.2, (200, 2048))
     ours[:, 8:] = real[:, 8:] = 0  # eight features that vary, so that the root is exact
-    generated, pictures = feature_statistics(), feature_statistics()
+    generated, pictures = feature_statistics(2048), feature_statistics(2048)
     for batch in np.split(ours, 3):
         generated.update(torch.from_numpy(batch), real=False)
     for batch in np.split(real, 4):
@@ -288,11 +295,13 @@ def test_masks_cover_people():
         assert (mask & ~person).sum() < 0.2 * (~person).sum()
 
 
-# ---------------------------------------------------------------- judges
+# ---------------------------------------------------------------- gathered scores
 
 
 class Eight(nn.Module):
     """In the place of Inception: eight features that are means of an image's parts."""
+
+    num_features = 8
 
     def __init__(self) -> None:
         super().__init__()
@@ -307,8 +316,7 @@ class Eight(nn.Module):
 
 
 @pytest.fixture
-def eight(monkeypatch) -> Eight:
-    monkeypatch.setattr(_Given, "num_features", 8)
+def eight() -> Eight:
     return Eight().requires_grad_(False)
 
 
@@ -321,22 +329,27 @@ def test_fid_of_pictures_as_saved_to_the_targets_or_to_others(eight):
     targets, ours, real = (images(n, seed, 16) for n, seed in ((20, 0), (20, 1), (30, 2)))
     targets, real = saved(targets), to_uint8(real)
     for others in (None, [real[:13], real[13:]]):
-        jury = Jury(Judges(inception=eight, real=others), 16, 16)
+        metrics = ImageMetrics(16, 16, MetricNetworks(inception=eight, real=others))
         for part in range(0, 20, 8):
-            jury.see(targets[part : part + 8])
-            jury.judge("a", ours[part : part + 8])
-            jury.judge("b", targets[part : part + 8])
+            batch = targets[part : part + 8]
+            metrics.update(batch, {"a": ours[part : part + 8], "b": batch})
+        scores = metrics.compute()
         features = eight(targets if others is None else from_uint8(real)).double().numpy()
         expected = formula_of_fid(eight(saved(ours)).double().numpy(), features)
-        assert jury.scores("a").fid == pytest.approx(expected, rel=1e-4)
+        assert scores["a"].fid == pytest.approx(expected, rel=1e-4)
         if others is None:
-            assert jury.scores("b").fid == pytest.approx(0, abs=1e-6)
+            assert scores["b"].fid == pytest.approx(0, abs=1e-6)
 
 
 def test_features_of_targets_are_computed_once(eight):
     generator = Generator(pose_channels=21, width=1 / 64).eval()
     chairs = ChairTuples(ProceduralChairs(900_000, 2, 64))
-    (one, two) = evaluate(generator, chairs, [1, 2], sets=3, judges=Judges(inception=eight))
+    (one, two) = evaluate(
+        generator,
+        chairs,
+        EvaluationConfig((1, 2), sets=3),
+        networks=MetricNetworks(inception=eight),
+    )
     assert eight.seen == 3 * (1 + 2 * 3)  # targets; for two K model, nearest and mean
     assert one.nearest_source.fid == one.mean_source.fid != two.mean_source.fid
     assert one.sets == 3
@@ -346,9 +359,16 @@ def test_few_pictures_are_warned_of_and_one_is_refused(eight, caplog):
     generator = Generator(pose_channels=21, width=1 / 64).eval()
     chairs = ChairTuples(ProceduralChairs(900_000, 1, 64))
     with pytest.raises(ValueError, match="FID needs at least 2 sets, got 1"):
-        evaluate(generator, chairs, [1], sets=1, judges=Judges(inception=eight))
-    evaluate(generator, chairs, [1], sets=2, judges=Judges(inception=eight))
-    assert "FID of 2 pictures is higher than of many" in caplog.text
+        evaluate(
+            generator,
+            chairs,
+            EvaluationConfig((1,), sets=1),
+            networks=MetricNetworks(inception=eight),
+        )
+    evaluate(
+        generator, chairs, EvaluationConfig((1,), sets=2), networks=MetricNetworks(inception=eight)
+    )
+    assert "FID of 2 images is higher than of many" in caplog.text
 
 
 def test_the_background_does_not_count(cached):
@@ -357,14 +377,14 @@ def test_the_background_does_not_count(cached):
     targets, ours = saved(images(2, 0)), saved(images(2, 1))
     masks = torch.zeros(2, 64, 64, dtype=torch.bool)
     masks[:, 10:50, 20:40] = True
-    jury = Jury(Judges(lpips, mask_of_target), 64, 64)
-    jury.see(targets, masks)
-    jury.judge("a", ours)
-    jury.judge("inside", torch.where(masks[:, None], targets, ours))
+    metrics = ImageMetrics(64, 64, MetricNetworks(lpips, mask_of_target))
+    inside = torch.where(masks[:, None], targets, ours)
+    metrics.update(targets, {"a": ours, "inside": inside}, masks)
+    scores = metrics.compute()
     black = [torch.where(masks[:, None], x, -1.0) for x in (ours, targets)]
-    assert jury.scores("a").lpips == pytest.approx(float(lpips(ours, targets).mean()))
-    assert jury.scores("a").mask_lpips == pytest.approx(float(lpips(*black).mean()))
-    assert jury.scores("inside").mask_lpips == 0 < jury.scores("inside").lpips
+    assert scores["a"].lpips == pytest.approx(float(lpips(ours, targets).mean()))
+    assert scores["a"].mask_lpips == pytest.approx(float(lpips(*black).mean()))
+    assert scores["inside"].mask_lpips == 0 < scores["inside"].lpips
 
 
 def test_a_mask_of_ones_own(cached):
@@ -376,21 +396,31 @@ def test_a_mask_of_ones_own(cached):
         rows.append(row)
         return torch.ones(64, 64, dtype=torch.bool)
 
-    (result,) = evaluate(generator, chairs, [1], sets=2, judges=Judges(Lpips(), everything))
+    (result,) = evaluate(
+        generator,
+        chairs,
+        EvaluationConfig((1,), sets=2),
+        networks=MetricNetworks(Lpips(), everything),
+    )
     assert rows == chairs.evaluation_rows(0, 2, 1)
     assert result.model.mask_lpips == result.model.lpips
-    wrong = Judges(Lpips(), lambda row, sample: torch.ones(64, 64))
+    wrong = MetricNetworks(Lpips(), lambda row, sample: torch.ones(64, 64))
     with pytest.raises(ValueError, match=r"mask must be bool \(64, 64\), got torch.float32"):
-        evaluate(generator, chairs, [1], sets=2, judges=wrong)
+        evaluate(generator, chairs, EvaluationConfig((1,), sets=2), networks=wrong)
     with pytest.raises(ValueError, match="people posed by keypoints, or a mask of your own"):
-        evaluate(generator, chairs, [1], sets=2, judges=Judges(Lpips(), mask_of_target))
+        evaluate(
+            generator,
+            chairs,
+            EvaluationConfig((1,), sets=2),
+            networks=MetricNetworks(Lpips(), mask_of_target),
+        )
 
 
-def test_judges_that_lack_their_network():
+def test_scores_that_lack_their_network():
     with pytest.raises(ValueError, match="masked LPIPS needs the network of LPIPS"):
-        Judges(mask=mask_of_target)
-    with pytest.raises(ValueError, match="real pictures are for FID"):
-        Judges(real=[])
+        MetricNetworks(mask=mask_of_target)
+    with pytest.raises(ValueError, match="real images are for FID"):
+        MetricNetworks(real=[])
 
 
 def numbered(folder: Path, sizes: list[tuple[int, int]]) -> Iterator[Tensor]:
@@ -403,21 +433,21 @@ def numbered(folder: Path, sizes: list[tuple[int, int]]) -> Iterator[Tensor]:
 def test_folders_of_real_pictures(tmp_path, eight):
     expected = torch.stack(list(numbered(tmp_path, [(6, 4)] * 5)))
     (tmp_path / "notes.txt").write_text("no picture")
-    folder = PictureFolder(tmp_path, 6, 4, batch_size=2)
+    folder = ImageFolder(tmp_path, 6, 4, batch_size=2)
     assert [len(batch) for batch in folder] == [2, 2, 1]
     assert torch.equal(torch.cat(list(folder)), expected)
-    with pytest.raises(ValueError, match=r"real pictures must be uint8 \(N, 3, 8, 8\)"):
-        Jury(Judges(inception=eight, real=folder), 8, 8)
-    with pytest.raises(ValueError, match="at least two real pictures"):
-        Jury(Judges(inception=eight, real=[expected[:1]]), 6, 4)
+    with pytest.raises(ValueError, match=r"real images must be uint8 \(N, 3, 8, 8\)"):
+        ImageMetrics(8, 8, MetricNetworks(inception=eight, real=folder))
+    with pytest.raises(ValueError, match="at least two real images"):
+        ImageMetrics(6, 4, MetricNetworks(inception=eight, real=[expected[:1]]))
     list(numbered(tmp_path, [(6, 4), (6, 5)]))
     with pytest.raises(ValueError, match=r"1.png is 6 x 5 \(H x W\), but the results are 6 x 4"):
         list(folder)
-    with pytest.raises(FileNotFoundError, match="no folder of real pictures"):
-        PictureFolder(tmp_path / "none", 6, 4)
+    with pytest.raises(FileNotFoundError, match="no folder of real images"):
+        ImageFolder(tmp_path / "none", 6, 4)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="has no pictures"):
-        PictureFolder(tmp_path / "empty", 6, 4)
+    with pytest.raises(ValueError, match="has no images"):
+        ImageFolder(tmp_path / "empty", 6, 4)
 
 
 # ---------------------------------------------------------------- files
@@ -449,14 +479,15 @@ def test_lpips_refuses_other_shapes(cached):
 
 
 def test_the_command(cached, tmp_path, capsys):
-    """On people: both kinds of LPIPS and FID, a report, a table and a sheet."""
+    """On people: both kinds of LPIPS and FID, a report, a table, a card and a sheet."""
     model = Generator(pose_channels=18, pose_kind="keypoints", image_size=64, width=1 / 64)
-    model.save_pretrained(tmp_path / "model")
+    card = tmp_path / "model" / "README.md"
+    model.save_pretrained(card.parent, "# A model\n\n## Held-out results\n\n## Limits\n\nNone.\n")
     given = ["-w", str(tmp_path / "model"), "--dataset", "people", "--count", "2", "--sets", "3"]
     metrics = ["--metrics", "lpips", "mask-lpips", "fid", "--sources", "1"]
     report, table, pictures = tmp_path / "r.json", tmp_path / "new" / "t.md", tmp_path / "drawn"
     out = ["--json", str(report), "--table", str(table), "--save", str(pictures)]
-    assert main(["evaluate", *given, *metrics, *out]) == 0
+    assert main(["evaluate", *given, *metrics, *out, "--card"]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"PSNR dB +SSIM +L1 +LPIPS +MLPIPS +FID", shown)
     written = json.loads(report.read_text())
@@ -465,7 +496,11 @@ def test_the_command(cached, tmp_path, capsys):
     scores = written["results"][0]["model"]
     row = f"| 1 | model | {scores['psnr']:.2f} | {scores['ssim']:.4f} | {scores['l1']:.4f} | "
     row += f"{scores['lpips']:.4f} | {scores['mask_lpips']:.4f} | {scores['fid']:.3f} |"
-    assert any(line.startswith(row) for line in table.read_text().splitlines())
+    for written in (table.read_text(), card.read_text()):
+        assert any(line.startswith(row) for line in written.splitlines())
+        assert "LPIPS by alex (alexnet-owt-7be5be79.pth)" in written
+        assert f"FID by {INCEPTION_FILE}, bilinear, not antialiased, to 299 x 299" in written
+        assert "real images: the targets" in written
     with Image.open(pictures / "results.png") as sheet:  # source, pose, result, truth; three rows
         assert sheet.width == 4 + 4 * (64 + 4)
         assert sheet.height >= 4 + 3 * (64 + 4)
@@ -477,10 +512,10 @@ def test_the_command(cached, tmp_path, capsys):
         (["--metrics", "mask-lpips"], 1, "people posed by keypoints"),
         (["--metrics", "lpips", "--lpips-weights", "no.pth"], 1, "no.pth is no file. Download"),
         (["--metrics", "fid", "--fid-weights", "no.pth"], 1, "no.pth is no file. Download"),
-        (["--metrics", "fid", "--fid-real", "nowhere"], 1, "no folder of real pictures"),
+        (["--metrics", "fid", "--fid-real", "nowhere"], 1, "no folder of real images"),
         (["--metrics", "fid", "--sets", "1"], 1, "FID needs at least 2 sets, got 1"),
-        (["--metrics", "fid", "--lpips-net", "vgg"], 2, "--lpips-net is for --metrics lpips"),
-        (["--fid-real", "."], 2, "--fid-real is for --metrics fid"),
+        (["--metrics", "fid", "--lpips-net", "vgg"], 2, "lpips_net is for the metric lpips"),
+        (["--fid-real", "."], 2, "fid_real is for the metric fid"),
         (["--table", "."], 2, "--table must name a file"),
         (["--save", __file__], 2, "--save must name a folder"),
         (["--save-sets", "0"], 2, "--save-sets must be at least 1"),
@@ -499,14 +534,14 @@ def test_the_command_refuses(cached, capsys, arguments, status, message):
 def test_options_that_no_metric_needs_are_refused(tmp_path):
     for options in ({"lpips_net": "vgg"}, {"fid_real": tmp_path}, {"fid_weights": tmp_path}):
         with pytest.raises(ValueError, match=f"{next(iter(options))} is for the metric"):
-            JudgeOptions(**options)
+            EvaluationConfig(**options)
     with pytest.raises(ValueError, match=r"lpips_weights is for the metric lpips, got \('fid',\)"):
-        JudgeOptions(("fid",), lpips_weights=tmp_path)
+        EvaluationConfig(metrics=("fid",), lpips_weights=tmp_path)
 
 
 def test_experiments_are_judged_by_networks_too(hub, tmp_path, monkeypatch):
     pytest.importorskip("accelerate")
-    from rfwarp.training.experiment import EvaluationConfig, ExperimentConfig, run_experiment
+    from rfwarp.training.experiment import ExperimentConfig, run_experiment
 
     train = {
         "data": {"name": "chairs", "size": 64, "count": 2},
@@ -522,7 +557,7 @@ def test_experiments_are_judged_by_networks_too(hub, tmp_path, monkeypatch):
         "workers": 0,
         "sample_every": 0,
     }
-    judged = EvaluationConfig((1,), sets=2, judges=JudgeOptions(("lpips", "fid")))
+    judged = EvaluationConfig((1,), sets=2, metrics=("lpips", "fid"))
     experiment = ExperimentConfig(train, {"full": {}}, (0,), judged)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(FileNotFoundError, match="no AlexNet weights"):
@@ -534,4 +569,4 @@ def test_experiments_are_judged_by_networks_too(hub, tmp_path, monkeypatch):
     assert {"psnr", "ssim", "l1", "lpips", "fid"} < set(run["results"][0]["model"])
     assert run["settings"]["evaluation"]["metrics"] == ["lpips", "fid"]
     assert run["networks"]["lpips"]["net"] == "alex"
-    assert "FID, lower is better" in (tmp_path / "out" / "table.md").read_text()
+    assert "FID (lower is better)" in (tmp_path / "out" / "table.md").read_text()

@@ -12,9 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rfwarp.metrics import JudgeOptions, Judges, StLpips
+from rfwarp.metrics import EvaluationConfig, ImageMetrics, MetricNetworks, StLpips
 from rfwarp.metrics import st_lpips as module
-from rfwarp.metrics.judges import Jury
 
 pytest.importorskip("stlpips_pytorch")
 
@@ -55,16 +54,15 @@ def test_a_shift_hardly_counts() -> None:
     assert distance(a, a.roll(1, dims=3)).mean() < 0.2 * distance(a, images(4, 1)).mean()
 
 
-def test_a_jury_counts_it() -> None:
+def test_it_is_gathered() -> None:
     tolerant = StLpips()
     ours, targets = images(2, 0), images(2, 1)
-    jury = Jury(Judges(st_lpips=tolerant), 64, 64)
-    jury.see(targets)
-    jury.judge("a", targets)
-    jury.judge("b", ours)
-    assert jury.scores("a").st_lpips == pytest.approx(0, abs=1e-3)  # targets here are not 8 bits
-    assert jury.scores("b").st_lpips == pytest.approx(float(tolerant(ours, targets).mean()), 0.05)
-    assert jury.scores("b").lpips is None
+    metrics = ImageMetrics(64, 64, MetricNetworks(st_lpips=tolerant))
+    metrics.update(targets, {"a": targets, "b": ours})
+    scores = metrics.compute()
+    assert scores["a"].st_lpips == pytest.approx(0, abs=1e-3)  # targets here are not 8 bits
+    assert scores["b"].st_lpips == pytest.approx(float(tolerant(ours, targets).mean()), 0.05)
+    assert scores["b"].lpips is None
 
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +79,6 @@ def test_without_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_options_of_lpips_are_not_for_it() -> None:
-    assert JudgeOptions(("st-lpips",)).facts()["metrics"] == ["st-lpips"]
+    assert EvaluationConfig(metrics=("st-lpips",)).facts()["metrics"] == ["st-lpips"]
     with pytest.raises(ValueError, match="lpips_net is for the metric lpips, got"):
-        JudgeOptions(("st-lpips",), lpips_net="vgg")
+        EvaluationConfig(metrics=("st-lpips",), lpips_net="vgg")

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
 
-from rfwarp.data.catalog import Name
+from rfwarp.data.catalog import DATASETS, dataset_record
+from rfwarp.data.paper_results import PAPER, PaperResult
 from rfwarp.metrics import Evaluation, Scores
-from rfwarp.metrics.published import PAPER, PUBLISHED, Published
-from rfwarp.metrics.table import markdown_table, table_lines, text_table
+from rfwarp.metrics.tables import markdown_table, score_lines, text_table
 
 RESULTS = [
-    Evaluation(k, 5, *(Scores(20.0 + k, 0.9, l1 / 10, fid=10.5) for l1 in (1, 2, 3)))
+    Evaluation(k, 5, *(Scores(20.0 + k, 0.9, l1 / 10, fid=10.5) for l1 in (1, 2, 3))).to_dict()
     for k in (1, 2)
 ]
-KNOWN = [Published(2, PAPER, 9.75, 0.1867, table="Table 1"), Published(3, PAPER, 1.0, 0.1)]
+KNOWN = [PaperResult(2, PAPER, 9.75, 0.1867, table="Table 1"), PaperResult(3, PAPER, 1.0, 0.1)]
 
 
-def test_published_lines_are_of_our_datasets_and_unique() -> None:
-    assert set(PUBLISHED) == set(get_args(Name)) - {"chairs", "people"}
-    for lines in PUBLISHED.values():
+REPORTED = [name for name in DATASETS if dataset_record(name).paper_results]
+
+
+def test_the_paper_reports_of_all_downloads() -> None:
+    assert [name for name in DATASETS if dataset_record(name).is_download] == REPORTED
+    for name in REPORTED:
+        lines = dataset_record(name).paper_results
         assert len({(line.sources, line.method) for line in lines}) == len(lines)
 
 
-@pytest.mark.parametrize("dataset", PUBLISHED)
+@pytest.mark.parametrize("dataset", REPORTED)
 def test_the_paper_claims_to_be_best(dataset: str) -> None:
     """In LPIPS and MLPIPS of all methods, and in FID of those that are no ablation: a check that
     the numbers were copied rightly."""
-    lines = PUBLISHED[dataset]
+    lines = dataset_record(dataset).paper_results
     for ours in (line for line in lines if line.method == PAPER):
         others = [x for x in lines if x.sources == ours.sources and x.method != PAPER]
         assert others
@@ -41,7 +43,7 @@ def test_the_paper_claims_to_be_best(dataset: str) -> None:
 
 
 def test_published_lines_follow_ours_of_the_same_k() -> None:
-    lines = table_lines(RESULTS, KNOWN)
+    lines = score_lines(RESULTS, KNOWN)
     assert [(line.sources, line.method) for line in lines] == [
         *((1, method) for method in ("model", "nearest source", "mean source")),
         *((2, method) for method in ("model", "nearest source", "mean source")),
@@ -50,7 +52,7 @@ def test_published_lines_follow_ours_of_the_same_k() -> None:
 
 
 def test_markdown() -> None:
-    head, rule, *rows = markdown_table(table_lines(RESULTS, KNOWN)).splitlines()
+    head, rule, *rows = markdown_table(score_lines(RESULTS, KNOWN)).splitlines()
     assert head.startswith("| sources | method | PSNR dB (higher is better) |")
     assert [cell.split(" (")[0] for cell in head.strip("| ").split(" | ")[2:]] == [
         *("PSNR dB", "SSIM", "L1", "LPIPS", "FID")
@@ -61,9 +63,9 @@ def test_markdown() -> None:
 
 
 def test_text_has_columns_of_equal_width() -> None:
-    lines = text_table(table_lines(RESULTS, KNOWN)).splitlines()
+    lines = text_table(score_lines(RESULTS, KNOWN)).splitlines()
     assert len({len(line) for line in lines}) == 1
     assert "MLPIPS" not in lines[0]
-    assert text_table(table_lines(RESULTS)).splitlines()[0].split() == [
+    assert text_table(score_lines(RESULTS)).splitlines()[0].split() == [
         *("sources", "PSNR", "dB", "SSIM", "L1", "FID")
     ]

@@ -15,9 +15,14 @@ from rfwarp.cli import main
 from rfwarp.data.truth import Truth
 from rfwarp.data.tuples import Row, Sample
 from rfwarp.images import from_uint8
-from rfwarp.metrics import evaluate
+from rfwarp.metrics import EvaluationConfig, evaluate
 from rfwarp.metrics.baselines import warped_by_truth
-from rfwarp.metrics.table import level_markdown_table, level_text_table, table_lines, text_table
+from rfwarp.metrics.tables import (
+    level_markdown_table,
+    level_text_table,
+    score_lines,
+    text_table,
+)
 from rfwarp.nn.results import LevelMaps
 from rfwarp.poses import Viewpoint
 
@@ -107,7 +112,7 @@ def test_a_perfect_model(generator: Generator, monkeypatch: pytest.MonkeyPatch) 
         return from_uint8(sample.target)[None], levels
 
     monkeypatch.setattr(generator, "forward", forward)
-    for result in evaluate(generator, data, [1, 4], sets=1):
+    for result in evaluate(generator, data, EvaluationConfig((1, 4), sets=1)):
         assert result.warp is not None
         assert result.warp.flow_epe == 0 < result.warp.flow_epe_zero
         assert result.warp.visibility_auc == 1
@@ -121,7 +126,7 @@ def test_a_perfect_model(generator: Generator, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_names_and_tables(generator: Generator) -> None:
-    results = evaluate(generator, Shifted(), [1, 2], sets=3, batch_size=2)
+    results = evaluate(generator, Shifted(), EvaluationConfig((1, 2), sets=3, batch_size=2))
     for result in results:
         values = result.to_dict()
         assert set(values["model"]) == NAMES | WARP
@@ -131,23 +136,27 @@ def test_names_and_tables(generator: Generator) -> None:
         assert set(values["model"]["levels"][0]["refined"]) == {"mean", "median", "near"}
         assert json.loads(json.dumps(values, allow_nan=False)) == json.loads(json.dumps(values))
         assert values["model"]["hp_r2"] < 0.5 < values["warped_by_truth"]["hp_r2"]
-    lines = text_table(table_lines(results)).splitlines()
+    report = [result.to_dict() for result in results]
+    lines = text_table(score_lines(report)).splitlines()
     assert len({len(line) for line in lines}) == 1
     assert [line.split()[1:3] for line in lines[1:]] == [
         *(["model", lines[1].split()[2]], ["nearest", "source"], ["mean", "source"]),
         *(["warped", "by"], ["model", lines[5].split()[2]], ["nearest", "source"]),
         *(["mean", "source"], ["warped", "by"]),
     ]
-    levels = level_text_table(results).splitlines()
+    levels = level_text_table(report).splitlines()
     assert len({len(line) for line in levels}) == 1
     assert [line.split()[:2] for line in levels[1:]] == [
         *(["1", "8"], ["1", "4"], ["2", "8"], ["2", "4"])
     ]
-    assert level_markdown_table(results).count("\n") == 2 + 4
+    assert level_markdown_table(report).count("\n") == 2 + 4
 
 
 def test_batches_do_not_matter(generator: Generator) -> None:
-    one, five = (evaluate(generator, Shifted(), [2], 5, batch_size=n)[0].warp for n in (1, 5))
+    one, five = (
+        evaluate(generator, Shifted(), EvaluationConfig((2,), 5, batch_size=n))[0].warp
+        for n in (1, 5)
+    )
     assert one is not None
     assert five is not None
     assert one.flow_epe == pytest.approx(five.flow_epe, rel=1e-5)
@@ -155,25 +164,28 @@ def test_batches_do_not_matter(generator: Generator) -> None:
 
 
 def test_without_truth_nothing_changes(generator: Generator) -> None:
-    (result,) = evaluate(generator, Shifted(truths=0), [2], sets=2)
+    (result,) = evaluate(generator, Shifted(truths=0), EvaluationConfig((2,), sets=2))
     assert (result.warp, result.warped_by_truth) == (None, None)
     assert set(result.to_dict()["model"]) == {"psnr", "ssim", "l1"}
-    assert level_text_table([result]) == level_markdown_table([result]) == ""
-    with_truth = evaluate(generator, Shifted(), [2], sets=2)[0].model
+    report = [result.to_dict()]
+    assert level_text_table(report) == level_markdown_table(report) == ""
+    with_truth = evaluate(generator, Shifted(), EvaluationConfig((2,), sets=2))[0].model
     assert (result.model.psnr, result.model.l1) == (with_truth.psnr, with_truth.l1)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_truth_of_some_sets_only_is_refused(generator: Generator, batch_size: int) -> None:
     with pytest.raises(ValueError, match="only 1 of 2 sets have truth"):
-        evaluate(generator, Shifted(truths=1), [2], sets=2, batch_size=batch_size)
+        evaluate(
+            generator, Shifted(truths=1), EvaluationConfig((2,), sets=2, batch_size=batch_size)
+        )
 
 
 def test_a_model_without_occlusion_has_no_auc() -> None:
     model = Generator(pose_channels=21, width=1 / 64, occlusion=False).eval()
-    (result,) = evaluate(model, Shifted(), [2], sets=2)
+    (result,) = evaluate(model, Shifted(), EvaluationConfig((2,), sets=2))
     assert result.to_dict()["model"]["visibility_auc"] is None
-    assert "vis. AUC" not in text_table(table_lines([result]))
+    assert "vis. AUC" not in text_table(score_lines([result.to_dict()]))
 
 
 @pytest.mark.parametrize("dataset", ["chairs", "people"])

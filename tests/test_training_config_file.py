@@ -1,11 +1,10 @@
 """Configurations as YAML files: what they may say, and that the examples say it."""
 
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 import pytest
 
-from rfwarp.data.catalog import DataConfig
+from rfwarp.data.catalog import DATASETS, DataConfig
 from rfwarp.nn import NetworkConfig
 from rfwarp.training import LossWeights, TrainConfig
 from rfwarp.training.config_file import load_config
@@ -155,6 +154,6 @@ def test_examples_of_training(path):
         assert config.network == NetworkConfig()
 
 
-@pytest.mark.parametrize("name", get_args(get_type_hints(DataConfig)["name"]))
+@pytest.mark.parametrize("name", DATASETS)
 def test_every_dataset_has_an_example(name):
     assert list(EXAMPLES.glob(f"{name}*.yaml"))

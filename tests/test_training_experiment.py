@@ -10,13 +10,10 @@ from PIL import Image
 
 pytest.importorskip("accelerate")
 
+from rfwarp.metrics import EvaluationConfig
+from rfwarp.training.card import with_results
 from rfwarp.training.config_file import load_config
-from rfwarp.training.experiment import (
-    EvaluationConfig,
-    ExperimentConfig,
-    read_result,
-    run_experiment,
-)
+from rfwarp.training.experiment import ExperimentConfig, read_result, run_experiment
 from rfwarp.training.report import markdown_table, summarise
 from rfwarp.training.trainer import Trainer
 
@@ -81,6 +78,11 @@ def test_results(out):
         assert settings["weights"]["l1"] == (3.0 if run["variant"] == "full" else 2.5)
         assert settings["weights"]["style"] == 0
         assert settings["seed"] == run["seed"]
+        assert run["dataset"] == {"name": "chairs", "first_seed": 900_000, "count": 2, "size": 64}
+        assert run["protocol"] == {"sets": "drawn", "images": "rendered"}
+        card = (out / f"{run['variant']}-{run['seed']}" / "model" / "README.md").read_text()
+        assert card == with_results(card, run)  # every run's card has its results
+        assert f"| 1 | model | {run['results'][0]['model']['psnr']:.2f} |" in card
     baselines = [[row["nearest_source"] for row in run["results"]] for run in runs]
     assert all(scores == baselines[0] for scores in baselines)  # the same held-out rows
     assert runs[0]["results"][0]["model"] != runs[2]["results"][0]["model"]
@@ -119,8 +121,8 @@ def test_the_warp_is_measured(out):
     assert "flow_epe" not in means["nearest source"]
     assert "sharpness" in means["nearest source"]
     table = (out / "table.md").read_text()
-    assert "| HP-R2, higher is better | EPE px, lower is better |" in table
-    assert "sharpness, 1 is best" in table
+    assert "| HP-R2 (higher is better) | EPE px (lower is better) |" in table
+    assert "sharpness (1 is best)" in table
     nearest = next(line for line in table.splitlines() if "nearest source" in line)
     assert nearest.endswith("| - | - | - |")
 
@@ -211,7 +213,7 @@ def test_one_seed_has_no_spread():
     table = markdown_table(summarise([result], ["a", "b"]), [result], 6)
     assert table.startswith("1 of 6 runs of 9 steps, 2.0 hours of training in all (m).")
     assert "| 2 | a | 1 | 20.00 | 0.5000 | 0.2500 |\n" in table
-    assert "LPIPS, lower is better" in table
+    assert "LPIPS (lower is better)" in table
     assert "±" not in table.splitlines()[-1]
 
 

@@ -5,7 +5,6 @@ import re
 import signal
 from collections import Counter
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from rfwarp.data import ProceduralChairs
-from rfwarp.data.catalog import DataConfig
+from rfwarp.data.catalog import DATASETS, DataConfig
 from rfwarp.data.chairs.tuples import ChairTuples
 from rfwarp.interrupts import noted_interrupts
 from rfwarp.poses import Viewpoint
@@ -248,13 +247,13 @@ def test_card():
     assert "| 4 | model | 24.12 | 0.9000 | 0.0300 |" in body
     assert "| 1 | nearest source | 12.00 | 0.5000 | 0.1000 |" in body
     assert "## Limits" in body
-    assert "256 sets of pictures of 64 chairs from seed 900000 on." in body
+    assert "256 sets of images of 64 chairs from seed 900000 on." in body
     assert "Not evaluated yet" not in card
     with pytest.raises(ValueError, match="has the headings '## Held-out results'"):
         with_results("# Of somebody else", report)
 
 
-@pytest.mark.parametrize("name", get_args(get_type_hints(DataConfig)["name"]))
+@pytest.mark.parametrize("name", DATASETS)
 def test_card_of_every_dataset(name):
     card = trained_card({}, config(data=DataConfig(name)), (128, 64), {})
     _, header, body = card.split("---\n", 2)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
 from rfwarp.cli.arguments import UsageError, choose_device, progress_bar
+from rfwarp.data.catalog import DATASETS
 
 
 @dataclass(frozen=True)
@@ -16,10 +17,9 @@ class Prepare:
     """Check a downloaded dataset of the paper, and write the tuples or landmarks it needs."""
 
     dataset: Annotated[
-        Positional[Literal["deepfashion", "market1501", "kitti", "shapenet-chairs", "voxceleb2"]],
-        arg(metavar="DATASET"),
+        Positional[str],
+        arg(metavar="DATASET", help=f"Name, of a download: {', '.join(DATASETS)}."),
     ]
-    """deepfashion, market1501, kitti, shapenet-chairs or voxceleb2."""
     root: Annotated[Path, arg(metavar="FOLDER")]
     """Folder of the download. prepare-report.txt is written there."""
     sources: int = 2

@@ -9,6 +9,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from rfwarp.cli.arguments import MAX_SIZE, UsageError, parse_viewpoint, progress_bar
+from rfwarp.data.catalog import HELD_OUT_FIRST_SEED
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,10 @@ class RenderChairs:
     """Number of chairs, with consecutive seeds."""
     size: int = 64
     """Side of the pictures in pixels."""
-    first_seed: int = 0
-    """Seed of the first chair; training uses those below 900000."""
+    first_seed: Annotated[
+        int,
+        arg(help=f"Seed of the first chair; training uses those below {HELD_OUT_FIRST_SEED}."),
+    ] = 0
     views: Annotated[tuple[str, ...], arg(metavar="AZIMUTH:ELEVATION")] = ()
     """Viewpoints in degrees; all 54 if none are named."""
 

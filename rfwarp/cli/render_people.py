@@ -9,6 +9,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from rfwarp.cli.arguments import MAX_SIZE, UsageError, progress_bar
+from rfwarp.data.catalog import HELD_OUT_FIRST_SEED
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,10 @@ class RenderPeople:
     """Height of the pictures in pixels."""
     width: int | None = None
     """Width of the pictures in pixels; as the height if not given."""
-    first_seed: int = 0
-    """Seed of the first person; training uses those below 900000."""
+    first_seed: Annotated[
+        int,
+        arg(help=f"Seed of the first person; training uses those below {HELD_OUT_FIRST_SEED}."),
+    ] = 0
     views: int = 24
     """Number of pictures of each person."""
 

@@ -1,145 +1,212 @@
-"""Datasets by name: what training, evaluation and their configuration files choose from."""
+"""Catalogue of datasets: one record each, read by every command, experiment, table and card."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from typing_extensions import Doc
 
 from rfwarp.config import Config, Count, CountOrZero
 
 if TYPE_CHECKING:
+    from rfwarp.data.paper_results import PaperResult
+    from rfwarp.data.report import Options, Progress, Report
     from rfwarp.data.tuples import TupleDataset
 
-MEMORY = 2 << 30  # bytes of pictures that a set without a cache folder keeps
-SIZE = 64  # of chairs that nobody gave a size
-PEOPLE = ("deepfashion", "market1501")  # photographs of them
-PROCEDURAL = ("chairs", "people")
+Split = Literal["train", "test"]
+
+HELD_OUT_FIRST_SEED = 900_000
+"""Seeds of procedural datasets below it are for training; from it on they are held out."""
+
+OWN_LICENCE, OTHER_LICENCE = "apache-2.0", "other"
+"""Of weights trained on rfwarp's own images, and on those of others: whoever trains on these must
+say under what terms the weights may be used."""
+
+DATASETS: dict[str, str | DatasetRecord] = {
+    "chairs": "rfwarp.data.chairs.record",
+    "people": "rfwarp.data.people.record",
+    "deepfashion": "rfwarp.data.deepfashion",
+    "market1501": "rfwarp.data.market1501",
+    "shapenet-chairs": "rfwarp.data.shapenet",
+    "kitti": "rfwarp.data.kitti",
+    "voxceleb2": "rfwarp.data.voxceleb",
+}
+"""Every dataset by name: its record, or the module that has it as ``RECORD``, which is imported
+when first asked for. This is the only list of datasets; a record put here is one more."""
 
 
-Name = Literal[
-    "chairs", "people", "deepfashion", "market1501", "shapenet-chairs", "kitti", "voxceleb2"
-]
+@dataclass(frozen=True, kw_only=True)
+class DatasetRecord:
+    """All that is known of a dataset."""
+
+    name: str
+    """Its key in :data:`DATASETS`."""
+    title: str
+    """What its images show, in few words."""
+    open: Callable[[DataConfig, Split], TupleDataset]
+    """A split of it; the configuration has been checked against ``options``. Raises
+    FileNotFoundError and ValueError as :func:`open_dataset` does."""
+    options: tuple[str, ...]
+    """Fields of :class:`DataConfig` that it reads besides ``name`` and ``size``. With ``root``,
+    which must be given then, it is a download; with ``truth`` it can give true correspondences."""
+    pose_kind: str
+    """Key of :data:`rfwarp.poses.POSE_KINDS`."""
+    max_sources: int | None
+    """The largest K; None if that depends on how a download was prepared."""
+    description: str
+    """What a model card says of the data: ``{size}``, ``{first}`` and ``{last}`` are filled in with
+    height and width and with the seeds of training."""
+    limits: str
+    """What a model that was trained on it cannot do, for model cards."""
+    tag: str
+    """Task of such a model, as model hubs name it."""
+    image_files: str
+    """Type of its image files, in words; "rendered" if there are none."""
+    licence: str = OTHER_LICENCE
+    """Of the weights of such a model, as the Hugging Face Hub names it."""
+    links: tuple[str, ...] = ()
+    """Where to get it."""
+    prepare: Callable[[Path, Split, Options, Report, Progress], None] | None = None
+    """Checks a split of a download and writes what opening it needs; None if nothing is to be
+    done. See :func:`rfwarp.data.preparation.prepare` for what it raises."""
+    lists_sets: bool = False
+    """Whether its protocol lists the sets of sources and target to evaluate, rather than drawing
+    them."""
+    renderer_version: int | None = None
+    """Of the program that draws a procedural dataset: another one draws other images."""
+    paper_results: tuple[PaperResult, ...] = ()
+    """What the paper reports of it."""
+    paper_protocol: str = ""
+    """In what the paper's evaluation differs from ours unless options change that, in words."""
+
+    @property
+    def is_download(self) -> bool:
+        """Whether its files come from elsewhere."""
+        return "root" in self.options
+
+    @property
+    def gives_truth(self) -> bool:
+        """Whether it can give true correspondences."""
+        return "truth" in self.options
+
+
+def dataset_record(name: str) -> DatasetRecord:
+    """The record of a dataset; the first call imports its module.
+
+    Raises:
+        ValueError: if there is no such dataset.
+    """
+    check_name(name)
+    entry = DATASETS[name]
+    if isinstance(entry, str):
+        record: DatasetRecord = import_module(entry).RECORD
+        DATASETS[name] = entry = record
+    return entry
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError, with the names there are, unless a dataset has this one."""
+    if name not in DATASETS:
+        raise ValueError(f"no dataset {name!r}; there are {', '.join(DATASETS)}")
 
 
 @dataclass(frozen=True)
 class DataConfig(Config):
-    """Which pictures to train on."""
+    """A dataset, and what of it is used."""
 
-    name: Name = "chairs"
-    """Procedural chairs or people, or a dataset of the paper that was downloaded and prepared."""
+    name: Annotated[str, Doc(f"Name of the dataset: {', '.join(DATASETS)}.")] = "chairs"
+    """Key of :data:`DATASETS`."""
     root: Path | None = None
     """Folder of the download, see rfwarp prepare; what is procedural needs none."""
     size: Count | tuple[Count, Count] | None = None
-    """Side of the pictures, or height and width, pixels; without it the protocol's, or 64."""
+    """Side of the images, or height and width, pixels; without it the protocol's, or 64."""
     tuples: Count | None = None
-    """deepfashion, market1501: K of the file of tuples to use; without it the largest prepared."""
+    """People in photographs: K of the file of tuples to use; without it the largest prepared."""
     align: bool = False
-    """deepfashion, market1501: scale and move the sources' people onto the target's, as in the
+    """People in photographs: scale and move the sources' people onto the target's, as in the
     paper's evaluation."""
     first_seed: CountOrZero = 0
-    """chairs, people: seed of the first one to train on."""
+    """Procedural: seed of the first one to train on."""
     count: Count = 4000
-    """chairs, people: how many to train on."""
+    """Procedural: how many to train on."""
     cache: Path | None = None
-    """chairs, people: folder that keeps pictures across runs. Without one they are kept in memory
-    as far as they fit there, else rendered for every batch."""
+    """Procedural: folder that keeps images across runs. Without one they are kept in memory as far
+    as they fit there, else rendered for every batch."""
     truth: bool = False
-    """chairs, people: true correspondences with every tuple."""
+    """Procedural: true correspondences with every tuple."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_name(self.name)
+
+    def facts(self, split: Split) -> dict[str, Any]:
+        """What a report says of a split: the name, and those options that decide its images."""
+        options = dataset_record(self.name).options
+        given = {option: getattr(self, option) for option in ("tuples", "align")}
+        given["first_seed"], given["count"] = self.seeds(split)
+        return {"name": self.name} | {k: v for k, v in given.items() if k in options}
+
+    def shape(self, default: int | tuple[int, int]) -> tuple[int, int]:
+        """Height and width, pixels."""
+        size = default if self.size is None else self.size
+        return (size, size) if isinstance(size, int) else size
+
+    def side(self, default: int) -> int:
+        """Height and width of square images, pixels; ValueError if they differ."""
+        height, width = self.shape(default)
+        if height != width:
+            raise ValueError(f"these images are square, but size is {height} x {width}")
+        return height
+
+    def seeds(self, split: Split) -> tuple[int, int]:
+        """First seed and count of a split of procedural things.
+
+        Those of the test split are the given ones if they are held out, else ``count``, 64 at most,
+        from :data:`HELD_OUT_FIRST_SEED` on.
+
+        Raises:
+            ValueError: if something to train on is held out.
+        """
+        end = self.first_seed + self.count
+        if split == "test":
+            if end > HELD_OUT_FIRST_SEED:
+                return self.first_seed, self.count
+            return HELD_OUT_FIRST_SEED, min(64, self.count)
+        if end > HELD_OUT_FIRST_SEED:
+            raise ValueError(
+                f"{self.name} from seed {HELD_OUT_FIRST_SEED} are held out for evaluation, so "
+                f"seeds {self.first_seed}..{end - 1} cannot be trained on"
+            )
+        return self.first_seed, self.count
 
 
-def open_dataset(config: DataConfig, split: Literal["train", "test"]) -> TupleDataset:
+def open_dataset(config: DataConfig, split: Split) -> TupleDataset:
     """A split of the dataset that a configuration describes.
-
-    The test split of what is procedural has ``count`` things of held-out seeds, 64 at most.
 
     Raises:
         FileNotFoundError: if a file or folder of the dataset is missing.
         ValueError: if a file is malformed, a field does not go with the dataset, or something to
             train on is held out.
     """
-    if config.name not in PEOPLE:
-        for field in ("tuples", "align"):
-            if getattr(config, field):
-                raise ValueError(f"{field} is for {' and '.join(PEOPLE)}, not for {config.name}")
-    if config.truth and config.name not in PROCEDURAL:
-        raise ValueError(f"{config.name} has no true correspondences: truth is for {PROCEDURAL}")
-    if config.name in PROCEDURAL:
-        if config.root is not None:
-            raise ValueError(f"procedural {config.name} have no root, got {config.root}")
-        return _procedural(_held_apart(config, split))
-    if config.root is None:
-        raise ValueError(f"{config.name} needs root, the folder of the download")
-    return _downloaded(config, config.root, split)
-
-
-def _downloaded(config: DataConfig, root: Path, split: Literal["train", "test"]) -> TupleDataset:
-    if config.name in PEOPLE:
-        from rfwarp.data.people_pictures import DEEPFASHION, MARKET1501, PeoplePictures
-
-        layout = DEEPFASHION if config.name == "deepfashion" else MARKET1501
-        size = None if config.size is None else _pair(config.size)
-        return PeoplePictures(layout, root, split, config.tuples, size, config.align)
-    if config.name == "kitti":
-        from rfwarp.data.kitti import KittiFrames
-
-        return KittiFrames(root, split, _pair(config.size or 256))
-    if config.name == "shapenet-chairs":
-        from rfwarp.data.chairs import ChairTuples
-        from rfwarp.data.shapenet import ShapeNetChairs
-
-        return ChairTuples(ShapeNetChairs(root, split, _side(config.size or 256)))
-    from rfwarp.data.voxceleb import VoxCelebVideos
-
-    return VoxCelebVideos(root, split, _side(config.size or 224))
-
-
-def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else size
-
-
-def _side(size: int | tuple[int, int]) -> int:
-    height, width = _pair(size)
-    if height != width:
-        raise ValueError(f"these pictures are square, but size is {height} x {width}")
-    return height
-
-
-def _held_apart(config: DataConfig, split: Literal["train", "test"]) -> DataConfig:
-    """The seeds of a split."""
-    from rfwarp.data.seeds import HELD_OUT_FIRST_SEED
-
-    if split == "test":
-        return replace(config, first_seed=HELD_OUT_FIRST_SEED, count=min(64, config.count))
-    if config.first_seed + config.count > HELD_OUT_FIRST_SEED:
+    record = dataset_record(config.name)
+    for field in fields(config):
+        allowed = field.name in ("name", "size", *record.options)
+        if not allowed and getattr(config, field.name) != field.default:
+            raise ValueError(
+                f"{config.name} has no {field.name}; its options are size, "
+                f"{', '.join(record.options)}"
+            )
+    if record.is_download and config.root is None:
         raise ValueError(
-            f"{config.name} from seed {HELD_OUT_FIRST_SEED} are held out for evaluation, so seeds "
-            f"{config.first_seed}..{config.first_seed + config.count - 1} cannot be trained on"
+            f"{config.name} needs root, the folder of the download{source_note(record)}"
         )
-    return config
+    return record.open(config, split)
 
 
-def _procedural(config: DataConfig) -> TupleDataset:
-    from rfwarp.data.chairs import ChairTuples, ProceduralChairs
-    from rfwarp.data.people import VIEWS, ProceduralPeople, person_bytes
-    from rfwarp.poses import Viewpoint
-
-    size = config.size or SIZE
-    height, width = _pair(size)
-    if config.name == "people":
-        fits = MEMORY // person_bytes(VIEWS, height, width, config.truth)
-        return ProceduralPeople(
-            config.first_seed,
-            config.count,
-            size,
-            cache=config.cache,
-            memory_people=max(1, min(fits, config.count)),
-            truth=config.truth,
-        )
-    views = sum(1 for _ in Viewpoint.grid())
-    # Keeping some would not help: of thousands of chairs the wanted one is rarely among them.
-    kept = config.count if views * 3 * height * width * config.count <= MEMORY else 0
-    chairs = ProceduralChairs(
-        config.first_seed, config.count, _side(size), cache=config.cache, memory_chairs=kept
-    )
-    return ChairTuples(chairs, truth=config.truth)
+def source_note(record: DatasetRecord) -> str:
+    """Where a download comes from, for the end of a message; empty if no link is known."""
+    return f"; it is at {' and '.join(record.links)}" if record.links else ""

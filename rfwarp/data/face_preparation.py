@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rfwarp.data.report import Options, Progress, Report, Split
+from rfwarp.data.catalog import Split
+from rfwarp.data.report import Options, Progress, Report
 from rfwarp.data.voxceleb import FRAMES, HEADER, Video, find_videos, read_landmarks, spread, table
 from rfwarp.files import write_atomically
 from rfwarp.images import load_image

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from rfwarp.data.catalog import DataConfig, DatasetRecord, Split
 from rfwarp.data.draws import check_draw, generator, integers, orders
+from rfwarp.data.paper_results import PAPER, results_of
+from rfwarp.data.report import Options, Progress, Report
 from rfwarp.data.tuples import Row, Sample
-from rfwarp.images import open_image, to_rgb
+from rfwarp.images import RESIZE_FILTER, open_image, to_rgb
 from rfwarp.poses.camera import Array, CameraMotion, read_kitti_poses
 
 OFFSETS = (*range(-10, 0), *range(1, 10))
@@ -24,6 +26,9 @@ SEQUENCES = {
     "test": ("09", "10"),
 }
 """Of the eleven that have poses; the last two, as is usual in odometry, are for testing."""
+
+SIZE = 256
+"""Side of the pictures in the paper, pixels."""
 
 TARGETS = "id_{split}.txt"
 """Optional lists of targets, lines ``SEQUENCE_FRAME``, as Sun et al. (2018) publish them. Sources
@@ -51,9 +56,7 @@ class KittiFrames:
     pose_kind = CameraMotion.kind
     max_sources: ClassVar[int] = len(OFFSETS) // 2  # what the ends of a sequence have, too
 
-    def __init__(
-        self, root: Path, split: Literal["train", "test"], size: tuple[int, int] = (256, 256)
-    ) -> None:
+    def __init__(self, root: Path, split: Split, size: tuple[int, int] = (SIZE, SIZE)) -> None:
         self.height, self.width = size
         self._pictures: list[Path] = []
         self._poses: list[Array] = []
@@ -104,11 +107,11 @@ class KittiFrames:
         side = min(picture.size)
         left, upper = ((extent - side) // 2 for extent in picture.size)
         square = picture.crop((left, upper, left + side, upper + side))
-        resized = square.resize((self.width, self.height), Image.Resampling.LANCZOS)
+        resized = square.resize((self.width, self.height), RESIZE_FILTER)
         return torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous()
 
 
-def read_targets(root: Path, split: Literal["train", "test"]) -> dict[str, tuple[int, ...] | None]:
+def read_targets(root: Path, split: Split) -> dict[str, tuple[int, ...] | None]:
     """The split's sequences, each with the frames that are targets, or None for all.
 
     Raises:
@@ -157,3 +160,57 @@ def read_sequence(root: Path, name: str) -> tuple[list[Path], Array]:
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
     return ", ".join(names[:20]) + more
+
+
+def prepare_kitti(
+    root: Path, split: Split, options: Options, report: Report, progress: Progress
+) -> None:
+    """Check a split's sequences; see :class:`KittiFrames` for what it raises."""
+    frames, failures, sequences = 0, 0, list(read_targets(root, split))
+    for done, name in enumerate(sequences, start=1):
+        try:
+            pictures, _ = read_sequence(root, name)
+        except (FileNotFoundError, ValueError) as error:
+            report.complain(error)
+            failures += 1
+            pictures = []
+        frames += len(pictures)
+        for path in pictures if options.decode else ():
+            try:
+                open_image(path)
+            except ValueError as error:
+                report.complain(error)
+                failures += 1
+        progress(done, len(sequences))
+    report.usable[f"{split} frames"] = frames
+    if failures:
+        raise ValueError(f"{failures} of its sequences or pictures are missing or broken")
+    KittiFrames(root, split)  # which sees whether the targets are there
+
+
+def open_kitti(config: DataConfig, split: Split) -> KittiFrames:
+    """The :class:`KittiFrames` that a configuration with a root describes."""
+    assert config.root is not None
+    return KittiFrames(config.root, split, config.shape(SIZE))
+
+
+RECORD = DatasetRecord(
+    name="kitti",
+    title="KITTI odometry",
+    open=open_kitti,
+    options=("root",),
+    pose_kind=KittiFrames.pose_kind,
+    max_sources=KittiFrames.max_sources,
+    description="KITTI odometry: {size} pixels, sources within ten frames of the target.",
+    limits="It knows streets as seen from one car, and small motions of its camera. Parts that no "
+    "source shows are guessed.",
+    tag="novel-view-synthesis",
+    image_files="PNG",
+    links=("https://www.cvlibs.net/datasets/kitti/eval_odometry.php",),
+    prepare=prepare_kitti,
+    paper_results=results_of(
+        "Table 2",
+        (2, "M2N", 18.798, 0.1958),
+        (2, PAPER, 8.505, 0.1721),
+    ),
+)

@@ -1,8 +1,9 @@
-"""DeepFashion and Market-1501: photographs of people with keypoints, in tuples of one person."""
+"""Photographs of people with keypoints, in tuples of one person, and how to prepare them."""
 
 from __future__ import annotations
 
 import logging
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,25 +14,26 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from rfwarp.data.catalog import DataConfig, Split
 from rfwarp.data.draws import check_draw, generator, integers
-from rfwarp.data.person_tuples import Names, read_tuples
+from rfwarp.data.person_tuples import Names, build_tuples, has_torso, read_tuples, write_tuples
+from rfwarp.data.report import Options, Progress, Report
 from rfwarp.data.tuples import Row, Sample
-from rfwarp.images import load_image
+from rfwarp.images import RESIZE_FILTER, load_image
 from rfwarp.poses.alignment import align_person, torso_height
 from rfwarp.poses.keypoints import Keypoints, read_annotations
 
 logger = logging.getLogger(__name__)
 
-Split = Literal["train", "test"]
-_MARKET_NAME = re.compile(r"(-1|\d{4})_c\d+s\d+_\d{6}_\d{2}\.jpg", re.ASCII)
 
+PAPER_PROTOCOL = "sources are aligned with the target (--align)"
 
 SHAPE_TOLERANCE = 0.02  # of width / height; photographs of 750 x 1101 pixels are within it
 
 
 @dataclass(frozen=True)
 class PeopleFormat:
-    """Where one of the two datasets keeps what, below its root.
+    """Where a dataset of people keeps what, below its root.
 
     Attributes:
         pictures, annotations, pairs: paths of a split's pictures, of its keypoints and of its
@@ -39,6 +41,7 @@ class PeopleFormat:
         height, width: of the space of the keypoints, pixels.
         size: height and width of the dataset's pictures for the network.
         fill: what is beyond a picture that is moved, see :func:`rfwarp.poses.align_person`.
+        file_name: matches the names of pictures of people, no others; its group is the person.
     """
 
     name: str
@@ -49,23 +52,22 @@ class PeopleFormat:
     width: int
     size: tuple[int, int]
     fill: Literal["edge"] | tuple[int, int, int]
+    file_name: re.Pattern[str]
 
     def identity(self, picture: str) -> str:
-        """The person in a picture.
+        """The person in a picture, by its file's name; the whole name if that says none.
 
-        DeepFashion: the name before its last ``_``, as categories contain ``_`` too. Market-1501:
-        the number before the first.
+        Raises:
+            ValueError: if the name is not one of the dataset's.
         """
-        if self.name == "deepfashion":
-            return picture.rpartition("_")[0] or picture
-        return picture.partition("_")[0]
+        match = self.file_name.fullmatch(picture)
+        if match is None:
+            raise ValueError(f"{picture!r} is no name of an image of {self.name}")
+        return match[1] or picture
 
     def is_person(self, picture: str) -> bool:
         """Whether the name is one of the dataset's, and not of a distractor or of junk."""
-        if self.name == "deepfashion":
-            return picture.lower().endswith((".jpg", ".png"))
-        match = _MARKET_NAME.fullmatch(picture)
-        return match is not None and match[1] not in ("-1", "0000")
+        return self.file_name.fullmatch(picture) is not None
 
     def tuples(self, root: Path, split: Split, sources: int | None) -> Path:
         """The file of (K+1)-tuples that ``rfwarp prepare`` writes; None is the largest K's.
@@ -108,38 +110,11 @@ def _first(root: Path, candidates: tuple[str, ...], split: Split) -> Path:
     raise FileNotFoundError(f"there is no {' or '.join(map(str, paths))}")
 
 
-DEEPFASHION = PeopleFormat(
-    "deepfashion",
-    ("{split}",),
-    ("fasion-resize-annotation-{split}.csv", "fasion-annotation-{split}.csv"),
-    ("fasion-resize-pairs-{split}.csv", "fasion-pairs-{split}.csv"),
-    256,
-    176,
-    (256, 256),
-    (255, 255, 255),
-)
-"""As PATN and GFLA distribute it, spelling included. Pictures have 256 x 176 pixels, or that shape
-(those of high resolution), and get 40 white columns on either side; or they are square and have
-such columns already."""
-
-MARKET1501 = PeopleFormat(
-    "market1501",
-    ("bounding_box_{split}", "{split}"),
-    ("market-annotation-{split}.csv",),
-    ("market-pairs-{split}.csv",),
-    128,
-    64,
-    (128, 64),
-    "edge",
-)
-"""As published, or in the folders of PATN, whose keypoints it has."""
-
-
 class PeoplePictures:
     """A :class:`rfwarp.data.TupleDataset` of photographs of people.
 
     Args:
-        layout: :data:`DEEPFASHION` or :data:`MARKET1501`.
+        layout: of the dataset.
         root: folder of the download, in which ``rfwarp prepare`` has written the tuples.
         split: "train" or "test".
         sources: K of the file of tuples to use; None is the largest one there is. Fewer sources
@@ -224,7 +199,7 @@ class PeoplePictures:
 
     def _pixels(self, picture: Image.Image) -> Tensor:
         if picture.size != (self.width, self.height):
-            picture = picture.resize((self.width, self.height), Image.Resampling.LANCZOS)
+            picture = picture.resize((self.width, self.height), RESIZE_FILTER)
         return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
 
 
@@ -265,7 +240,7 @@ def framed(
             f"{' or '.join(f'{w} x {height}' for w in sides)} or that shape"
         )
     if picture.size != (wide, height):
-        picture = picture.resize((wide, height), Image.Resampling.LANCZOS)
+        picture = picture.resize((wide, height), RESIZE_FILTER)
     left = (width - pose.width) // 2
     if wide != width:
         padded = Image.new("RGB", (width, height), "white")
@@ -273,3 +248,66 @@ def framed(
         picture = padded
     points = pose.points + np.array([left, 0, 0], np.float32)
     return picture, Keypoints(points, height, width)
+
+
+def open_pictures(layout: PeopleFormat, config: DataConfig, split: Split) -> PeoplePictures:
+    """The :class:`PeoplePictures` that a configuration with a root describes."""
+    assert config.root is not None
+    size = None if config.size is None else config.shape(layout.size)
+    return PeoplePictures(layout, config.root, split, config.tuples, size, config.align)
+
+
+def prepare_pictures(
+    layout: PeopleFormat,
+    root: Path,
+    split: Split,
+    options: Options,
+    report: Report,
+    progress: Progress,
+) -> None:
+    """Check a split's pictures and keypoints, and write its tuples.
+
+    Raises:
+        FileNotFoundError: if the keypoints or the folder of pictures is missing.
+        ValueError: if the keypoints are malformed, or there are no tuples.
+    """
+    keypoints, folder = layout.read_keypoints(root, split), layout.folder(root, split)
+    there = set(os.listdir(folder))
+    good: dict[str, Keypoints] = {}
+    for done, (picture, pose) in enumerate(keypoints.items(), start=1):
+        path = folder / picture
+        try:
+            if picture not in there:
+                raise ValueError(f"{path} is missing")
+            if options.decode:
+                framed(load_image(str(path), path), pose, layout.size, path)
+            good[picture] = pose
+        except ValueError as error:
+            report.complain(error)
+        progress(done, len(keypoints))
+    counts = report.usable
+    counts[f"{split} pictures"] = len(good)
+    counts[f"{split} pictures without keypoints, left out"] = sum(
+        layout.is_person(picture) and picture not in keypoints for picture in there
+    )
+    if options.pairs:
+        rows = _whole_pairs(layout.read_pairs(root, split), good, report)
+    else:
+        without = sum(not has_torso(pose) for pose in good.values())
+        counts[f"{split} pictures without shoulders or hips, left out"] = without
+        rows = build_tuples(good, layout.identity, options.sources, options.seed)
+    if not rows:
+        raise ValueError(f"there are no tuples of {options.sources} sources and a target: {folder}")
+    write_tuples(layout.tuples(root, split, options.sources), rows)
+    counts[f"{split} tuples of {options.sources} sources"] = len(rows)
+
+
+def _whole_pairs(pairs: list[Names], good: dict[str, Keypoints], report: Report) -> list[Names]:
+    whole = []
+    for row in pairs:
+        lacking = [name for name in row if name not in good]
+        if lacking:
+            report.complain(f"pair {','.join(row)}: no picture or keypoints of {lacking[0]}")
+        else:
+            whole.append(row)
+    return whole

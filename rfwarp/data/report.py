@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
+from rfwarp.data.catalog import Split
 from rfwarp.files import write_atomically
 
 REPORT = "prepare-report.txt"
-Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 Progress = Callable[[int, int], None]
 

@@ -6,8 +6,10 @@ from typing import TypeVar
 
 import numpy as np
 
-HELD_OUT_FIRST_SEED = 900_000
-"""Seeds below it are for training; seeds from it on are for evaluation only."""
+from rfwarp.data.catalog import HELD_OUT_FIRST_SEED
+
+DEFAULT_SIZE = 64  # pixels, of what nobody gave a size
+MEMORY = 2 << 30  # bytes of images that a dataset without a cache folder keeps
 
 T = TypeVar("T")
 

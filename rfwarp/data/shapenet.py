@@ -6,19 +6,24 @@ import logging
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from rfwarp.data.catalog import DataConfig, DatasetRecord, Split
 from rfwarp.data.chairs.dataset import VIEW_COUNT, checked_indices
+from rfwarp.data.chairs.tuples import ChairTuples
+from rfwarp.data.paper_results import PAPER, results_of
+from rfwarp.data.report import Options, Progress, Report
+from rfwarp.images import RESIZE_FILTER
 from rfwarp.poses.viewpoint import Viewpoint
 
 logger = logging.getLogger(__name__)
 
-Split = Literal["train", "test"]
+SIZE = 256  # of the pictures in the paper, pixels
 FILE, IDS = "data_chair.hdf5", "id_chair_{split}.txt"
 AZIMUTH_STEP = 10  # degrees, what the azimuths in the names of groups count
 TEST_SHARE = 5  # one chair of so many is for testing where there are no lists
@@ -44,7 +49,7 @@ class ShapeNetChairs:
         ValueError: if it is no HDF5 file, a line of the list is malformed, or no chair counts.
     """
 
-    def __init__(self, root: Path, split: Split, size: int = 256) -> None:
+    def __init__(self, root: Path, split: Split, size: int = SIZE) -> None:
         self._path = root / FILE
         self._size = size
         self._file: Any = None
@@ -123,9 +128,7 @@ class ShapeNetChairs:
                 f"got {pixels.dtype} {pixels.shape}"
             )
         if pixels.shape[:2] != (self.size, self.size):
-            resized = Image.fromarray(pixels).resize(
-                (self.size, self.size), Image.Resampling.LANCZOS
-            )
+            resized = Image.fromarray(pixels).resize((self.size, self.size), RESIZE_FILTER)
             pixels = np.array(resized)
         return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
@@ -190,3 +193,53 @@ def _by_id(groups: set[str], split: Split) -> dict[str, set[Viewpoint]]:
         if (zlib.crc32(chair.encode("utf-8")) % TEST_SHARE == 0) == (split == "test"):
             views.setdefault(chair, set()).add(view)
     return views
+
+
+def prepare_shapenet(
+    root: Path, split: Split, options: Options, report: Report, progress: Progress
+) -> None:
+    """Check a split's chairs; see :class:`ShapeNetChairs` for what it raises."""
+    chairs = ShapeNetChairs(root, split)
+    report.usable[f"{split} chairs"] = chairs.count
+    for name, views in chairs.incomplete.items():
+        report.complain(f"{split} chair {name} has {views} of its views, so it is left out")
+    failures = 0
+    for chair in range(chairs.count) if options.decode else ():
+        try:
+            chairs.check(chair)
+        except ValueError as error:
+            report.complain(error)
+            failures += 1
+        progress(chair + 1, chairs.count)
+    if failures:
+        raise ValueError(f"{failures} chairs have pictures that cannot be read")
+
+
+def open_shapenet(config: DataConfig, split: Split) -> ChairTuples:
+    """The :class:`ShapeNetChairs` that a configuration with a root describes, as tuples."""
+    assert config.root is not None
+    return ChairTuples(ShapeNetChairs(config.root, split, config.side(SIZE)))
+
+
+RECORD = DatasetRecord(
+    name="shapenet-chairs",
+    title="ShapeNet chairs",
+    open=open_shapenet,
+    options=("root",),
+    pose_kind=ChairTuples.pose_kind,
+    max_sources=VIEW_COUNT - 1,
+    description="Chairs of ShapeNet: {size} pixels, 18 azimuths x 3 elevations.",
+    limits="It knows rendered chairs and these 54 viewpoints. Parts that no source shows are "
+    "guessed.",
+    tag="novel-view-synthesis",
+    image_files="uncompressed pixels in HDF5",
+    links=("https://github.com/shaohua0116/Multiview2Novelview",),
+    prepare=prepare_shapenet,
+    paper_results=results_of(
+        "Table 2",
+        (2, "M2N", 28.876, 0.1155),
+        (2, PAPER, 10.123, 0.09607),
+        (4, "M2N", 21.920, 0.0901),
+        (4, PAPER, 7.697, 0.0729),
+    ),
+)

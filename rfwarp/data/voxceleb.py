@@ -7,20 +7,24 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from sys import intern
-from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from rfwarp.data.catalog import DataConfig, DatasetRecord, Split
 from rfwarp.data.draws import check_draw, generator, integers, orders
+from rfwarp.data.paper_results import PAPER, results_of
+from rfwarp.data.report import Options, Progress, Report
 from rfwarp.data.tuples import Row, Sample
-from rfwarp.images import load_image
+from rfwarp.images import RESIZE_FILTER, load_image
 from rfwarp.poses.landmarks import FaceLandmarks
 
 FRAMES = 8
 """Of each video; one is the target."""
+
+SIZE = 224
+"""Side of the pictures in the paper, pixels."""
 
 FOLDERS = {"train": ("train", "dev"), "test": ("test",)}
 ENDINGS = (".jpg", ".jpeg", ".png")
@@ -51,7 +55,7 @@ class VoxCelebVideos:
     pose_kind = FaceLandmarks.kind
     max_sources = FRAMES - 1
 
-    def __init__(self, root: Path, split: Literal["train", "test"], size: int = 224) -> None:
+    def __init__(self, root: Path, split: Split, size: int = SIZE) -> None:
         self.height = self.width = size
         self._root = root
         self._videos = read_videos(root, split)
@@ -85,7 +89,7 @@ class VoxCelebVideos:
             raise ValueError(f"{path} must be square, got {picture.width} x {picture.height}")
         size = (self.width, self.height)
         if picture.size != size:
-            picture = picture.resize(size, Image.Resampling.LANCZOS)
+            picture = picture.resize(size, RESIZE_FILTER)
         drawn = face.draw(self.height, self.width)
         pixels, code = (torch.from_numpy(np.array(image)) for image in (picture, drawn))
         return pixels.permute(2, 0, 1).contiguous(), code.permute(2, 0, 1).contiguous()
@@ -160,3 +164,43 @@ def read_landmarks(path: Path, height: int, width: int) -> FaceLandmarks:
         return FaceLandmarks(np.load(path, allow_pickle=False), height, width)
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{path} holds no landmarks: {error}") from error
+
+
+def open_voxceleb(config: DataConfig, split: Split) -> VoxCelebVideos:
+    """The :class:`VoxCelebVideos` that a configuration with a root describes."""
+    assert config.root is not None
+    return VoxCelebVideos(config.root, split, config.side(SIZE))
+
+
+def prepare_voxceleb(
+    root: Path, split: Split, options: Options, report: Report, progress: Progress
+) -> None:
+    """See :func:`rfwarp.data.face_preparation.prepare_faces`."""
+    from rfwarp.data.face_preparation import prepare_faces  # which reads this module
+
+    prepare_faces(root, split, options, report, progress)
+
+
+RECORD = DatasetRecord(
+    name="voxceleb2",
+    title="VoxCeleb2",
+    open=open_voxceleb,
+    options=("root",),
+    pose_kind=VoxCelebVideos.pose_kind,
+    max_sources=VoxCelebVideos.max_sources,
+    description="VoxCeleb2: {size} pixels, 68 facial landmarks drawn as lines.",
+    limits="It knows faces as interviews show them. It can make a real person seem to look or "
+    "speak as they never did: ask them before you use it so. Parts that no source shows are "
+    "guessed.",
+    tag="face-reenactment",
+    image_files="JPEG or PNG",
+    links=("https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox2.html",),
+    prepare=prepare_voxceleb,
+    paper_results=results_of(
+        "Table 3",
+        (2, "NH-FF", 37.266, 0.3150),
+        (2, PAPER, 7.100, 0.2130),
+        (4, "NH-FF", 37.457, 0.3131),
+        (4, PAPER, 7.690, 0.2084),
+    ),
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,18 +14,20 @@ from rfwarp.data import truth as correspondence
 from rfwarp.data.truth import Truth
 from rfwarp.data.tuples import Row, Sample, TupleDataset
 from rfwarp.images import from_uint8
+from rfwarp.metrics.accumulate import ImageMetrics, Scores
 from rfwarp.metrics.baselines import mean_source, nearest_source, warped_by_truth
+from rfwarp.metrics.config import EvaluationConfig
 from rfwarp.metrics.flow import WarpMeasures, WarpScores
-from rfwarp.metrics.judges import Judges, Jury, Scores
 from rfwarp.metrics.masks import Mask, mask_of_target
+from rfwarp.metrics.networks import MetricNetworks
 from rfwarp.nn import Generator
 from rfwarp.poses.kinds import POSE_KINDS, PoseKind
 
 logger = logging.getLogger(__name__)
 
 METHODS = ("model", "nearest_source", "mean_source", "warped_by_truth")
-NO_JUDGES = Judges()
-RELIABLE = 2048  # pictures: with fewer, the covariance of as many features is singular
+DEFAULT = EvaluationConfig()
+RELIABLE = 2048  # images: with fewer, the covariance of as many features is singular
 
 
 @dataclass(frozen=True)
@@ -66,69 +68,75 @@ class Evaluation:
 def evaluate(
     generator: Generator,
     dataset: TupleDataset,
-    sources: Sequence[int] = (1, 2, 4),
-    sets: int = 256,
-    seed: int = 0,
+    config: EvaluationConfig = DEFAULT,
     *,
-    batch_size: int = 16,
-    judges: Judges = NO_JUDGES,
+    networks: MetricNetworks | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Evaluation]:
     """Scores of a generator and of two baselines for each number of sources.
 
     Every K sees the same targets, and fewer sources are a prefix of more; the target is never
-    among the sources. If the dataset gives true correspondences, the warp is judged by them too.
+    among the sources. If the dataset gives true correspondences, the warp is scored by them too.
 
     Args:
         generator: in eval mode, for the dataset's kind of pose; it runs where it is.
-        dataset: pictures of the size that the generator was trained at.
-        sources: numbers of sources K.
-        sets: number of sets of sources and target, see :meth:`TupleDataset.evaluation_rows`; fewer
-            if the dataset has fewer.
-        seed: of these sets, where they are drawn.
-        batch_size: sets that the generator works on at a time.
-        judges: networks for more scores.
+        dataset: images of the size that the generator was trained at.
+        config: how many sets, with which numbers of sources, and which scores.
+        networks: of those scores, with masks or real images of your own; None opens those that
+            ``config.metrics`` names, on the generator's device.
         progress: called with (sets done, sets) after each batch.
 
     Returns:
-        One result for each K, in the given order.
+        One result for each K of ``config.sources``, in that order.
 
     Raises:
-        ValueError: if the generator takes other poses, a number is out of range, the dataset has
-            too few sources, a damaged file or truth of some sets only, or the judges do not fit it.
+        ValueError: if the generator takes other poses, the dataset has too few sources, a damaged
+            file or truth of some sets only, or the networks do not fit it.
+        FileNotFoundError: if weights of a network are not there.
     """
     kind = POSE_KINDS[dataset.pose_kind]
-    _check(generator, kind, judges)
-    if not sources or min(sources) < 1:
-        raise ValueError(f"numbers of sources must be at least 1, got {tuple(sources)}")
-    if sets < 1 or batch_size < 1:
-        raise ValueError(f"sets and batch_size must be at least 1, got {sets} and {batch_size}")
-    rows = dataset.evaluation_rows(seed, sets, max(sources))
-    if judges.inception is not None:
+    if networks is None:
+        device = next(generator.parameters()).device
+        networks = MetricNetworks.open(config, dataset, device)
+    _check(generator, kind, networks)
+    rows = config.rows(dataset)
+    if networks.inception is not None:
         _check_count(len(rows))
-    jury = Jury(judges, dataset.height, dataset.width)
-    warps = {k: WarpMeasures(dataset.height) for k in sources}
+    metrics = ImageMetrics(dataset.height, dataset.width, networks)
+    warps = {k: WarpMeasures(dataset.height) for k in config.sources}
     truths = 0
-    for begin in range(0, len(rows), batch_size):
-        batch = _load(dataset, rows[begin : begin + batch_size], judges.mask)
+    for begin in range(0, len(rows), config.batch_size):
+        batch = _load(dataset, rows[begin : begin + config.batch_size], networks.mask)
         truths += 0 if batch.truth is None else len(batch.targets)
         foreground = None if batch.truth is None else batch.truth.foreground
-        jury.see(batch.targets, batch.masks, foreground)
-        for k in warps:
-            _judge(generator, kind, batch, k, jury, warps[k])
+        images: dict[Hashable, Tensor] = {}
+        for k, warp in warps.items():
+            made = _images(generator, kind, batch, k, warp)
+            images |= {(k, method): image for method, image in made.items()}
+        metrics.update(batch.targets, images, batch.masks, foreground)
         if progress is not None:
             progress(begin + len(batch.targets), len(rows))
     if truths not in (0, len(rows)):
         raise ValueError(f"only {truths} of {len(rows)} sets have truth")
-    return [_result(k, len(rows), jury, warps[k] if truths else None) for k in sources]
+    scores = metrics.compute()
+    return [
+        Evaluation(
+            k,
+            len(rows),
+            **{method: scores[k, method] for method in METHODS if (k, method) in scores},
+            warp=warps[k].scores() if truths else None,
+        )
+        for k in config.sources
+    ]
 
 
-def _judge(
-    generator: Generator, kind: PoseKind, batch: _Batch, k: int, jury: Jury, warp: WarpMeasures
-) -> None:
-    """All methods, with the first k sources of a batch."""
+def _images(
+    generator: Generator, kind: PoseKind, batch: _Batch, k: int, warp: WarpMeasures
+) -> dict[str, Tensor]:
+    """Of all methods, with the first k sources of a batch."""
     sources, poses = batch.sources[:, :k], batch.poses[:, :k]
     inputs = network_inputs(generator, kind, sources, poses, batch.target_poses)
+    oracle = {}
     if batch.truth is None:
         image = generator(*inputs)
     else:
@@ -136,34 +144,28 @@ def _judge(
         whole = batch.truth
         truth = whole._replace(flow=whole.flow[:, :k], visible=whole.visible[:, :k])
         warp.add(levels, truth)
-        oracle = warped_by_truth(sources, truth, image.float().cpu())
-        jury.judge((k, "warped_by_truth"), oracle)
-    jury.judge((k, "model"), image)
-    jury.judge((k, "nearest_source"), nearest_source(sources, kind, poses, batch.target_poses))
-    jury.judge((k, "mean_source"), mean_source(sources))
+        oracle["warped_by_truth"] = warped_by_truth(sources, truth, image.float().cpu())
+    return {
+        "model": image,
+        "nearest_source": nearest_source(sources, kind, poses, batch.target_poses),
+        "mean_source": mean_source(sources),
+        **oracle,
+    }
 
 
-def _result(k: int, sets: int, jury: Jury, warp: WarpMeasures | None) -> Evaluation:
-    model, nearest, mean = (jury.scores((k, method)) for method in METHODS[:3])
-    if warp is None:
-        return Evaluation(k, sets, model, nearest, mean)
-    oracle = jury.scores((k, "warped_by_truth"))
-    return Evaluation(k, sets, model, nearest, mean, oracle, warp.scores())
-
-
-def _check(generator: Generator, kind: PoseKind, judges: Judges) -> None:
+def _check(generator: Generator, kind: PoseKind, networks: MetricNetworks) -> None:
     if generator.config.pose_channels != kind.channels or (
         generator.config.pose_kind not in (None, kind.name)
     ):
         raise ValueError(
-            f"these pictures are posed by {kind.name} ({kind.channels} channels), but this model "
+            f"these images are posed by {kind.name} ({kind.channels} channels), but this model "
             f"takes {generator.config.pose_kind or 'poses'} "
             f"({generator.config.pose_channels} channels)"
         )
-    if judges.mask is mask_of_target and kind.name != "keypoints":
+    if networks.mask is mask_of_target and kind.name != "keypoints":
         raise ValueError(
             "masked LPIPS needs people posed by keypoints, or a mask of your own, but these "
-            f"pictures are posed by {kind.name}"
+            f"images are posed by {kind.name}"
         )
 
 
@@ -172,7 +174,7 @@ def _check_count(sets: int) -> None:
         raise ValueError(f"FID needs at least 2 sets, got {sets}")
     if sets < RELIABLE:
         logger.warning(
-            "FID of %d pictures is higher than of many: compare it with that of other methods "
+            "FID of %d images is higher than of many: compare it with that of other methods "
             "here, not with published numbers",
             sets,
         )

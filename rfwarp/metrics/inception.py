@@ -17,6 +17,7 @@ from rfwarp.published_weights import find_weights, load_weights
 FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
 ADVICE = f"Download {FILE_NAME} (91 MB), which the authors of pytorch-fid publish"
 SIZE = 299
+RESIZING = f"bilinear, not antialiased, to {SIZE} x {SIZE}"
 CLASSES = 1008
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from rfwarp.metrics.config import LpipsNet
 from rfwarp.published_weights import find_weights, load_weights
 
 # Of the colours in [-1, 1].
@@ -40,9 +41,7 @@ class Backbone(NamedTuple):
         return f"Download {url} ({self.megabytes} MB)"
 
 
-Net = Literal["alex", "vgg"]
-
-BACKBONES: dict[Net, Backbone] = {
+BACKBONES: dict[LpipsNet, Backbone] = {
     "alex": Backbone(
         *("AlexNet", "alexnet-owt-7be5be79.pth", 233),
         outputs=(1, 4, 7, 9, 11),
@@ -119,7 +118,7 @@ class Lpips(FeatureDistance):
             misshapen or not finite.
     """
 
-    def __init__(self, weights: Path | None = None, net: Net = "alex") -> None:
+    def __init__(self, weights: Path | None = None, net: LpipsNet = "alex") -> None:
         if net not in BACKBONES:
             raise ValueError(f"net must be one of {', '.join(BACKBONES)}, got {net!r}")
         backbone = BACKBONES[net]
@@ -141,7 +140,7 @@ def _head(channels: int) -> nn.Conv2d:
     return nn.Conv2d(channels, 1, 1, bias=False, device="meta")
 
 
-def heads_file(net: Net) -> Path:
+def heads_file(net: LpipsNet) -> Path:
     """The linear weights that torchmetrics brings along.
 
     Raises:

@@ -1,9 +1,10 @@
-"""What a report says beside the numbers: by what they were made."""
+"""Reports of evaluations: one JSON for command, experiment and model card, and how it reads."""
 
 from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,37 +12,159 @@ import torch
 import torchmetrics
 
 import rfwarp
-from rfwarp.data import chairs, people
-from rfwarp.metrics import Judges
+from rfwarp.data.catalog import DatasetRecord
+from rfwarp.data.paper_results import PaperResult
+from rfwarp.data.tuples import TupleDataset
+from rfwarp.images import RESIZE_FILTER
+from rfwarp.metrics import inception
+from rfwarp.metrics.config import EvaluationConfig
+from rfwarp.metrics.evaluation import Evaluation
+from rfwarp.metrics.networks import MetricNetworks
+from rfwarp.metrics.tables import (
+    LEVEL_NOTE,
+    level_markdown_table,
+    level_text_table,
+    markdown_table,
+    score_lines,
+    text_table,
+)
 
-RENDERERS = {"chairs": chairs.RENDERER_VERSION, "people": people.RENDERER_VERSION}
+CAUTION = (
+    "Lines with a table's number are the paper's. Numbers compare only if measured alike: FID "
+    "depends on the number of images, on the real ones (--fid-real), on the type of their files "
+    "and on how they are resized; the size of the paper's masks (MLPIPS) is not documented."
+)
 
 
-def report_facts(dataset: str, judges: Judges, real: Path | None) -> dict[str, Any]:
-    """``versions`` and, if there are any, ``networks``: other files of weights give other numbers.
+def evaluation_report(
+    results: Sequence[Evaluation],
+    record: DatasetRecord,
+    facts: Mapping[str, Any],
+    dataset: TupleDataset,
+    config: EvaluationConfig,
+    networks: MetricNetworks,
+    device: torch.device,
+) -> dict[str, Any]:
+    """What was found, and by what: other images, weights and versions give other numbers.
 
     Args:
-        dataset: its name.
-        real: folder of the real pictures of FID; None if those are the targets.
+        results: of :func:`rfwarp.metrics.evaluate`.
+        record: of the dataset.
+        facts: of the dataset, see :meth:`rfwarp.data.catalog.DataConfig.facts`.
+        dataset: what was evaluated on.
+        config: what was asked for.
+        networks: what ``config`` opened.
+        device: where the generator ran.
+
+    Returns:
+        JSON-able values: ``dataset``, ``sets``, ``device``, ``protocol``, ``versions``,
+        ``networks`` if there are any, and ``results``.
     """
+    height, width = dataset.height, dataset.width
+    size = height if height == width else [height, width]
+    return {
+        "dataset": {**facts, "size": size},
+        "sets": results[0].sets,
+        "device": device.type,
+        "protocol": _protocol(record, facts, bool(networks)),
+        "versions": _versions(record),
+        **_networks(config, networks),
+        "results": [result.to_dict() for result in results],
+    }
+
+
+def _protocol(record: DatasetRecord, facts: Mapping[str, Any], to_networks: bool) -> dict[str, str]:
+    """How images came to be and what was compared, in words."""
+    protocol = {"sets": "listed" if record.lists_sets else "drawn"}
+    if "align" in record.options:
+        aligned = facts.get("align", False)
+        protocol["sources"] = "aligned with the target" if aligned else "not aligned"
+    filter_name = RESIZE_FILTER.name.capitalize()
+    resized = f", resized by {filter_name}" if record.is_download else ""
+    protocol["images"] = f"{record.image_files}{resized}"
+    if to_networks:
+        protocol["results"] = "shown to networks in 8 bits, not compressed"
+    return protocol
+
+
+def _versions(record: DatasetRecord) -> dict[str, Any]:
     versions: dict[str, Any] = {
         "rfwarp": rfwarp.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchmetrics": torchmetrics.__version__,
     }
-    if dataset in RENDERERS:
-        versions["renderer"] = RENDERERS[dataset]
-    networks: dict[str, Any] = {}
-    if judges.lpips is not None:
-        networks["lpips"] = {"net": judges.lpips.net, **_file_facts(judges.lpips.path)}
-    if judges.st_lpips is not None:
-        networks["st_lpips"] = {"net": "alex", **_file_facts(judges.st_lpips.path)}
-    if judges.inception is not None:
-        shown = "the targets" if real is None else str(real)
-        networks["fid"] = {"real": shown, **_file_facts(judges.inception.path)}
-    return {"versions": versions} | ({"networks": networks} if networks else {})
+    if record.renderer_version is not None:
+        versions["renderer"] = record.renderer_version
+    return versions
+
+
+def _networks(config: EvaluationConfig, networks: MetricNetworks) -> dict[str, Any]:
+    files: dict[str, Any] = {}
+    if networks.lpips is not None:
+        files["lpips"] = {"net": networks.lpips.net, **_file_facts(networks.lpips.path)}
+    if networks.st_lpips is not None:
+        files["st_lpips"] = {"net": "alex", **_file_facts(networks.st_lpips.path)}
+    if networks.inception is not None:
+        real = "the targets" if config.fid_real is None else str(config.fid_real)
+        resizing = {"real": real, "resize": inception.RESIZING}
+        files["fid"] = {**resizing, **_file_facts(networks.inception.path)}
+    return {"networks": files} if files else {}
 
 
 def _file_facts(path: Path) -> dict[str, str]:
     return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def headline(report: Mapping[str, Any]) -> str:
+    """What was evaluated on, in a sentence."""
+    data = report["dataset"]
+    seeds = f" from seed {data['first_seed']} on" if "first_seed" in data else ""
+    things = f"{data['count']} " if "count" in data else ""
+    return f"{report['sets']} sets of images of {things}{data['name']}{seeds}."
+
+
+def protocol_text(report: Mapping[str, Any]) -> str:
+    """How the numbers of a report were made, in a sentence; empty of older reports."""
+    protocol, networks = report.get("protocol"), report.get("networks", {})
+    if protocol is None:
+        return ""
+    parts = [f"{name} {value}" for name, value in protocol.items()]
+    for name, title in (("lpips", "LPIPS"), ("st_lpips", "ST-LPIPS")):
+        if name in networks:
+            parts.append(f"{title} by {networks[name]['net']} ({networks[name]['file']})")
+    if "fid" in networks:
+        fid = networks["fid"]
+        parts.append(f"FID by {fid['file']}, {fid['resize']}, real images: {fid['real']}")
+    return f"How our numbers were made: {'; '.join(parts)}."
+
+
+def report_text(
+    report: Mapping[str, Any],
+    paper_results: Sequence[PaperResult] = (),
+    paper_protocol: str = "",
+    *,
+    markdown: bool = False,
+) -> str:
+    """A report for people: all scores by method, what the warp does at each level, the protocol.
+
+    Args:
+        report: of :func:`evaluation_report`.
+        paper_results: to stand beside ours, as far as the numbers of sources agree.
+        paper_protocol: in what the paper's evaluation differs.
+        markdown: make tables of markdown, else for a terminal.
+    """
+    results = report["results"]
+    lines = score_lines(results, paper_results)
+    if markdown:
+        scores, levels = markdown_table(lines), level_markdown_table(results)
+    else:
+        scores, levels = text_table(lines), level_text_table(results)
+    parts = [headline(report), scores.rstrip()]
+    if levels:
+        parts += [levels.rstrip(), LEVEL_NOTE]
+    if protocol := protocol_text(report):
+        parts.append(protocol)
+    if any(known.sources == result["sources"] for known in paper_results for result in results):
+        parts.append(f"{CAUTION} The paper: {paper_protocol}." if paper_protocol else CAUTION)
+    return "\n\n".join(parts)

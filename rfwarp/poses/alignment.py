@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from rfwarp.images import RESIZE_FILTER
 from rfwarp.poses.keypoints import Keypoints
 
 NECK, SHOULDERS, HIPS = 1, (2, 5), (8, 11)
@@ -80,7 +81,7 @@ def _moved(
     if scale < 1:  # else PIL would skip pixels
         width, height = (max(1, round(scale * side)) for side in image.size)
         along = (width / image.width, height / image.height)
-        image = image.resize((width, height), Image.Resampling.LANCZOS)
+        image = image.resize((width, height), RESIZE_FILTER)
         # A pixel's centre at p is at along (p + 1/2) - 1/2 now.
         rest = [scale / a for a in along]
         offset = [s + scale * 0.5 * (1 / a - 1) for s, a in zip(shift, along, strict=True)]

@@ -8,91 +8,24 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from rfwarp.data.catalog import DataConfig, DatasetRecord, dataset_record
+from rfwarp.files import write_atomically
 from rfwarp.training.config import TrainConfig
 
 TASK = "image-to-image"
 RESULTS, LIMITS = "## Held-out results", "## Limits"
 
-# Of rfwarp's own pictures; whoever trains on others must say under what terms theirs may be used.
-OWN_LICENCE, THEIR_LICENCE = "apache-2.0", "other"
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What a card says of a dataset; ``{...}`` are filled in."""
-
-    things: str
-    data: str
-    limits: str
-    tag: str
-    licence: str = THEIR_LICENCE
-
-
-_GUESSED = "Parts that no source shows are guessed."
-SUBJECTS = {
-    "chairs": Subject(
-        "procedural chairs",
-        "Procedural chairs of rfwarp (`rfwarp.data.ProceduralChairs`): {size} pixels, white "
-        "background, 18 azimuths x 3 elevations, seeds {first} to {last}.",
-        "It knows these chairs and their 54 viewpoints, on a white background, and nothing else: "
-        f"neither photographs nor other objects. {_GUESSED}",
-        "novel-view-synthesis",
-        OWN_LICENCE,
-    ),
-    "people": Subject(
-        "procedural people",
-        "Procedural people of rfwarp (`rfwarp.data.ProceduralPeople`): {size} pixels, 18 OpenPose "
-        "keypoints, seeds {first} to {last}.",
-        "It knows these drawn figures and nothing else: it was never shown a photograph of a "
-        f"person. {_GUESSED}",
-        "pose-transfer",
-        OWN_LICENCE,
-    ),
-    "deepfashion": Subject(
-        "DeepFashion",
-        "DeepFashion, In-shop Clothes Retrieval benchmark: {size} pixels, 18 OpenPose keypoints.",
-        "It knows people as fashion photographs show them, before a plain background. " + _GUESSED,
-        "pose-transfer",
-    ),
-    "market1501": Subject(
-        "Market-1501",
-        "Market-1501: {size} pixels, 18 OpenPose keypoints.",
-        "It knows pedestrians as six street cameras saw them, at low resolution. " + _GUESSED,
-        "pose-transfer",
-    ),
-    "shapenet-chairs": Subject(
-        "ShapeNet chairs",
-        "Chairs of ShapeNet: {size} pixels, 18 azimuths x 3 elevations.",
-        "It knows rendered chairs and these 54 viewpoints. " + _GUESSED,
-        "novel-view-synthesis",
-    ),
-    "kitti": Subject(
-        "KITTI odometry",
-        "KITTI odometry: {size} pixels, sources within ten frames of the target.",
-        "It knows streets as seen from one car, and small motions of its camera. " + _GUESSED,
-        "novel-view-synthesis",
-    ),
-    "voxceleb2": Subject(
-        "VoxCeleb2",
-        "VoxCeleb2: {size} pixels, 68 facial landmarks drawn as lines.",
-        "It knows faces as interviews show them. It can make a real person seem to look or speak "
-        f"as they never did: ask them before you use it so. {_GUESSED}",
-        "face-reenactment",
-    ),
-}
-
 
 def model_card(
     *,
     title: str,
-    subject: Subject,
+    record: DatasetRecord,
     data: str,
     config: Mapping[str, Any],
     training: Mapping[str, Any],
@@ -102,17 +35,17 @@ def model_card(
 
     Args:
         title: headline.
-        subject: what the model was trained on, and what it cannot do.
-        data: the subject's, filled in.
+        record: of what the model was trained on.
+        data: its description, filled in.
         config: fields of the generator.
         training: fields of the training configuration; JSON-able, as ``config``.
         run: what happened, by name: steps, time, machine, versions.
     """
     metadata = ModelCardData(
         library_name="rfwarp",
-        license=subject.licence,
+        license=record.licence,
         pipeline_tag=TASK,
-        tags=[subject.tag, "optical-flow"],
+        tags=[record.tag, "optical-flow"],
     )
     facts = "\n".join(f"| {name} | {value} |" for name, value in run.items())
     sections = [
@@ -122,34 +55,34 @@ def model_card(
         f"Settings of the run:\n\n{_json(training)}",
         f"Settings of the network:\n\n{_json(config)}",
         f"{RESULTS}\n\nNot evaluated yet.",
-        f"{LIMITS}\n\n{subject.limits}",
+        f"{LIMITS}\n\n{record.limits}",
     ]
     return "\n\n".join(sections) + "\n"
 
 
 def with_results(card: str, report: Mapping[str, Any]) -> str:
-    """The card with what ``rfwarp evaluate --json`` reports, in the place of earlier results: as a
-    table for people, and the model's scores for the Hub.
+    """The card with a report in the place of earlier results: as a table for people, and the
+    model's scores for the Hub; needs the extra ``metrics``.
+
+    Args:
+        card: of :func:`model_card`.
+        report: see :func:`rfwarp.metrics.report.evaluation_report`.
 
     Raises:
-        ValueError: if it is no card of :func:`model_card`.
+        ValueError: if it is no such card.
     """
-    before, heading, rest = card.partition(f"{RESULTS}\n")
-    _, limits, after = rest.partition(f"{LIMITS}\n")
-    if not heading or not limits:
-        raise ValueError(f"a model card has the headings {RESULTS!r} and {LIMITS!r}")
-    data = report["dataset"]
-    seeds = f" from seed {data['first_seed']} on" if "first_seed" in data else ""
-    things = f"{data['count']} " if "count" in data else ""
-    judged = f"{report['sets']} sets of pictures of {things}{data['name']}{seeds}."
-    updated = ModelCard(f"{before}{heading}\n{judged}\n\n{_table(report)}\n\n{limits}{after}")
+    from rfwarp.metrics.report import report_text
+
+    before, after = split_results(card)
+    updated = ModelCard(f"{before}\n{report_text(report, markdown=True)}\n\n{after}")
+    name = report["dataset"]["name"]
     metadata = cast(ModelCardData, updated.data)
     metadata.model_name = updated.text.lstrip().partition("\n")[0].removeprefix("# ")
     metadata.eval_results = [
         EvalResult(
             task_type=TASK,
-            dataset_type=data["name"],
-            dataset_name=data["name"],
+            dataset_type=name,
+            dataset_name=name,
             dataset_config=f"sources: {row['sources']}",
             dataset_split="test",
             metric_type=metric,
@@ -160,6 +93,25 @@ def with_results(card: str, report: Mapping[str, Any]) -> str:
         if isinstance(value, int | float)
     ]
     return str(updated)
+
+
+def write_results(path: Path, report: Mapping[str, Any]) -> None:
+    """:func:`with_results` of a file, which is replaced."""
+    text = with_results(path.read_text(encoding="utf-8"), report)
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def split_results(card: str) -> tuple[str, str]:
+    """What a card has before and after its results.
+
+    Raises:
+        ValueError: if it is no card of :func:`model_card`.
+    """
+    before, heading, rest = card.partition(f"{RESULTS}\n")
+    _, limits, after = rest.partition(f"{LIMITS}\n")
+    if not heading or not limits:
+        raise ValueError(f"a model card has the headings {RESULTS!r} and {LIMITS!r}")
+    return before + heading, limits + after
 
 
 def trained_card(
@@ -174,13 +126,12 @@ def trained_card(
         size: height and width of the pictures.
     """
     settings = {**training.fixed(), "steps": training.steps, "cooldown": training.cooldown}
-    c, subject = training, SUBJECTS[training.data.name]
+    c, record = training, dataset_record(training.data.name)
     pixels = f"{size[0]} x {size[1]}"
-    last = c.data.first_seed + c.data.count - 1
     return model_card(
-        title=f"rfwarp generator, {subject.things} at {pixels}",
-        subject=subject,
-        data=subject.data.format(size=pixels, first=c.data.first_seed, last=last),
+        title=f"rfwarp generator, {record.title} at {pixels}",
+        record=record,
+        data=_described(record, pixels, c.data),
         config=config,
         training={name: value for name, value in settings.items() if name != "network"},
         run=run,
@@ -191,11 +142,10 @@ def _json(values: Mapping[str, Any]) -> str:
     return f"```json\n{json.dumps(dict(values), indent=2)}\n```"
 
 
-def _table(report: Mapping[str, Any]) -> str:
-    """Every score that there is by one number, of all methods; needs the extra ``metrics``."""
-    from rfwarp.metrics.table import markdown_table, report_lines
-
-    return markdown_table(report_lines(report["results"])).rstrip()
+def _described(record: DatasetRecord, pixels: str, data: DataConfig) -> str:
+    last = data.first_seed + data.count - 1
+    text = record.description.format(size=pixels, first=data.first_seed, last=last)
+    return " ".join([text, *record.links])
 
 
 def run_facts(seconds: float, device: torch.device, processes: int) -> dict[str, str]:

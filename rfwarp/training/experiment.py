@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from rfwarp.config import Config
-from rfwarp.data.catalog import PROCEDURAL, open_dataset
-from rfwarp.data.tuples import TupleDataset
+from rfwarp.data.catalog import dataset_record, open_dataset
 from rfwarp.files import write_atomically
-from rfwarp.metrics import JudgeOptions, Judges, evaluate
-from rfwarp.metrics.report import report_facts
+from rfwarp.metrics import EvaluationConfig, MetricNetworks, evaluate
+from rfwarp.metrics.report import evaluation_report
 from rfwarp.nn import Generator
-from rfwarp.training.card import run_facts
+from rfwarp.pretrained import CARD_NAME
+from rfwarp.training.card import run_facts, write_results
 from rfwarp.training.config import TrainConfig, nested, stored
 from rfwarp.training.report import draw_plot, markdown_table, summarise
 from rfwarp.training.trainer import Trainer
@@ -31,25 +31,6 @@ EQUAL = (
     *("out", "seed", "data", "sources", "batch_size", "accumulate", "flow_steps", "steps"),
     *("ema", "precision", "device"),
 )
-
-
-@dataclass(frozen=True)
-class EvaluationConfig:
-    """How every run is judged, on the dataset's test split; see :func:`rfwarp.metrics.evaluate`,
-    and for scores by networks :class:`rfwarp.metrics.JudgeOptions`."""
-
-    sources: tuple[int, ...] = (1, 2, 4)
-    sets: int = 256
-    seed: int = 0
-    batch_size: int = 16
-    judges: JudgeOptions = field(default_factory=JudgeOptions)
-
-    def __post_init__(self) -> None:
-        if not self.sources or min(self.sources) < 1:
-            raise ValueError(f"sources must be numbers of at least 1, got {self.sources}")
-        for name, least in (("sets", 1), ("batch_size", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -165,10 +146,7 @@ def _settings(run: Run, evaluation: EvaluationConfig) -> dict[str, Any]:
             "steps": run.config.steps,
             "cooldown": run.config.cooldown,
         },
-        "evaluation": {
-            **{k: v for k, v in asdict(evaluation).items() if k != "judges"},
-            **evaluation.judges.facts(),
-        },
+        "evaluation": evaluation.for_dataset(dataset_record(run.config.data.name)).facts(),
     }
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain
@@ -196,46 +174,32 @@ def read_result(run: Run, evaluation: EvaluationConfig) -> dict[str, Any] | None
 def _finish(run: Run, evaluation: EvaluationConfig, progress: bool) -> None:
     """Train to the end, evaluate, and leave the result in the folder of the run."""
     trainer = Trainer(run.config)
-    # Opened before any work: files of the judges may be missing.
-    data = run.config.data
-    dataset = open_dataset(replace(data, cache=None, truth=data.name in PROCEDURAL), "test")
-    judges = evaluation.judges.open(dataset, trainer.accelerator.device, evaluation.batch_size)
+    # Opened before any work: files of the metrics' networks may be missing.
+    record = dataset_record(run.config.data.name)
+    data = replace(run.config.data, cache=None, truth=record.gives_truth)
+    dataset, device = open_dataset(data, "test"), trainer.accelerator.device
+    evaluation = evaluation.for_dataset(record)
+    networks = MetricNetworks.open(evaluation, dataset, device)
     model = trainer.train(progress)
     if trainer.main:
-        _evaluate(run, trainer, model, evaluation, dataset, judges)
+        generator = Generator.from_pretrained(model, device=device)
+        results = evaluate(generator, dataset, evaluation, networks=networks)
+        report = evaluation_report(
+            results, record, data.facts("test"), dataset, evaluation, networks, device
+        )
+        write_results(model / CARD_NAME, report)
+        result = {
+            "variant": run.variant,
+            "seed": run.config.seed,
+            "steps": trainer.step,
+            "seconds": trainer.seconds,
+            **run_facts(trainer.seconds, device, trainer.accelerator.num_processes),
+            "commit": trainer.commit,
+            "settings": _settings(run, evaluation),
+            **report,
+        }
+        _write_json(run.config.out / RESULT, result)
     trainer.accelerator.wait_for_everyone()
-
-
-def _evaluate(
-    run: Run,
-    trainer: Trainer,
-    model: Path,
-    evaluation: EvaluationConfig,
-    dataset: TupleDataset,
-    judges: Judges,
-) -> None:
-    device = trainer.accelerator.device
-    results = evaluate(
-        Generator.from_pretrained(model, device=device),
-        dataset,
-        evaluation.sources,
-        evaluation.sets,
-        evaluation.seed,
-        batch_size=evaluation.batch_size,
-        judges=judges,
-    )
-    result = {
-        "variant": run.variant,
-        "seed": run.config.seed,
-        "steps": trainer.step,
-        "seconds": trainer.seconds,
-        **run_facts(trainer.seconds, device, trainer.accelerator.num_processes),
-        "commit": trainer.commit,
-        **report_facts(run.config.data.name, judges, evaluation.judges.fid_real),
-        "settings": _settings(run, evaluation),
-        "results": [row.to_dict() for row in results],
-    }
-    _write_json(run.config.out / RESULT, result)
 
 
 def _write_results(config: ExperimentConfig, runs: Sequence[Run], out: Path) -> None:

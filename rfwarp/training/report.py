@@ -11,7 +11,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from rfwarp.files import write_atomically
-from rfwarp.metrics.table import DIGITS, TITLES, better
+from rfwarp.metrics import tables
+from rfwarp.metrics.report import protocol_text
+from rfwarp.metrics.tables import TITLES, Line, better
 
 BASELINES = {"nearest_source": "nearest source", "mean_source": "mean of sources"}
 PANELS = 4  # of a plot, side by side
@@ -80,29 +82,17 @@ def markdown_table(rows: Sequence[Row], results: Sequence[Mapping[str, Any]], pl
 
     A dash stands where a method has no such number.
     """
-    metrics = _metrics(rows)
     hours = sum(result["seconds"] for result in results) / 3600
     steps = " or ".join(sorted({str(result["steps"]) for result in results}))
     machines = "; ".join(sorted({result["machine"] for result in results}))
-    lines = [
+    lines = [Line(row.sources, row.method, row.means, row.spreads, row.seeds) for row in rows]
+    parts = [
         f"{len(results)} of {planned} runs of {steps} steps, {hours:.1f} hours of training in all "
         f"({machines}). Mean over seeds ± sample standard deviation.",
-        "",
-        f"| sources | method | seeds | {' | '.join(map(_title, metrics))} |",
-        "|---|---|---|" + "---|" * len(metrics),
+        tables.markdown_table(lines).rstrip(),
+        protocol_text(results[0]),
     ]
-    for row in rows:
-        cells = [_cell(name, row) for name in metrics]
-        seeds = str(row.seeds) if row.seeds else "-"
-        lines.append(f"| {row.sources} | {row.method} | {seeds} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(metric: str, row: Row) -> str:
-    if metric not in row.means:
-        return "-"
-    digits, spread = DIGITS.get(metric, 4), row.spreads[metric]
-    return f"{row.means[metric]:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def draw_plot(rows: Sequence[Row], out: Path) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from rfwarp.data.catalog import open_dataset
 from rfwarp.images import from_uint8
-from rfwarp.metrics import evaluate
+from rfwarp.metrics import EvaluationConfig, evaluate
 from rfwarp.nn import Generator
 from rfwarp.poses.kinds import POSE_KINDS
 from rfwarp.training.config import TrainConfig
@@ -38,7 +38,8 @@ class HeldOutSamples:
 
     def score(self, generator: Generator) -> dict[str, float]:
         """Those of :data:`SCORES` that the dataset allows, see :func:`rfwarp.metrics.evaluate`."""
-        (result,) = evaluate(generator, self.dataset, (self.sources,), SETS, batch_size=8)
+        config = EvaluationConfig((self.sources,), SETS, batch_size=8)
+        (result,) = evaluate(generator, self.dataset, config)
         found = result.to_dict()["model"]
         return {name: found[name] for name in SCORES if found.get(name) is not None}
 

@@ -80,24 +80,27 @@ def test_evaluate_reads_a_folder(model: Path, chairs: Path, tmp_path: Path) -> N
     given = ["--weights", str(model), "--dataset", str(chairs), "--sets", "3", "--sources", "3"]
     assert main(["evaluate", *given, "--json", str(tmp_path / "a.json")]) == 0
     report = json.loads((tmp_path / "a.json").read_text())
-    assert report["dataset"] == {"name": str(chairs), "count": 2, "size": 64}
+    assert report["dataset"] == {"name": str(chairs), "size": 64}
     assert len(report["results"]) == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["--sources", "0"], 2, "--sources must be numbers in 1..53"),
-        (["--sources"], 2, "--sources must be numbers in 1..53"),
-        (["--sets", "0"], 2, "--sets must be at least 1"),
-        (["--batch-size", "0"], 2, "--batch-size must be at least 1"),
+        (["--sources", "0"], 2, "sources must be numbers of at least 1"),
+        (["--sources", "54"], 1, "sources must be at most 53 of procedural chairs"),
+        (["--sources"], 2, "sources must be numbers of at least 1"),
+        (["--sets", "0"], 2, "sets must be at least 1"),
+        (["--batch-size", "0"], 2, "batch_size must be at least 1"),
         (["--count", "-1"], 2, "--count must be at least 1"),
         (["--size", "99999"], 2, "--size must lie in"),
         (["--json", "."], 2, "is a folder"),
         (["--first-seed", "899999"], 1, "mix training chairs with held-out"),
         (["--dataset", "sofas"], 1, "no dataset 'sofas'"),
         (["--dataset", "."], 1, "poses.csv"),
-        (["--dataset", ".", "--size", "64"], 2, "--size is for procedural pictures"),
+        (["--dataset", ".", "--size", "64"], 2, "--size is not for a folder of chairs"),
+        (["--dataset", ".", "--align"], 2, "--align is not for a folder of chairs"),
+        (["--dataset", "kitti", "--size", "64"], 2, "--size is for procedural datasets"),
         (["--weights", "nothing"], 1, "no model 'nothing'"),
         (["--card"], 1, "a model card has the headings '## Held-out results'"),
         (["--weights", "chairs-64", "--card"], 2, "--card needs weights in a folder"),

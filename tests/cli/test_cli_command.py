@@ -40,7 +40,7 @@ def test_help(subcommand: list[str], capsys: pytest.CaptureFixture[str]) -> None
         assert all(name in shown for name in SUBCOMMANDS)
 
 
-@pytest.mark.parametrize("subcommand", ["generate", "train"])
+@pytest.mark.parametrize("subcommand", ["generate", "train", "evaluate", "prepare"])
 def test_help_does_not_wait_for_torch(subcommand: str) -> None:
     program = (
         "import sys, rfwarp.cli\n"

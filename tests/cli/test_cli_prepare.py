@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 
 from test_people_pictures import JACKETS, write_people
 
-from rfwarp.data.people_pictures import DEEPFASHION
+from rfwarp.data.deepfashion import DEEPFASHION
 
 
 @pytest.fixture

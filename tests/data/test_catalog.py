@@ -1,22 +1,45 @@
 """Every example of a configuration, on the procedural sets whose pictures need no download."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
-from rfwarp.data.catalog import DataConfig, Name, open_dataset
+import rfwarp
+from rfwarp.data.catalog import DATASETS, DataConfig, dataset_record, open_dataset
 from rfwarp.poses import POSE_KINDS
 
 PROCEDURAL = {"chairs": "viewpoint", "people": "keypoints"}
+
+
+PACKAGE = Path(rfwarp.__file__).parent
+DOWNLOADS = [name for name in DATASETS if name not in PROCEDURAL]
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_records_are_whole(name):
+    record = dataset_record(name)
+    assert record.name == name
+    assert record.pose_kind in POSE_KINDS
+    assert record.is_download == bool(record.links) == bool(record.prepare) == (name in DOWNLOADS)
+    assert record.gives_truth == (name in PROCEDURAL)
+    assert set(record.options) < {field.name for field in fields(DataConfig)}
+    assert record.description.format(size="8 x 8", first=0, last=1)
+
+
+@pytest.mark.parametrize("name", DOWNLOADS)
+def test_no_other_module_knows_a_dataset_by_name(name):
+    """But the catalogue and its own: a list of names elsewhere would not have the next one."""
+    naming = {p.name for p in PACKAGE.rglob("*.py") if f'"{name}"' in p.read_text("utf-8")}
+    assert len(naming - {"catalog.py"}) == 1
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("name", PROCEDURAL)
 def test_procedural_sets_need_no_download(name, split):
     dataset = open_dataset(DataConfig(name, size=32, count=3), split)
-    assert dataset.pose_kind == PROCEDURAL[name]
+    assert dataset.pose_kind == dataset_record(name).pose_kind == PROCEDURAL[name]
+    assert dataset.max_sources == dataset_record(name).max_sources
     (row,) = dataset.draw(0, 0, 1, 2)
     sample = dataset.load(row)
     assert sample.sources.shape == (2, 3, 32, 32)
@@ -42,9 +65,13 @@ def test_splits_share_nothing(name):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (DataConfig("people", root=Path()), "procedural people have no root"),
-        (DataConfig("chairs", size=(64, 32)), "these pictures are square, but size is 64 x 32"),
-        *((DataConfig(n), f"{n} needs root") for n in get_args(Name) if n not in PROCEDURAL),
+        (DataConfig("people", root=Path()), "people has no root; its options are size, first_seed"),
+        (
+            DataConfig("kitti", root=Path(), count=3),
+            "kitti has no count; its options are size, root",
+        ),
+        (DataConfig("chairs", size=(64, 32)), "these images are square, but size is 64 x 32"),
+        *((DataConfig(n), f"{n} needs root") for n in DATASETS if n not in PROCEDURAL),
     ],
     ids=str,
 )

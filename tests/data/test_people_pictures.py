@@ -13,7 +13,9 @@ import torch
 from PIL import Image
 
 from rfwarp.data.catalog import DataConfig, open_dataset
-from rfwarp.data.people_pictures import DEEPFASHION, MARKET1501, PeoplePictures
+from rfwarp.data.deepfashion import DEEPFASHION
+from rfwarp.data.market1501 import MARKET1501
+from rfwarp.data.people_pictures import PeoplePictures
 from rfwarp.data.person_tuples import build_tuples, read_tuples, write_tuples
 from rfwarp.data.preparation import Options, prepare
 from rfwarp.poses import POSE_KINDS, Keypoints, write_annotations
@@ -26,6 +28,7 @@ MARKET += ["0007_c1s6_028546_01.jpg", "-1_c1s1_000401_03.jpg", "0000_c1s1_000151
 def keypoint_lists(seed: int, height: int, width: int) -> tuple[list[int], list[int]]:
     random = np.random.default_rng(seed)
     y, x = (random.integers(0, side, 18).tolist() for side in (height, width))
+    y.sort()  # shoulders above hips
     y[16] = x[16] = -1
     return y, x
 
@@ -105,7 +108,7 @@ def people(*sizes: int, missing: tuple[str, ...] = ()) -> dict[str, Keypoints]:
     poses = {}
     for person, count in enumerate(sizes):
         for picture in range(count):
-            name = f"cate_gory{person}_{picture}"
+            name = f"cate_gory{person}_{picture}.jpg"
             points = np.ones((18, 3))
             points[8, 2] = name not in missing
             poses[name] = Keypoints(points, 256, 176)
@@ -141,9 +144,12 @@ def test_tuples_depend_on_the_seed_and_the_person_alone():
 
 
 def test_people_without_hips_are_left_out():
-    poses = people(3, missing=("cate_gory0_1",))
+    poses = people(3, missing=("cate_gory0_1.jpg",))
     rows = build_tuples(poses, DEEPFASHION.identity, 1)
-    assert sorted(rows) == [("cate_gory0_0", "cate_gory0_2"), ("cate_gory0_2", "cate_gory0_0")]
+    assert sorted(rows) == [
+        ("cate_gory0_0.jpg", "cate_gory0_2.jpg"),
+        ("cate_gory0_2.jpg", "cate_gory0_0.jpg"),
+    ]
 
 
 def test_identities():
@@ -151,6 +157,9 @@ def test_identities():
         DEEPFASHION.identity("fashionMENJackets_Vestsid01_2side.jpg")
         == "fashionMENJackets_Vestsid01"
     )
+    assert DEEPFASHION.identity("lonely.png") == "lonely.png"
+    with pytest.raises(ValueError, match=r"'notes\.txt' is no name of an image of deepfashion"):
+        DEEPFASHION.identity("notes.txt")
     assert MARKET1501.identity("0002_c1s1_000451_03.jpg") == "0002"
     assert [MARKET1501.is_person(name) for name in (*MARKET[3:], "Thumbs.db")] == [
         *(True, False, False, False)
@@ -325,7 +334,7 @@ def test_aligned_sources(tmp_path, caplog):
     plain = open_dataset(replace(config, align=False), "train")
     assert (plain.load((1, 0)).target == sample.target).all()
     assert (plain.load((1, 0)).poses[0] != sample.poses[0]).any()
-    with pytest.raises(ValueError, match="align is for deepfashion and market1501, not for kitti"):
+    with pytest.raises(ValueError, match="kitti has no align; its options are size, root"):
         open_dataset(DataConfig("kitti", root=tmp_path, align=True), "train")
 
 
@@ -333,7 +342,7 @@ def test_aligned_sources(tmp_path, caplog):
 def test_downloads_need_a_root(name):
     with pytest.raises(ValueError, match=f"{name} needs root"):
         open_dataset(DataConfig(name), "train")
-    with pytest.raises(ValueError, match="procedural chairs have no root"):
+    with pytest.raises(ValueError, match="chairs has no root; its options are"):
         open_dataset(DataConfig("chairs", root=Path()), "train")
 
 
@@ -363,10 +372,27 @@ def test_training_and_evaluation(tmp_path):
     assert len(rows) == 3 + 5  # of ours; of the paper with one source
     assert "| 1 | the paper, Table 8 | - | - | - | 0.2730 | 0.1418 | 17.362 |" in rows
     assert (tmp_path / "results.png").is_file()
-    assert json.loads(report.read_text())["sets"] == len(
-        read_tuples(tmp_path / "market1501-test-1.csv")
+    assert "images JPEG, resized by Lanczos" in (tmp_path / "t.md").read_text()
+    assert (
+        "The paper: sources are aligned with the target (--align)."
+        in (tmp_path / "t.md").read_text()
     )
+    facts = json.loads(report.read_text())
+    assert facts["dataset"] == {
+        "name": "market1501",
+        "tuples": 1,
+        "align": False,
+        "size": [128, 64],
+    }
+    assert facts["sets"] == len(read_tuples(tmp_path / "market1501-test-1.csv"))
+    assert facts["protocol"]["sources"] == "not aligned"
     (result,) = json.loads(report.read_text())["results"]
     assert result["nearest_source"] == result["mean_source"]
     assert 0 < result["model"]["psnr"] < 100
     assert list((out / "samples").glob("*.png"))
+    assert main(["evaluate", "-w", str(out / "model"), *given, *written, "--align"]) == 0
+    aligned = json.loads(report.read_text())
+    assert aligned["dataset"]["align"]
+    assert aligned["protocol"]["sources"] == "aligned with the target"
+    (moved,) = aligned["results"]
+    assert moved["model"] != result["model"]  # images of one colour stay, but poses move

@@ -1,12 +1,12 @@
-"""Results as tables, with published ones beside them."""
+"""Tables of scores: of a model and its baselines, of an experiment, and the paper's beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rfwarp.metrics.evaluation import METHODS, Evaluation
-from rfwarp.metrics.published import Published
+from rfwarp.data.paper_results import PaperResult
+from rfwarp.metrics.evaluation import METHODS
 
 TITLES = {
     "psnr": "PSNR dB",
@@ -51,73 +51,76 @@ class Line(NamedTuple):
     sources: int
     method: str
     scores: Mapping[str, Any]
+    spreads: Mapping[str, float | None] = {}
+    """Of scores that are means over several runs."""
+    runs: int | None = None
+    """How many; 0 for what needs no training. None if there is no question of runs."""
 
 
-def table_lines(results: Sequence[Evaluation], published: Sequence[Published] = ()) -> list[Line]:
-    """For each K of the results: the model, the baselines, and what is published of this K."""
-    return report_lines([result.to_dict() for result in results], published)
-
-
-def report_lines(
-    results: Sequence[Mapping[str, Any]], published: Sequence[Published] = ()
+def score_lines(
+    results: Sequence[Mapping[str, Any]], paper_results: Sequence[PaperResult] = ()
 ) -> list[Line]:
-    """As :func:`table_lines`, of a report's ``results``: see :meth:`Evaluation.to_dict`."""
+    """For each K: the model, the baselines, and what the paper reports of this K.
+
+    Args:
+        results: of a report, see :meth:`Evaluation.to_dict`.
+    """
     lines = []
     for result in results:
         k = result["sources"]
         lines += [Line(k, m.replace("_", " "), result[m]) for m in METHODS if m in result]
-        for known in published:
+        for known in paper_results:
             if known.sources == k:
                 values = {"lpips": known.lpips, "mask_lpips": known.mask_lpips, "fid": known.fid}
-                given = {name: value for name, value in values.items() if value is not None}
-                lines.append(Line(known.sources, f"{known.method}, {known.table}", given))
+                lines.append(Line(k, f"{known.method}, {known.table}", values))
     return lines
 
 
 def text_table(lines: Sequence[Line]) -> str:
     """For a terminal: columns of equal width, a dash where there is no number."""
     columns = _columns(lines)
-    rows = [["sources", "", *(TITLES[name] for name in columns)], *_cells(lines, columns)]
+    titles = ["sources", "", *(TITLES[name] for name in columns)]
     method = max(14, *(len(line.method) for line in lines))
+    rows = [titles, *_cells(lines, columns)]
     return _aligned([[row[0], f" {row[1]:<{method}}", *row[2:]] for row in rows])
 
 
 def markdown_table(lines: Sequence[Line]) -> str:
-    """In markdown, with what is better in the head."""
+    """In markdown, with what is better in the head, mean ± spread where there are several runs."""
     columns = _columns(lines)
+    runs = ["seeds"] if any(line.runs is not None for line in lines) else []
     titles = [f"{TITLES[name]} ({better(name)})" for name in columns]
-    return _markdown([["sources", "method", *titles], *_cells(lines, columns)])
+    return _markdown([["sources", "method", *runs, *titles], *_cells(lines, columns)])
 
 
-def level_text_table(results: Sequence[Evaluation]) -> str:
+def level_text_table(results: Sequence[Mapping[str, Any]]) -> str:
     """What the warp does at each level, for a terminal; empty without true correspondences."""
     rows = _level_rows(results)
     return _aligned([LEVEL_TITLES, *rows]) if rows else ""
 
 
-def level_markdown_table(results: Sequence[Evaluation]) -> str:
+def level_markdown_table(results: Sequence[Mapping[str, Any]]) -> str:
     """As :func:`level_text_table`, in markdown."""
     rows = _level_rows(results)
     return _markdown([LEVEL_TITLES, *rows]) if rows else ""
 
 
-def _level_rows(results: Sequence[Evaluation]) -> list[list[str]]:
+def _level_rows(results: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     rows = []
     for result in results:
-        for level in () if result.warp is None else result.warp.levels:
-            flows = (level.flow, level.refined, level.pooled_truth, level.zero)
-            means = [None if errors is None else errors.mean for errors in flows]
-            refined = level.refined
+        for level in result["model"].get("levels", ()):
+            refined = level["refined"] or {}
+            flows = (level[name] for name in ("flow", "refined", "pooled_truth", "zero"))
             numbers = [
-                *((value, 2) for value in means),
-                (None if refined is None else refined.median, 2),
-                (None if refined is None else refined.near, 3),
-                (level.visibility_auc, 3),
-                (level.visible_attention, 3),
-                (level.uniform_attention, 3),
+                *((flow["mean"] if flow else None, 2) for flow in flows),
+                (refined.get("median"), 2),
+                (refined.get("near"), 3),
+                (level["visibility_auc"], 3),
+                (level["visible_attention"], 3),
+                (level["uniform_attention"], 3),
             ]
             cells = [_number(value, digits) for value, digits in numbers]
-            rows.append([str(result.sources), str(level.stride), *cells])
+            rows.append([str(result["sources"]), str(level["stride"]), *cells])
     return rows
 
 
@@ -139,14 +142,18 @@ def _columns(lines: Sequence[Line]) -> list[str]:
 
 
 def _cells(lines: Sequence[Line], columns: Sequence[str]) -> list[list[str]]:
-    return [
-        [
-            str(line.sources),
-            line.method,
-            *(_number(line.scores.get(name), DIGITS.get(name, 4)) for name in columns),
-        ]
-        for line in lines
-    ]
+    rows = []
+    for line in lines:
+        runs = [] if line.runs is None else [str(line.runs or "-")]
+        scores = [_score(line, name) for name in columns]
+        rows.append([str(line.sources), line.method, *runs, *scores])
+    return rows
+
+
+def _score(line: Line, name: str) -> str:
+    digits, spread = DIGITS.get(name, 4), line.spreads.get(name)
+    value = _number(line.scores.get(name), digits)
+    return value if spread is None else f"{value} ± {spread:.{digits}f}"
 
 
 def _number(value: float | None, digits: int) -> str:
