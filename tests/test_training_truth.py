@@ -216,7 +216,7 @@ def test_bad_settings(changes, message):
 
 def test_truth_is_for_what_is_procedural(tmp_path):
     data = DataConfig("kitti", root=tmp_path, truth=True)
-    with pytest.raises(ValueError, match="kitti has no true correspondences"):
+    with pytest.raises(ValueError, match="kitti has no truth; its options are"):
         Trainer(TrainConfig(out=tmp_path / "run", data=data))
 
 
