@@ -15,7 +15,9 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from rfwarp.cli import main
 
@@ -141,3 +143,19 @@ def test_words_of_fences_are_known() -> None:
 
 def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1200
+
+
+def test_notebook_runs_from_top_to_bottom() -> None:
+    """In a kernel of its own, started where its text says."""
+    notebook = nbformat.read(ROOT / "examples" / "tour.ipynb", as_version=4)
+    folder = {"metadata": {"path": str(ROOT / "examples")}}
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=folder).execute()
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.outputs for cell in code)
+    images = [o for cell in code for o in cell.outputs if "image/png" in o.get("data", {})]
+    assert len(images) == 5
+
+
+def test_notebook_is_stored_without_results() -> None:
+    notebook = nbformat.read(ROOT / "examples" / "tour.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
