@@ -80,7 +80,9 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", read_literally, priority=1)
 
 
-def read_literally(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+def read_literally(
+    app: object, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
     """What reads well in the code but means something else to Sphinx."""
     if what in ("attribute", "data", "property") and lines:
         lines[0] = f":{lines[0]}"  # or what precedes a colon counts as the type

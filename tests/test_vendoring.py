@@ -1,4 +1,4 @@
-"""The recipe of docs/guides/vendoring.md: another project carries, builds and uses a copy of all this."""
+"""The recipe of docs/guides/vendoring.md: another project carries, builds and uses a copy."""
 
 from __future__ import annotations
 

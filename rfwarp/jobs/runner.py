@@ -77,7 +77,8 @@ def run_jobs(
     through the network together if their pictures have one size.
 
     Args:
-        generator: computes where its weights are, in the form of :meth:`rfwarp.nn.Generator.optimize`.
+        generator: computes where its weights are, in the form of
+            :meth:`rfwarp.nn.Generator.optimize`.
         table: see :func:`rfwarp.jobs.read_table`.
         out: folder of the pictures, created if missing, and of the log ``jobs-log-RANK.jsonl``,
             see :class:`rfwarp.jobs.log.ResultsLog`.
