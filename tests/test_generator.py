@@ -18,7 +18,10 @@ def make(seed: int = 0, **config) -> Generator:
     torch.manual_seed(seed)
     generator = Generator(**{"pose_channels": C, "width": 0.125, **config})
     for name, parameter in generator.named_parameters():
-        if any(part in name for part in (".residual.weight", "heads", ".surface", ".align", "refine.conv3")):
+        if any(
+            part in name
+            for part in (".residual.weight", "heads", ".surface", ".align", "refine.conv3")
+        ):
             torch.nn.init.normal_(parameter, std=0.1)
     return generator.eval()
 

@@ -6,11 +6,12 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
-from network_cases import DEPTH, FINE, KEYPOINTS, VIEWPOINT, arguments, network
+from network_cases import ADDED, CASES, DEPTH, FINE, KEYPOINTS, VIEWPOINT, arguments, network
 from safetensors import safe_open
 from torch.testing import assert_close
 
 from rfwarp import Generator, list_models
+from rfwarp.nn.flow import FAINT
 from rfwarp.nn.flow_models import CAMERAS, DepthFlow
 from rfwarp.ops import warp
 from rfwarp.poses import keypoint_flow, keypoints_from_heatmaps
@@ -81,6 +82,8 @@ BAD = [
     (VIEWPOINT | {"focal": None}, "depth flows need focal, .* 'depth' with focal None"),
     (VIEWPOINT | {"focal": -1.0}, "focal must be positive, finite or None, got -1.0"),
     (VIEWPOINT | {"focal": True}, "focal must be positive"),
+    ({"refinement": True}, r"refinement needs level 1, got levels \(8, 4\)"),
+    ({"alignment": "yes"}, "alignment must be one of"),
     ({"residual_limit": 0}, "residual_limit must be positive, finite or None, got 0"),
     ({"residual_limit": float("inf")}, "residual_limit must be positive"),
     (
@@ -282,6 +285,63 @@ def test_an_occluded_pixel_is_painted():
     }
     without.load_state_dict(state)
     assert_close(with_it(*arguments("8421")), without(*arguments("8421")))
+
+
+@pytest.mark.parametrize("name", ["keypoints", "viewpoint", "aligned 82"])
+def test_additions_start_from_the_network_without_them(name):
+    """Whose weights are all among theirs."""
+    added = {n: n in CASES[name] for n in ADDED}
+    plain = network(name, **dict.fromkeys(ADDED, False)).double().requires_grad_(False)
+    config = plain.config.to_dict() | added
+    larger = Generator(**config).double().eval().requires_grad_(False)
+    fresh = larger.state_dict()
+    assert {n.split(".")[1] for n in fresh.keys() - plain.state_dict().keys()} == (
+        {"align4", "align2", *(["refine"] if added["refinement"] else [])}
+    )
+    larger.load_state_dict(fresh | plain.state_dict())
+    assert_close(larger(*arguments(name)), plain(*arguments(name)))
+
+
+def test_finer_features_see_the_sources_where_the_coarser_flow_puts_them():
+    """What an alignment reads, against the warp by hand, with a mask and unequal visibility."""
+    generator = network("aligned 82").double().requires_grad_(False)
+    read = []
+    generator.flow.align2.conv1.register_forward_pre_hook(lambda _m, given: read.append(given[0]))
+    skips = []
+    generator.flow.down[0].register_forward_hook(lambda _m, _given, out: skips.append(out))
+    present = torch.tensor([[True, False, True], [True, True, True]])
+    _, (coarse, _) = generator(*arguments("aligned 82"), present, return_maps=True)
+    n, k, c = 2, 3, skips[0].shape[1]
+
+    def enlarged(x: torch.Tensor) -> torch.Tensor:
+        large = F.interpolate(x.flatten(0, 1), scale_factor=4.0, mode="bilinear")
+        return large.unflatten(0, (n, k))
+
+    # Maps give nothing of missing sources, and occlusion as a probability.
+    visible = (1 - enlarged(coarse.occlusion) + FAINT) * present[:, :, None, None, None]
+    warped = warp(skips[0], (enlarged(coarse.flow) * 4).flatten(0, 1)).unflatten(0, (n, k))
+    share = visible / visible.sum(1, keepdim=True)
+    mean = (share * warped).sum(1, keepdim=True)
+    spread = (share * (warped - mean).square()).sum(1, keepdim=True)
+    seen = read[0][:, c:].unflatten(0, (n, k)).split(c, dim=2)
+    for part, expected in zip(seen, (warped, mean, spread), strict=True):
+        assert_close(part[present], expected.expand_as(part)[present], rtol=1e-6, atol=1e-6)
+
+
+def test_a_refinement_corrects_the_blend_within_the_range_of_images():
+    generator = network("8421", refinement=True).double().requires_grad_(False)
+    blended = []
+    generator.predictor.refine.register_forward_pre_hook(lambda _m, given: blended.append(given[0]))
+    refine = generator.predictor.refine.conv3
+    image = generator(*arguments("8421"))
+    assert not torch.equal(image, blended[0])
+    with torch.no_grad():
+        refine.weight.zero_()
+        refine.bias.copy_(torch.tensor([0.25, -3.0, 0.0]))
+    image = generator(*arguments("8421"))
+    assert_close(image[:, 0], (blended[0][:, 0] + 0.25).clamp(max=1))
+    assert (image[:, 1] == -1).all()
+    assert_close(image[:, 2], blended[0][:, 2])
 
 
 def test_coordinates_tell_where_a_pixel_is():

@@ -178,6 +178,33 @@ def test_visibility_and_silhouette_are_cross_entropies():
     assert float(found["silhouette"]) == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_attention_chooses_flows_that_are_right():
+    """The expected error of flows, in units of 8 px, where some source sees most of a cell."""
+    truth = level_truths(truth_at(64, n=1, k=2), (8,))[0]
+    visible, off = torch.zeros(1, 2, 1, 8, 8), torch.zeros(1, 2, 2, 8, 8)
+    visible[0, :, 0, 0, 0] = torch.tensor([1.0, 0.0])  # seen by one, which is half a unit off
+    off[0, 0, :, 0, 0] = torch.tensor([0.3, 0.4])
+    visible[0, :, 0, 3, 4] = torch.tensor([0.75, 1.0])  # partly seen, rightly; far off
+    off[0, 1, :, 3, 4] = torch.tensor([0.0, -7.0])
+    visible[0, :, 0, 5, 5] = torch.tensor([0.5, 0.25])  # not most of it
+    truth = truth._replace(visible=visible, seen=(visible > 0).float())
+    attention = torch.randn(1, 2, 1, 8, 8, generator=torch.manual_seed(0))
+    share = attention.double().softmax(1)[0, :, 0]
+    supervision = Supervision(
+        GeneratorConfig(pose_channels=5, levels=(8,)), LossWeights(attention=3.0)
+    )
+    prediction = FlowConfidence(truth.flow + off, attention, None)
+    first = 0.5 * share[0, 0, 0] + share[1, 0, 0]
+    for corrected, error in ((None, 1.0), ([truth.flow], 0.0), ([None], 1.0)):
+        found = supervision([prediction], [truth], 64, corrected)
+        start = first if error else share[1, 0, 0]
+        second = 0.25 * share[0, 3, 4] + error * share[1, 3, 4]
+        expected = 3 * (start + second) / 2
+        assert float(found["attention"]) == pytest.approx(float(expected), rel=1e-5)
+    nowhere = truth._replace(visible=torch.zeros_like(visible))
+    assert float(supervision([prediction], [nowhere], 64)["attention"]) == 0
+
+
 def test_errors_of_depth(truths):
     """By their ratio, either way: of 1 percent as a flow of 4 focal lengths times 1 percent."""
     for factor in (1.01, 1 / 1.01):

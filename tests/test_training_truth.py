@@ -142,7 +142,22 @@ def test_a_run_may_start_from_weights_of_any_size(tmp_path, size):
     assert any(not torch.equal(x, fresh[n]) for n, x in started.generator.state_dict().items())
 
 
+def test_a_run_may_add_parts_that_change_nothing_at_first(tmp_path):
+    given = networks(seed=7).generator
+    folder = str(given.save_pretrained(tmp_path / "model"))
+    larger = networks(init=folder, alignment=True, refinement=True).generator
+    assert larger.config.alignment
+    state = larger.state_dict()
+    for name, value in given.state_dict().items():
+        assert torch.equal(state[name], value)
+    assert len(state) > len(given.state_dict())
+
+
 def test_a_run_does_not_start_from_another_network(tmp_path):
+    given = networks(seed=7, alignment=True).generator
+    folder = str(given.save_pretrained(tmp_path / "model"))
+    with pytest.raises(ValueError, match="alignment is True there, False here"):
+        networks(init=folder)
     given = networks(seed=7).generator
     folder = str(given.save_pretrained(tmp_path / "model"))
     with pytest.raises(ValueError, match=r"cannot start from .*: levels is \[8, 4, 2, 1\] there, "):

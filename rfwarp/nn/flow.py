@@ -303,9 +303,7 @@ class FlowConfidenceExtractor(nn.Module):
         )
 
 
-def _enlarged(
-    p: FlowConfidence, ratio: int, mask: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def _enlarged(p: FlowConfidence, ratio: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """A coarser level's flow, and how visible it takes the target to be in each source, at a finer
     level; gradients do not come this way, as every level answers for its own."""
     flow = enlarge(p.flow.detach(), ratio) * ratio

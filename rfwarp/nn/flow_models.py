@@ -62,6 +62,30 @@ def fuse(values: Tensor, confidence: Tensor, mask: Tensor | None) -> Tensor:
     return (confidence.softmax(1) * values).sum(1, keepdim=True)
 
 
+class Refined:
+    """What the levels so far have come to, coarse first.
+
+    Args:
+        coarse_to_fine: whether a level starts from the coarser one, or is on its own.
+        lengths: whether values are lengths in pixels of their level.
+    """
+
+    def __init__(self, coarse_to_fine: bool, lengths: bool) -> None:
+        self.coarse_to_fine, self.lengths = coarse_to_fine, lengths
+        self.values: Tensor | None = None
+        self.stride = 0
+
+    def by(self, correction: Tensor, stride: int) -> Tensor:
+        """The values (..., h, w) of the next level, whose head answers with ``correction``."""
+        if self.values is None or not self.coarse_to_fine:
+            values = correction
+        else:
+            ratio = self.stride // stride
+            values = correction + enlarge(self.values, ratio) * (ratio if self.lengths else 1)
+        self.values, self.stride = values, stride
+        return values
+
+
 class FreeFlow:
     """Every source's flow for itself, added to a prior if there is one.
 
@@ -72,18 +96,13 @@ class FreeFlow:
     """
 
     def __init__(self, coarse_to_fine: bool, prior: Tensor | None, mask: Tensor | None) -> None:
-        self.coarse_to_fine, self.prior, self.mask = coarse_to_fine, prior, mask
-        self.coarser: Tensor | None = None
-        self.coarser_stride = 0
+        self.refined = Refined(coarse_to_fine, lengths=True)
+        self.prior, self.mask = prior, mask
 
     def level(self, raw: Tensor, stride: int) -> Surface:
         flow = raw[:, :, :2]
         shown = fuse(raw[:, :, 2], raw[:, :, 3], self.mask) if raw.shape[2] > 2 else None
-        if self.coarse_to_fine:
-            if self.coarser is not None:
-                ratio = self.coarser_stride // stride
-                flow = flow + enlarge(self.coarser, ratio) * ratio
-            self.coarser, self.coarser_stride = flow, stride
+        flow = self.refined.by(flow, stride)
         if self.prior is not None:
             flow = flow + F.avg_pool3d(self.prior.to(flow.dtype), (1, stride, stride)) / stride
         return Surface(flow, None, shown)
@@ -109,19 +128,14 @@ class DepthFlow:
         size: tuple[int, int],
         mask: Tensor | None,
     ) -> None:
-        self.coarse_to_fine, self.kind, self.cameras = coarse_to_fine, kind, cameras
+        self.refined = Refined(coarse_to_fine, lengths=False)
+        self.kind, self.cameras = kind, cameras
         self.focal, self.size, self.mask = focal, size, mask
-        self.coarser: Tensor | None = None
-        self.coarser_stride = 0
 
     def level(self, raw: Tensor, stride: int) -> Surface:
         value, confidence, shown = raw.unbind(2)
         fused, shown = (fuse(x, confidence, self.mask) for x in (value, shown))
-        if self.coarse_to_fine:
-            if self.coarser is not None:
-                fused = fused + enlarge(self.coarser, self.coarser_stride // stride)
-            self.coarser, self.coarser_stride = fused, stride
-        depth = self._depth(fused)
+        depth = self._depth(self.refined.by(fused, stride))
         flow = depth_flow(depth, self.cameras, self.focal, self.size, stride)
         return Surface(flow, depth, shown)
 

@@ -33,7 +33,8 @@ class LossWeights:
     visibility: float = 0.0
     """Cross entropy of occlusion with true visibility."""
     attention: float = 0.0
-    """Attention on sources in which the target is not visible: minus the logarithm of the rest."""
+    """Error of the flows that attention chooses, those into sources that do not see the target
+    counting most."""
     depth: float = 0.0
     """Distance of the depth that flows come of from the true one."""
     silhouette: float = 0.0
@@ -88,8 +89,8 @@ class TrainConfig:
     occlusion: bool = True
     """Paint over what a source does not show; without it: an ablation."""
     init: str | None = None
-    """Weights to start from: a bundled model or a folder, of the same network at any size; alignment
-    and refinement may be new."""
+    """Weights to start from: a bundled model or a folder, of the same network at any size, or of
+    one without alignment or refinement."""
     sources: tuple[int, ...] = (1, 2, 3, 4)
     """Numbers of sources K; one is drawn for every step."""
     batch_size: int = 5

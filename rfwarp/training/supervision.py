@@ -22,9 +22,9 @@ class Supervision(nn.Module):
     Flows are compared in units of an eighth of the picture's height, whatever its size: where a
     cell has visible pixels, with their mean flow (Charbonnier, ``sqrt(|d|^2 + SMOOTH^2)``), both
     as predicted and as corrected. Visibility is a share of a cell's part of the object, and the
-    silhouette one of the cell; attention counts by its share on sources that show the cell, where
-    one shows most of it; at the image level no background is visible. Errors of depth count
-    as those of flow that they cause at most.
+    silhouette one of the cell; at the image level no background is visible. Attention should choose
+    the sources that show the cell and whose flow is right, where one shows most of it. Errors of
+    depth count as those of flow that they cause at most.
     """
 
     def __init__(self, network: GeneratorConfig, weights: LossWeights) -> None:
@@ -64,7 +64,9 @@ class Supervision(nn.Module):
                     loss = loss + _cross_entropy(-p.occlusion, truth.visible, beside)
                 terms.setdefault("visibility", []).append(loss)
             if w.attention and p.attention is not None:
-                terms.setdefault("attention", []).append(_astray(p.attention, truth.visible))
+                latest = None if corrected is None else corrected[place]
+                used = p.flow if latest is None else latest
+                terms.setdefault("attention", []).append(_astray(p.attention, used, truth, unit))
             if w.depth and p.depth is not None and truth.depth is not None:
                 loss = 4 * (self.focal or 0.0) * _depth_error(p.depth, truth)
                 terms.setdefault("depth", []).append(loss)
@@ -110,11 +112,15 @@ def _depth_error(depth: Tensor, truth: LevelTruth) -> Tensor:
     return (error * shown).sum() / shown.sum().clamp_min(1)
 
 
-def _astray(attention: Tensor, visible: Tensor) -> Tensor:
-    """Minus the logarithm of the attention (N, K, 1, h, w) that sees something."""
-    shown = (visible.amax(1) > 0.5).float()
-    seeing = attention.float().log_softmax(1) + visible.clamp_min(1e-3).log()
-    return -(seeing.logsumexp(1) * shown).sum() / shown.sum().clamp_min(1)
+def _astray(attention: Tensor, flow: Tensor, truth: LevelTruth, unit: float) -> Tensor:
+    """How far off the flows are that attention chooses, in units and at most one; a source that
+    does not see the cell is off by one."""
+    error = (flow.detach().float() - truth.flow).norm(dim=2, keepdim=True) * unit
+    error = torch.where(truth.seen > 0, error, 1.0).clamp_max(1)
+    cost = 1 - truth.visible * (1 - error)
+    shown = (truth.visible.amax(1) > 0.5).float()
+    expected = (attention.float().softmax(1) * cost).sum(1)
+    return (expected * shown).sum() / shown.sum().clamp_min(1)
 
 
 def _cross_entropy(logits: Tensor, share: Tensor, weight: Tensor) -> Tensor:
