@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from contextlib import redirect_stdout, suppress
 from io import StringIO
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
 
-from docutils import nodes  # noqa: E402
-from sphinx.application import Sphinx  # noqa: E402
-from sphinx.util.docutils import SphinxDirective  # noqa: E402
-
-import rfwarp  # noqa: E402
-from rfwarp.cli import main  # noqa: E402
+import rfwarp
+from rfwarp.cli import main
 
 project = "rfwarp"
 author = "The rfwarp authors"
@@ -25,9 +20,8 @@ copyright = "The rfwarp authors, Apache-2.0"
 version = release = rfwarp.__version__
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_parser"]
-myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
-exclude_patterns = ["README.md"]
 
 default_role = "py:obj"
 autodoc_member_order = "bysource"
@@ -84,7 +78,9 @@ def read_literally(
     app: object, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
     """What reads well in the code but means something else to Sphinx."""
-    if what in ("attribute", "data", "property") and lines:
+    if lines and lines[0].startswith("Alias for field number"):
+        lines.clear()
+    if lines and what in ("attribute", "data", "property"):
         lines[0] = f":{lines[0]}"  # or what precedes a colon counts as the type
     lines[:] = [line.replace("*code", r"\*code") for line in lines]  # no emphasis
 

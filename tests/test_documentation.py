@@ -30,7 +30,7 @@ PAGES = [
 REASONS = {
     "make": "runs these tests itself, or what they test",
     "installs": "changes the environment; tests/test_package.py builds and installs",
-    "hours": "takes hours",
+    "hours": "takes minutes to hours",
     "data": "needs a dataset that is downloaded by hand",
     "devices": "needs several processors",
     "vendoring": "tests/test_vendoring.py runs it",
@@ -67,7 +67,7 @@ def blocks(page: Path) -> list[Block]:
     return [Block(page, text.count("\n", 0, m.start()) + 1, m[1], m[2], m[3]) for m in found]
 
 
-ALL = [block for page in PAGES if page.is_file() for block in blocks(page)]
+ALL = [block for page in PAGES for block in blocks(page)]
 SKIPPED = [block for block in ALL if block.word.startswith("skip=")]
 
 
@@ -139,6 +139,14 @@ def test_skipped_block_says_why(block: Block) -> None:
 def test_words_of_fences_are_known() -> None:
     unknown = [b.name for b in ALL if b.word not in ("", "slow") and b not in SKIPPED]
     assert not unknown
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_to_files(page: Path) -> None:
+    """Where the pages are read as they are."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+    assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
 def test_readme_is_short() -> None:
