@@ -25,11 +25,12 @@ demo: $(VENV)/.installed
 	$(BIN)/python examples/novel_view.py --out $(OUT)
 	$(BIN)/python examples/new_pose.py --out $(OUT)
 
+# A process at a time has a file, so that what its tests share is made once.
 test: lint docs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-all: lint docs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "slow or not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "slow or not slow"
 
 # Into dist, with the kernels that this machine can compile.
 wheel: $(VENV)/.developer

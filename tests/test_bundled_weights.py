@@ -15,7 +15,6 @@ from rfwarp.metrics import Evaluation, evaluate
 from rfwarp.pretrained import BUNDLED
 
 # Evaluated once, in one process.
-pytestmark = pytest.mark.xdist_group("bundled weights")
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 MARGIN = {"chairs-64": 6.0, "people-64": 5.0}

@@ -31,7 +31,6 @@ SOURCES = (
 INFO = rfwarp_cuda.build_info()
 OBJECTS = Path("build") / f"rfwarp_cuda-{sys.implementation.cache_tag}"
 
-pytestmark = pytest.mark.xdist_group("package")  # one process builds each distribution once
 compiled = pytest.mark.skipif(not INFO, reason=f"not compiled: {rfwarp_cuda.load().cpu}")
 
 

@@ -17,12 +17,9 @@ ROOT = Path(__file__).parents[1]
 # Unoptimised, as it is only to run: seven seconds of compilation instead of thirty.
 ENVIRONMENT = {**os.environ, "RFWARP_BUILD": "cpu", "CXXFLAGS": "-O0", "RFWARP": str(ROOT)}
 
-pytestmark = [
-    pytest.mark.skipif(
-        rfwarp_cuda.load().cpu is not None, reason=f"no CPU kernels: {rfwarp_cuda.load().cpu}"
-    ),
-    pytest.mark.xdist_group("vendoring"),  # one process builds the project once for all tests
-]
+pytestmark = pytest.mark.skipif(
+    rfwarp_cuda.load().cpu is not None, reason=f"no CPU kernels: {rfwarp_cuda.load().cpu}"
+)
 
 
 def block(language: str) -> str:
