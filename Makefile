@@ -1,6 +1,7 @@
 # Two commands do everything on a machine with Python (3.10 or later) and a C++ compiler:
 #   make demo   create the environment, install, and draw new views of held-out chairs
-#   make test   the same environment with the developer tools; lint, types and tests
+#   make test   the same environment with the developer tools; lint, types, documentation and tests
+# make test-all runs the slow tests too.
 PYTHON ?= python3
 # Not from the environment, as `make clean` deletes these two; `make VENV=...` sets them.
 VENV    = .venv
@@ -18,14 +19,26 @@ export RFWARP_CUDA_ARCHS
 BIN := $(VENV)/bin
 CXX_FILES := $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: demo test sanitize lint format clean
+.PHONY: demo test test-all docs wheel sanitize lint format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/novel_view.py --out $(OUT)
 	$(BIN)/python examples/new_pose.py --out $(OUT)
 
-test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+# A process at a time has a file, so that what its tests share is made once.
+test: lint docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+test-all: lint docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "slow or not slow"
+
+# Into dist, with the kernels that this machine can compile.
+wheel: $(VENV)/.developer
+	$(BIN)/python -m build --no-isolation --wheel .
+
+# Pages and reference as HTML; warnings are errors.
+docs: $(VENV)/.developer
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs build/docs
 
 # The operators' tests on CPU kernels built with AddressSanitizer and UndefinedBehaviorSanitizer.
 sanitize: $(VENV)/.developer
@@ -50,13 +63,17 @@ $(VENV)/.torch:
 	$(BIN)/pip install --quiet "setuptools>=77" "ninja>=1.11" "pybind11>=2.13"
 	touch $@
 
-# Later runs compile only what has changed.
+# Later runs compile only what has changed. Compatible: the clone's folder goes onto Python's path. A
+# finder, setuptools' other way, comes too late where the clone is called rfwarp and Python starts
+# in its parent, whose folder rfwarp it takes for a package.
+EDITABLE := --no-build-isolation --config-settings editable_mode=compat --editable
+
 $(VENV)/.installed: $(VENV)/.torch pyproject.toml setup.py $(CXX_FILES)
-	$(BIN)/pip install --quiet --no-build-isolation --editable .
+	$(BIN)/pip install --quiet $(EDITABLE) .
 	touch $@
 
 $(VENV)/.developer: pyproject.toml setup.py | $(VENV)/.installed
-	$(BIN)/pip install --quiet --no-build-isolation --editable ".[dev]"
+	$(BIN)/pip install --quiet $(EDITABLE) ".[dev]"
 	touch $@
 
 clean:

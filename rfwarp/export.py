@@ -30,7 +30,7 @@ _SHAPES = (
 
 
 def export_onnx(generator: Generator, path: str | os.PathLike[str], size: tuple[int, int]) -> Path:
-    """Write an ONNX file of :meth:`Generator.forward` without ``present`` and maps.
+    """Write an ONNX file of :meth:`rfwarp.nn.Generator.forward` without ``present`` and maps.
 
     It is made of standard operators alone (the warp is ``GridSample``), so it needs nothing of
     rfwarp. Inputs ``sources`` (batch, sources, 3, H, W), ``poses`` (batch, sources, c_p, H, W) and
@@ -78,7 +78,8 @@ def export_onnx(generator: Generator, path: str | os.PathLike[str], size: tuple[
 def export_package(
     generator: Generator, path: str | os.PathLike[str], size: tuple[int, int]
 ) -> Path:
-    """Compile an AOTInductor package of :meth:`Generator.forward` without ``present`` and maps.
+    """Compile a package of AOTInductor: :meth:`rfwarp.nn.Generator.forward` without ``present`` and
+    maps.
 
     ``torch._inductor.aoti_load_package(path)`` loads it in a process that has imported
     ``rfwarp.ops``, whose operators it calls: they run on whatever backend is there. Inputs as in

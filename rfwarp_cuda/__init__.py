@@ -6,9 +6,10 @@ package loads nothing yet, not even torch.
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from importlib import import_module
-from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,7 +52,7 @@ def load() -> Loaded:
 
 
 def _load_cpu() -> str | None:
-    if not any((_HERE / f"_C{suffix}").is_file() for suffix in EXTENSION_SUFFIXES):
+    if not _has_kernels(_HERE):
         others = sorted(file.name for file in _HERE.glob("_C.*.so"))
         if others:
             return f"the kernels are compiled for another Python: {', '.join(others)}"
@@ -89,8 +90,24 @@ def _load_cuda(without_cpu: str | None) -> str | None:
     return None
 
 
+def _has_kernels(folder: Path) -> bool:
+    return any((folder / f"_C{suffix}").is_file() for suffix in EXTENSION_SUFFIXES)
+
+
 def _not_built(device: str) -> str:
-    return f"rfwarp was installed without compiled {device} kernels"
+    root = _HERE.parent
+    if not (root / "csrc" / "kernel_build").is_dir():
+        return f"rfwarp was installed without compiled {device} kernels"
+    reason = f"{root} is a source tree without compiled {device} kernels"
+    # Python looks into the current folder first, and so may miss what was installed.
+    elsewhere = [path for path in sys.path if Path(path or ".").resolve() != root]
+    installed = PathFinder.find_spec(_HERE.name, elsewhere)
+    if installed is not None and installed.origin and _has_kernels(Path(installed.origin).parent):
+        return (
+            f"{reason}, and hides the rfwarp installed in {Path(installed.origin).parents[1]},"
+            " which has some: start Python in another folder, or run the command rfwarp"
+        )
+    return f"{reason}: pip install --no-build-isolation --editable {root} compiles them"
 
 
 def build_info() -> dict[str, Any]:

@@ -14,9 +14,6 @@ from rfwarp.data.tuples import TupleDataset
 from rfwarp.metrics import Evaluation, EvaluationConfig, evaluate
 from rfwarp.pretrained import BUNDLED
 
-# Evaluated once, in one process.
-pytestmark = pytest.mark.xdist_group("bundled weights")
-
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 MARGIN = {"chairs-64": 6.0, "people-64": 5.0}
 """How much better than the nearest source and than the mean of sources four sources must be, dB."""

@@ -19,7 +19,11 @@ from rfwarp.export import export_onnx, export_package
 SHAPES = [(2, 2), (1, 1), (1, 3), (3, 1), (4, 2)]
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["plain", "optimized"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(False, marks=pytest.mark.slow), True],
+    ids=["plain", "optimized"],
+)
 def exported(request, tmp_path_factory) -> tuple[Generator, Path]:
     generator = randomised(width=1 / 16).requires_grad_(False)
     generator = generator.optimize() if request.param else generator

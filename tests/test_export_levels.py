@@ -17,6 +17,7 @@ from rfwarp.poses import CameraMotion, Keypoints, Viewpoint
 NAMES = ("sources", "poses", "target_pose")
 
 
+@pytest.mark.slow  # over a minute of exporting each; test_export.py has the paper's levels
 @pytest.mark.parametrize(("name", "optimized"), [("keypoints", True), ("viewpoint", False)])
 def test_onnxruntime_draws_the_same(tmp_path, name, optimized):
     """Where pixels of noise are warped, rounding shows: it is judged by a float64 reference."""

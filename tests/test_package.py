@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tarfile
 import zipfile
+from collections.abc import Sequence
 from email.parser import HeaderParser
 from pathlib import Path
 
@@ -19,9 +21,9 @@ import rfwarp_cuda
 
 ROOT = Path(__file__).parents[1]
 SOURCES = (
-    *("rfwarp", "rfwarp_cuda", "csrc", "examples", "benchmarks", "tests"),
+    *("rfwarp", "rfwarp_cuda", "csrc", "docs", "examples", "benchmarks", "tests"),
     *("pyproject.toml", "setup.py", "MANIFEST.in", "Makefile", "LICENSE", ".clang-format"),
-    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md"),
+    *("README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "SECURITY.md"),
 )
 
 
@@ -29,21 +31,24 @@ SOURCES = (
 INFO = rfwarp_cuda.build_info()
 OBJECTS = Path("build") / f"rfwarp_cuda-{sys.implementation.cache_tag}"
 
-pytestmark = pytest.mark.xdist_group("package")  # one process builds each distribution once
 compiled = pytest.mark.skipif(not INFO, reason=f"not compiled: {rfwarp_cuda.load().cpu}")
 
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source distribution of a clean copy."""
-    copy = tmp_path_factory.mktemp("source")
+    return build(copy_sources(tmp_path_factory.mktemp("source")), "sdist")
+
+
+def copy_sources(folder: Path, names: Sequence[str] = SOURCES) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.so")
-    for name in SOURCES:
+    folder.mkdir(exist_ok=True)
+    for name in names:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
         else:
-            shutil.copy2(ROOT / name, copy)
-    return build(copy, "sdist")
+            shutil.copy2(ROOT / name, folder)
+    return folder
 
 
 def build(source: Path, kind: str, **environment: str) -> Path:
@@ -149,6 +154,59 @@ def test_source_distribution_holds_what_its_tests_need(sdist: Path) -> None:
     assert "examples/novel_view.py" in names
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "csrc").rglob("*.*")}
     assert {name for name in sources if "__pycache__" not in name} <= names
+
+
+@pytest.fixture(scope="module")
+def installed_in_place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A clone in a folder called rfwarp, and the site directory of an installation of it in place,
+    made with the settings of the Makefile."""
+    folder = tmp_path_factory.mktemp("in-place")
+    names = ("rfwarp", "rfwarp_cuda", "csrc", "pyproject.toml", "setup.py", "LICENSE", "README.md")
+    clone, site = copy_sources(folder / "rfwarp", names), folder / "site"
+    commands = subprocess.check_output(
+        ["make", "--dry-run", "demo", f"VENV={folder / 'venv'}"], cwd=ROOT, text=True
+    )
+    (install,) = (line for line in commands.splitlines() if "--editable" in line)
+    settings = dict(re.findall(r"--config-settings (\S+)=(\S+)", install))
+    code = f"from setuptools.build_meta import build_editable; build_editable('..', {settings})"
+    environment = {**os.environ, "RFWARP_BUILD": "none"}
+    subprocess.run([sys.executable, "-c", code], cwd=clone, env=environment, check=True)
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    return clone, site
+
+
+@pytest.mark.parametrize("where", ["in the clone", "in its parent", "elsewhere"])
+def test_installed_in_place_it_is_found_from_everywhere(
+    installed_in_place: tuple[Path, Path], tmp_path: Path, where: str
+) -> None:
+    """In its parent too, where the folder of the clone has the package's name."""
+    clone, site = installed_in_place
+    here = {"in the clone": clone, "in its parent": clone.parent, "elsewhere": tmp_path}[where]
+    code = f"import site; site.addsitedir({str(site)!r}); import rfwarp; print(rfwarp.__file__)"
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    found = subprocess.check_output(
+        [sys.executable, "-S", "-c", code], cwd=here, env=environment, text=True
+    )
+    assert Path(found.strip()) == clone / "rfwarp" / "__init__.py"
+
+
+@compiled
+def test_a_clone_that_hides_the_installed_package_says_so(tmp_path: Path) -> None:
+    """Python looks into the current folder first: ``python -m rfwarp`` in a clone."""
+    clone, site = copy_sources(tmp_path / "clone", ("rfwarp", "rfwarp_cuda", "csrc")), "site"
+    (tmp_path / site).mkdir()
+    for package in ("rfwarp", "rfwarp_cuda"):
+        (tmp_path / site / package).symlink_to(ROOT / package)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / site), "RFWARP_BACKEND": "auto"}
+    info = subprocess.check_output(
+        [sys.executable, "-m", "rfwarp", "info"], cwd=clone, env=environment, text=True
+    )
+    assert (
+        f"cpu tensors: torch, {clone} is a source tree without compiled CPU kernels, and hides the "
+        f"rfwarp installed in {tmp_path / site}, which has some: start Python in another folder"
+    ) in info
 
 
 def test_importing_the_package_does_not_import_torch() -> None:

@@ -1,4 +1,4 @@
-"""The recipe of csrc/README.md: another project carries, builds and uses a copy of all this."""
+"""The recipe of docs/guides/vendoring.md: another project carries, builds and uses a copy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -16,18 +17,15 @@ ROOT = Path(__file__).parents[1]
 # Unoptimised, as it is only to run: seven seconds of compilation instead of thirty.
 ENVIRONMENT = {**os.environ, "RFWARP_BUILD": "cpu", "CXXFLAGS": "-O0", "RFWARP": str(ROOT)}
 
-pytestmark = [
-    pytest.mark.skipif(
-        rfwarp_cuda.load().cpu is not None, reason=f"no CPU kernels: {rfwarp_cuda.load().cpu}"
-    ),
-    pytest.mark.xdist_group("vendoring"),  # one process builds the project once for all tests
-]
+pytestmark = pytest.mark.skipif(
+    rfwarp_cuda.load().cpu is not None, reason=f"no CPU kernels: {rfwarp_cuda.load().cpu}"
+)
 
 
 def block(language: str) -> str:
-    """The code in this language of the README's section on vendoring."""
-    section = (ROOT / "csrc" / "README.md").read_text().partition("\n## Vendoring\n")[2]
-    (code,) = re.findall(rf"^```{language}\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    """The code in this language of the recipe."""
+    page = (ROOT / "docs" / "guides" / "vendoring.md").read_text()
+    (code,) = re.findall(rf"^```{language}\b.*?\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     return code
 
 
@@ -40,14 +38,39 @@ def run(project: Path, *command: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution of a project that has followed the recipe, twice."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "theirs").mkdir()
     (folder / "theirs" / "__init__.py").touch()
-    run(folder, "sh", "-e", "-c", block("sh"))
+    for _ in range(2):
+        run(folder, "sh", "-e", "-c", block("sh"))
     (folder / "setup.py").write_text(block("python"))
-    run(folder, sys.executable, "setup.py", "build_ext", "--inplace")
-    return folder
+    (folder / "MANIFEST.in").write_text(block("text"))
+    run(folder, sys.executable, "setup.py", "sdist", "--formats", "gztar")
+    (file,) = (folder / "dist").iterdir()
+    return file
+
+
+@pytest.fixture(scope="module")
+def project(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the source distribution holds, built."""
+    folder = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    (source,) = folder.iterdir()
+    run(source, sys.executable, "setup.py", "build_ext", "--inplace")
+    return source
+
+
+def test_source_distribution_is_one_copy_with_its_licence(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        names = [name.partition("/")[2] for name in archive.getnames()]
+    assert "csrc/rfwarp/LICENSE" in names
+    for file in ("csrc/rfwarp/sampler.h", "csrc/rfwarp/kernel_build/toolchain.py"):
+        assert [name for name in names if name.endswith(Path(file).name)] == [file]
+    schemas = [name for name in names if name.endswith("schema.py")]
+    assert schemas == ["theirs/rfwarp_ops/schema.py"]
 
 
 def test_building_again_compiles_nothing(project: Path) -> None:

@@ -3,7 +3,7 @@
 setuptools and torch.utils.cpp_extension give all files of an extension the same flags; here a
 ``build.ninja`` compiles each with those of its instruction set. torch is not imported, and need not
 be a CUDA build: its headers and libtorch_cpu.so are all that the stable ABI asks for. What decides
-what is built, and the environment variables, are in README.md of csrc.
+what is built, and the environment variables, are in docs/installing.md of rfwarp.
 """
 
 from __future__ import annotations

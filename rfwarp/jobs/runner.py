@@ -77,13 +77,14 @@ def run_jobs(
     through the network together if their pictures have one size.
 
     Args:
-        generator: computes where its weights are, in the form of :meth:`Generator.optimize`.
+        generator: computes where its weights are, in the form of
+            :meth:`rfwarp.nn.Generator.optimize`.
         table: see :func:`rfwarp.jobs.read_table`.
         out: folder of the pictures, created if missing, and of the log ``jobs-log-RANK.jsonl``,
             see :class:`rfwarp.jobs.log.ResultsLog`.
         batch_size: rows that go through the network at a time.
         workers: processes that read pictures; 0 reads them in between.
-        size: that sources are resized to, as in :meth:`Generator.generate`.
+        size: that sources are resized to, as in :meth:`rfwarp.nn.Generator.generate`.
         dtype: floating-point type to compute in; None takes that of the weights.
         rank, world_size: which share of the rows is this process's, of how many. Processes that
             share ``out`` must be given the same table, ``batch_size`` and ``world_size``.

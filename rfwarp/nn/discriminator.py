@@ -13,7 +13,7 @@ from rfwarp.nn.blocks import ResBlockD
 class Discriminator(nn.Module):
     """Judges every patch of an image: one logit for each, sigmoid(logit) = how real it looks.
 
-    A :class:`ResBlockD` per entry of ``channels``, then activation and a 1x1 convolution; spectral
+    A ``ResBlockD`` per entry of ``channels``, then activation and a 1x1 convolution; spectral
     norm on every convolution. In training mode every forward pass refines the estimates of the
     norms, which are part of the state dict.
 

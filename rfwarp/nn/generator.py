@@ -355,7 +355,7 @@ class Generator(nn.Module):
 
         Convolutions are folded with the pooling, the upsampling and the convolution next to them,
         the residual flow is computed from 18 projected channels, and :meth:`encode` takes over all
-        that does not depend on the target pose; :mod:`rfwarp.nn.optimized` has the identities,
+        that does not depend on the target pose; ``rfwarp/nn/optimized.py`` has the identities,
         which are exact but for rounding. Convolutions run in channels_last.
 
         Args:

@@ -18,8 +18,9 @@ class EncodedSources:
     Attributes:
         features: appearance features (N, K, C, H / stride, W / stride) of every level, coarse
             first, of the padded size.
-        for_flow, for_residual: what the flow network and the fusing blocks derive of the
-            sources, tensors (N, K, ...); the optimized network derives more than the plain one.
+        for_flow: what the flow network derives of the sources, tensors (N, K, ...); the optimized
+            network derives more than the plain one.
+        for_residual: the same of the fusing blocks.
         present: (N, K) bool, False for a missing source; None if all are present.
         size: height and width before padding.
     """

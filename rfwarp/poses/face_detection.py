@@ -25,7 +25,7 @@ class FaceDetector:
     """Finds the landmarks of faces; keep one for many pictures, as it loads two networks.
 
     The package downloads its weights where they are missing. This class does not let it: it wants
-    :data:`WEIGHTS` in the torch hub's folder, ``checkpoints`` in ``torch.hub.get_dir()``.
+    ``WEIGHTS`` in the torch hub's folder, ``checkpoints`` in ``torch.hub.get_dir()``.
 
     Args:
         device: where it computes: a CPU, CUDA or MPS device.
@@ -73,7 +73,7 @@ class FaceDetector:
         """The faces of a picture, the largest first; an empty list if there are none.
 
         Args:
-            image: as for :meth:`rfwarp.Generator.generate`.
+            image: as for :meth:`rfwarp.nn.Generator.generate`.
 
         Raises:
             FileNotFoundError, TypeError, ValueError: if the picture cannot be read.

@@ -54,7 +54,7 @@ class Keypoints:
         ValueError: if the shape is another, a present joint is not finite, or a size is below 1.
 
     Convention: x goes right and y down; whole numbers are the centres of pixels, (0, 0) that of the
-    upper left one. Joints are in the order of :data:`JOINTS`.
+    upper left one. Joints are in the order of ``JOINTS``.
     """
 
     points: npt.NDArray[np.float32]

@@ -3,12 +3,14 @@
 A code is a pose in its smallest form, a tensor that datasets hand out and that is cheap to move to
 a device. There the (c_p, H, W) maps are made of it, for whole batches at once.
 
-| kind | code | c_p |
-|---|---|---|
-| viewpoint | (21,) float32, see :meth:`Viewpoint.vector` | 21 |
-| keypoints | (18, 3) float32, see :meth:`Keypoints.code` | 18 |
-| camera | (6,) float32, see :meth:`CameraMotion.vector` | 6 |
-| landmarks | (3, H, W) uint8, see :meth:`FaceLandmarks.code` | 3 |
+=========  ===============================================================  ===
+kind       code                                                             c_p
+=========  ===============================================================  ===
+viewpoint  (21,) float32, see :meth:`rfwarp.poses.Viewpoint.vector`         21
+keypoints  (18, 3) float32, see :meth:`rfwarp.poses.Keypoints.code`         18
+camera     (6,) float32, see :meth:`rfwarp.poses.CameraMotion.vector`       6
+landmarks  (3, H, W) uint8, see :meth:`rfwarp.poses.FaceLandmarks.code`     3
+=========  ===============================================================  ===
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ CAMERA_DEPTH = 10.0
 
 @dataclass(frozen=True)
 class PoseKind:
-    """One kind of pose; all there are is :data:`POSE_KINDS`."""
+    """One kind of pose; all there are is ``POSE_KINDS``."""
 
     name: str
     channels: int

@@ -42,7 +42,7 @@ class FaceLandmarks:
 
     Convention: x goes right and y down; whole numbers are the centres of pixels, (0, 0) that of the
     upper left one. The drawing has lines of a 128th of the height on white, in the colours of
-    :data:`PARTS`.
+    ``PARTS``.
     """
 
     points: npt.NDArray[np.float32]

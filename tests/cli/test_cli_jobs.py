@@ -218,6 +218,7 @@ def workers_of(launcher: int) -> list[int]:
 
 
 @linux
+@pytest.mark.slow
 def test_two_processes_of_which_one_is_killed(
     model: Path, sources: list[str], tmp_path: Path
 ) -> None:
@@ -242,6 +243,7 @@ def test_two_processes_of_which_one_is_killed(
 
 
 @linux
+@pytest.mark.slow
 def test_another_number_of_processes_resumes(
     model: Path, sources: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -90,7 +90,9 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         run.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_run_says_that_it_resumes(
     running: subprocess.Popen[str], tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -80,7 +80,16 @@ def test_it_is_trained_on_evaluated_and_described(
     pytest.importorskip("accelerate")
     run, report = tmp_path / "run", tmp_path / "report.json"
     data = ["--data.name", "gradients", "--data.root", str(tmp_path), "--sources", "1", "2"]
-    small = ["--network.width", "0.015625", "--batch-size", "1", "--workers", "0", "--device", "cpu"]
+    small = [
+        "--network.width",
+        "0.015625",
+        "--batch-size",
+        "1",
+        "--workers",
+        "0",
+        "--device",
+        "cpu",
+    ]
     short = ["--flow-steps", "1", "--steps", "1", "--sample-every", "1", "--precision", "float32"]
     plain = ["--features", "oriented-pyramid", "--weights.adversarial", "0"]
     assert main(["train", "--out", str(run), *data, *small, *short, *plain]) == 0

@@ -196,7 +196,7 @@ def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("name", ["jobs.csv", "jobs.jsonl"])
 def test_rows_are_not_kept(name: str, tmp_path: Path) -> None:
-    rows = 5000
+    rows = 2000
     line = {
         "jobs.csv": f"{'a' * 400}.png,0:0\n",
         "jobs.jsonl": json.dumps({"sources": ["a" * 400], "target": "0:0"}) + "\n",
