@@ -334,12 +334,15 @@ def test_missing_files(folder, name):
         (b"\xff\xfe\x00", "is not valid JSON"),
         ("[]", "must hold a JSON object, got list"),
         ("3", "must hold a JSON object, got int"),
-        ("{}", "config field 'pose_channels' is missing"),
-        ('{"pose_channels": 3, "heads": 8}', "unknown config field 'heads'"),
-        ('{"pose_channels": "3"}', "pose_channels must be an integer"),
-        ('{"pose_channels": 3, "width": null}', "width must be a number, got None"),
-        ('{"pose_channels": 3, "width": NaN}', "width must lie in"),
-        ('{"pose_channels": 3, "attention": "yes"}', "attention must be one of"),
+        ("{}", "field pose_channels is missing"),
+        ('{"pose_channels": 3, "heads": 8}', "unknown field heads"),
+        ('{"pose_channels": "3"}', "pose_channels must be a valid integer"),
+        ('{"pose_channels": 3, "width": null}', "width must be a valid number, got None"),
+        ('{"pose_channels": 3, "width": NaN}', "width must be a finite number, got nan"),
+        (
+            '{"pose_channels": 3, "attention": "yes"}',
+            "attention must be a valid boolean, got 'yes'",
+        ),
     ],
 )
 def test_bad_config(folder, text, message):
