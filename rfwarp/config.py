@@ -94,6 +94,10 @@ def _describe(
     for problem in error.errors(include_url=False):
         place = _place(problem["loc"], values)
         name, message = where + place, problem["msg"]
+        if problem["type"] == "too_short":
+            if len(problem["input"]) >= problem["ctx"]["min_length"]:
+                continue  # its items are at fault, and reported themselves
+            message = message.partition(" after validation")[0]
         if problem["type"] == "missing":
             return f"field {name} is missing"
         if problem["type"] == "unexpected_keyword_argument":

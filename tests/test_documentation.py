@@ -39,7 +39,7 @@ REASONS = {
 FEWER = {
     ("rfwarp", "train"): (
         "--flow-steps 1 --teacher-steps 0 --steps 1 --cooldown 0 --batch-size 2 --sources 1"
-        " --sample-every 0 --workers 0 --data.count 2"
+        " --sample-every 0 --workers 0 --data.count 2 --precision float32"
     ),
     ("rfwarp", "evaluate"): "--count 2 --sets 2",
 }

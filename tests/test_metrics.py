@@ -198,12 +198,12 @@ def test_evaluation_reports_progress(generator: Generator, chairs: ChairTuples) 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"sources": ()}, "sources must be numbers of at least 1"),
-        ({"sources": (1, 0)}, "sources must be numbers of at least 1"),
+        ({"sources": ()}, r"sources must have at least 1 item, got \(\)"),
+        ({"sources": (1, 0)}, r"sources\[1\] must be greater than or equal to 1, got 0"),
         ({"sources": (54,)}, r"must lie in 1\.\.53"),
-        ({"sets": 0}, "sets must be at least 1, got 0"),
-        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
-        ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"sets": 0}, "sets must be greater than or equal to 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be greater than or equal to 1, got 0"),
+        ({"seed": -1}, "seed must be greater than or equal to 0, got -1"),
     ],
 )
 def test_evaluation_refuses_bad_numbers(

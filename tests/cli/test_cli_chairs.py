@@ -87,11 +87,11 @@ def test_evaluate_reads_a_folder(model: Path, chairs: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["--sources", "0"], 2, "sources must be numbers of at least 1"),
+        (["--sources", "0"], 2, "error: sources[0] must be greater than or equal to 1, got 0"),
         (["--sources", "54"], 1, "sources must be at most 53 of procedural chairs"),
-        (["--sources"], 2, "sources must be numbers of at least 1"),
-        (["--sets", "0"], 2, "sets must be at least 1"),
-        (["--batch-size", "0"], 2, "batch_size must be at least 1"),
+        (["--sources"], 2, "sources must have at least 1 item, got ()"),
+        (["--sets", "0"], 2, "sets must be greater than or equal to 1"),
+        (["--batch-size", "0"], 2, "batch_size must be greater than or equal to 1"),
         (["--count", "-1"], 2, "--count must be at least 1"),
         (["--size", "99999"], 2, "--size must lie in"),
         (["--json", "."], 2, "is a folder"),
