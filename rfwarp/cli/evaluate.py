@@ -45,12 +45,16 @@ class Evaluate:
     align: bool = False
     """People in photographs: scale and move the sources' people onto the target's, as in the
     paper's evaluation."""
+    category: Annotated[str | None, arg(metavar="NAME")] = None
+    """Furniture: seats, or a category of its catalogue, such as kitchen; without it everything."""
+    cache: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Rendered datasets: folder that keeps their images for the next evaluation."""
     first_seed: int = HELD_OUT_FIRST_SEED
     """Procedural datasets: first seed; without it the first that is never trained on."""
     count: int = 64
     """Procedural datasets: number of seeds."""
     size: Annotated[int | None, arg(metavar="INT")] = None
-    """Procedural datasets: side of the images in pixels; without it, what the model was trained
+    """Rendered datasets: side of the images in pixels; without it, what the model was trained
     at."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU if there is one."""
@@ -121,13 +125,13 @@ class Evaluate:
 
         if self.dataset in DATASETS:
             record = dataset_record(self.dataset)
-            if record.is_download and self.size is not None:
-                raise UsageError("--size is for procedural datasets; others have their own")
+            if self.size is not None and not record.is_rendered:
+                raise UsageError("--size is for rendered datasets; others have their own")
             return record
         if not Path(self.dataset).is_dir():
             known = ", ".join(DATASETS)
             raise FileNotFoundError(f"no dataset {self.dataset!r}: neither a folder nor {known}")
-        for name in ("root", "align", "size"):
+        for name in ("root", "align", "category", "cache", "size"):
             if getattr(self, name):
                 raise UsageError(f"--{name} is not for a folder of chairs")
         from rfwarp.data.chairs.record import folder_record
@@ -143,17 +147,19 @@ class Evaluate:
         if record.name not in DATASETS:
             return record.open(DataConfig(), "test"), {"name": record.name}
         size = self.size or trained_at
-        if size is None and not record.is_download:
+        if size is None and record.is_rendered:
             raise UsageError(f"{self.weights} does not say which --size it was trained at")
         given: dict[str, Any] = {
             "root": self.root,
             "align": self.align,
+            "category": self.category,
+            "cache": self.cache,
             "tuples": max(self.evaluation.sources),
             "first_seed": self.first_seed,
             "count": self.count,
             "truth": True,
         }
-        asked = ("root", "align")  # what is refused where it does not belong
+        asked = ("root", "align", "category", "cache")  # what is refused where it does not belong
         options = {k: v for k, v in given.items() if k in record.options or k in asked}
         data = DataConfig(record.name, size=size, **options)
         split: Split = "test" if self.first_seed + self.count > HELD_OUT_FIRST_SEED else "train"

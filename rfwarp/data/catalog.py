@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -29,6 +29,7 @@ say under what terms the weights may be used."""
 DATASETS: dict[str, str | DatasetRecord] = {
     "chairs": "rfwarp.data.chairs.record",
     "people": "rfwarp.data.people.record",
+    "furniture": "rfwarp.data.furniture.record",
     "deepfashion": "rfwarp.data.deepfashion",
     "market1501": "rfwarp.data.market1501",
     "shapenet-chairs": "rfwarp.data.shapenet",
@@ -52,7 +53,8 @@ class DatasetRecord:
     FileNotFoundError and ValueError as :func:`open_dataset` does."""
     options: tuple[str, ...]
     """Fields of :class:`DataConfig` that it reads besides ``name`` and ``size``. With ``root``,
-    which must be given then, it is a download; with ``truth`` it can give true correspondences."""
+    which must be given then, it is a download; with ``cache`` its images are rendered, at any size;
+    with ``truth`` it can give true correspondences."""
     pose_kind: str
     """Key of :data:`rfwarp.poses.POSE_KINDS`."""
     max_sources: int | None
@@ -77,7 +79,7 @@ class DatasetRecord:
     """Whether its protocol lists the sets of sources and target to evaluate, rather than drawing
     them."""
     renderer_version: int | None = None
-    """Of the program that draws a procedural dataset: another one draws other images."""
+    """Of the program that renders its images: another one draws other images."""
     paper_results: tuple[PaperResult, ...] = ()
     """What the paper reports of it."""
     paper_protocol: str = ""
@@ -87,6 +89,11 @@ class DatasetRecord:
     def is_download(self) -> bool:
         """Whether its files come from elsewhere."""
         return "root" in self.options
+
+    @property
+    def is_rendered(self) -> bool:
+        """Whether its images are rendered, at any size."""
+        return "cache" in self.options
 
     @property
     def gives_truth(self) -> bool:
@@ -129,15 +136,17 @@ class DataConfig(Config):
     align: bool = False
     """People in photographs: scale and move the sources' people onto the target's, as in the
     paper's evaluation."""
+    category: str | None = None
+    """Furniture: seats, or a category of the catalogue, such as kitchen; without it everything."""
     first_seed: CountOrZero = 0
     """Procedural: seed of the first one to train on."""
     count: Count = 4000
     """Procedural: how many to train on."""
     cache: Path | None = None
-    """Procedural: folder that keeps images across runs. Without one they are kept in memory as far
-    as they fit there, else rendered for every batch."""
+    """Of what is rendered: folder that keeps images across runs. Without one they are kept in
+    memory as far as they fit there, else rendered for every batch."""
     truth: bool = False
-    """Procedural: true correspondences with every tuple."""
+    """Of what is rendered: true correspondences with every tuple."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -146,9 +155,14 @@ class DataConfig(Config):
     def facts(self, split: Split) -> dict[str, Any]:
         """What a report says of a split: the name, and those options that decide its images."""
         options = dataset_record(self.name).options
-        given = {option: getattr(self, option) for option in ("tuples", "align")}
+        given = {option: getattr(self, option) for option in ("tuples", "align", "category")}
         given["first_seed"], given["count"] = self.seeds(split)
         return {"name": self.name} | {k: v for k, v in given.items() if k in options}
+
+    def beside_training(self) -> DataConfig:
+        """For the test split while the training split is open: only a download's cache has room for
+        both, that of what is procedural holds one range of seeds."""
+        return self if dataset_record(self.name).is_download else replace(self, cache=None)
 
     def shape(self, default: int | tuple[int, int]) -> tuple[int, int]:
         """Height and width, pixels."""

@@ -121,7 +121,8 @@ def headline(report: Mapping[str, Any]) -> str:
     data = report["dataset"]
     seeds = f" from seed {data['first_seed']} on" if "first_seed" in data else ""
     things = f"{data['count']} " if "count" in data else ""
-    return f"{report['sets']} sets of images of {things}{data['name']}{seeds}."
+    kind = f" ({data['category']})" if data.get("category") else ""
+    return f"{report['sets']} sets of images of {things}{data['name']}{kind}{seeds}."
 
 
 def protocol_text(report: Mapping[str, Any]) -> str:

@@ -176,7 +176,7 @@ def _finish(run: Run, evaluation: EvaluationConfig, progress: bool) -> None:
     trainer = Trainer(run.config)
     # Opened before any work: files of the metrics' networks may be missing.
     record = dataset_record(run.config.data.name)
-    data = replace(run.config.data, cache=None, truth=record.gives_truth)
+    data = replace(run.config.data.beside_training(), truth=record.gives_truth)
     dataset, device = open_dataset(data, "test"), trainer.accelerator.device
     evaluation = evaluation.for_dataset(record)
     networks = MetricNetworks.open(evaluation, dataset, device)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from PIL import Image
 
@@ -29,8 +27,7 @@ class HeldOutSamples:
     """
 
     def __init__(self, config: TrainConfig) -> None:
-        # A cache of training pictures has no place for these few.
-        self.dataset = dataset = open_dataset(replace(config.data, cache=None), "test")
+        self.dataset = dataset = open_dataset(config.data.beside_training(), "test")
         self.kind = POSE_KINDS[dataset.pose_kind]
         self.sources = min(MAX_SOURCES, max(config.sources), dataset.max_sources)
         rows = dataset.evaluation_rows(seed=0, count=ROWS, sources=self.sources)

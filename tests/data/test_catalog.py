@@ -22,7 +22,8 @@ def test_records_are_whole(name):
     assert record.name == name
     assert record.pose_kind in POSE_KINDS
     assert record.is_download == bool(record.links) == bool(record.prepare) == (name in DOWNLOADS)
-    assert record.gives_truth == (name in PROCEDURAL)
+    rendered = {*PROCEDURAL, "furniture"}
+    assert record.gives_truth == record.is_rendered == (name in rendered)
     assert set(record.options) < {field.name for field in fields(DataConfig)}
     assert record.description.format(size="8 x 8", first=0, last=1)
 

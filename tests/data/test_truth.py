@@ -50,7 +50,7 @@ def test_truth_is_given_on_request_alone(name, split):
 def test_only_procedural_chairs_have_truth(tmp_path):
     write_chair_folder(tmp_path, 1, 8, views=[0, 1, 2])
     assert ChairTuples(ChairFolder(tmp_path)).load((0, 1)).truth is None
-    with pytest.raises(ValueError, match=r"only ProceduralChairs .* got ChairFolder"):
+    with pytest.raises(ValueError, match="ChairFolder have no true correspondences"):
         ChairTuples(ChairFolder(tmp_path), truth=True)
     chairs = ProceduralChairs(0, 1, 8)
     with pytest.raises(IndexError, match=r"chair must lie in 0\.\.0, got"):

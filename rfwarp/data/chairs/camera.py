@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,19 @@ FILL = 0.94
 """The largest distance of a chair's hull from the image centre, over half the image size."""
 
 
-def camera_axes(views: Sequence[Viewpoint]) -> Array:
+class Direction(Protocol):
+    """From where a camera looks: :class:`rfwarp.poses.Viewpoint`, or any other angles."""
+
+    @property
+    def azimuth(self) -> float:
+        """Degrees."""
+
+    @property
+    def elevation(self) -> float:
+        """Degrees above the horizon."""
+
+
+def camera_axes(views: Sequence[Direction]) -> Array:
     """(V, 3, 3) orthonormal rows: image right, image up, and from the object to the camera.
 
     Convention: azimuth 0 stands in front of the chair (+x), a growing azimuth moves the camera
@@ -45,6 +58,12 @@ def fit(parts: Sequence[Part]) -> tuple[Array, float]:
     """
     corners = np.concatenate([part.corners() for part in parts])
     centre = (corners.min(axis=0) + corners.max(axis=0)) / 2
-    local = (corners - centre) @ _ALL_AXES.transpose(0, 2, 1)
+    return centre, distance_to(corners - centre)
+
+
+def distance_to(points: Array) -> float:
+    """The smallest distance of the camera from the origin at which points (N, 3) stay inside
+    ``FILL`` at all 54 views."""
+    local = points @ _ALL_AXES.transpose(0, 2, 1)
     reach = np.abs(local[..., :2]).max(axis=-1)
-    return centre, float((FOCAL / FILL * reach + local[..., 2]).max())
+    return float((FOCAL / FILL * reach + local[..., 2]).max())

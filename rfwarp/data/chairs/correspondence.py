@@ -34,8 +34,8 @@ def chair_truth(model: Model, views: Sequence[Viewpoint], size: int) -> Truth:
     count = size * size
     begin = int(np.searchsorted(hits.sample, (len(views) - 1) * count))
     pixel, depth = hits.sample[begin:] % count, hits.depth[begin:].astype(np.float64)
-    points = _points(axes[-1], model.distance, pixel, depth, size)
-    x, y = _project(axes[:-1], model.distance, points, size)
+    points = points_at(axes[-1], model.distance, pixel, depth, size)
+    x, y = project(axes[:-1], model.distance, points, size)
 
     surfaces = np.full(len(views) * count, -1, np.int64)
     surfaces[hits.sample] = hits.surface
@@ -51,7 +51,7 @@ def chair_truth(model: Model, views: Sequence[Viewpoint], size: int) -> Truth:
     return dense(pixel, x, y, visible, (size, size), depth * FOCAL / model.distance)
 
 
-def _points(axes: Array, distance: float, pixel: Indices, depth: Array, size: int) -> Array:
+def points_at(axes: Array, distance: float, pixel: Indices, depth: Array, size: int) -> Array:
     """(M, 3) points that rays through the middles of pixels meet, metres from what is looked at."""
     right, up, back = axes
     across = (2 * (pixel % size) + 1) / size - 1
@@ -60,7 +60,7 @@ def _points(axes: Array, distance: float, pixel: Indices, depth: Array, size: in
     return back * distance + depth[:, None] * ray
 
 
-def _project(axes: Array, distance: float, points: Array, size: int) -> tuple[Array, Array]:
+def project(axes: Array, distance: float, points: Array, size: int) -> tuple[Array, Array]:
     """x and y (K, M) in pixels of points (M, 3) in the views with the given axes (K, 3, 3)."""
     local = axes @ points.T  # (K, 3, M)
     scale = FOCAL / (distance - local[:, 2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -36,6 +36,14 @@ class ChairViews(Protocol):
 
     def views(self, chair: int, indices: Sequence[int] | Tensor) -> Tensor:
         """(V, 3, size, size) uint8 RGB: chair 0..count-1 at the given view indices."""
+
+
+@runtime_checkable
+class TrueViews(ChairViews, Protocol):
+    """Chairs whose geometry is known."""
+
+    def truth(self, chair: int, indices: Sequence[int] | Tensor) -> Truth:
+        """True correspondences of views of one chair: of K sources, then the target."""
 
 
 def checked_indices(source: ChairViews, chair: int, indices: Sequence[int] | Tensor) -> list[int]:

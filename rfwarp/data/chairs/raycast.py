@@ -153,17 +153,21 @@ def _normal(shade: Tensor, local: tuple[Tensor, Tensor, Tensor]) -> list[Tensor]
     ]
 
 
+def light_on(normal: Sequence[Tensor]) -> Tensor:
+    """(M,) what colours are multiplied by, of surfaces with normals 3 x (M,) of any length."""
+    length = torch.sqrt(normal[0] * normal[0] + normal[1] * normal[1] + normal[2] * normal[2])
+    facing = (_LIGHT[0] * normal[0] + _LIGHT[1] * normal[1] + _LIGHT[2] * normal[2]) / length
+    light = _AMBIENT + _SKY * normal[2] / length + _KEY * facing.clamp_min(0.0)
+    return light - _FILL * facing.clamp_max(0.0)
+
+
 def _shade(jobs: Jobs, key: Tensor, samples: int) -> tuple[Tensor, Tensor]:
     """Indices (M,) of the samples that a part covers, and their colours (3, M)."""
     hits = _hits(jobs, key, samples)
     u, v, w = hits.local
     shade = jobs.shade.index_select(1, hits.job)
     normal = _normal(shade, hits.local_normal)
-    length = torch.sqrt(normal[0] * normal[0] + normal[1] * normal[1] + normal[2] * normal[2])
-    facing = (_LIGHT[0] * normal[0] + _LIGHT[1] * normal[1] + _LIGHT[2] * normal[2]) / length
-    light = _AMBIENT + _SKY * normal[2] / length + _KEY * facing.clamp_min(0.0)
-    light = light - _FILL * facing.clamp_max(0.0)
-
+    light = light_on(normal)
     position = torch.stack(
         [
             shade[9 + 3 * k] * u + shade[10 + 3 * k] * v + shade[11 + 3 * k] * w + shade[18 + k]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rfwarp.data.chairs.dataset import VIEW_COUNT, ChairViews, ProceduralChairs
+from rfwarp.data.chairs.dataset import VIEW_COUNT, ChairViews, TrueViews
 from rfwarp.data.draws import sample_view_sets
 from rfwarp.data.tuples import Row, Sample
 from rfwarp.poses import Viewpoint
@@ -12,8 +12,8 @@ class ChairTuples:
     """A :class:`rfwarp.data.TupleDataset` of chairs; picture c * 54 + v is view v of chair c.
 
     Args:
-        views: the chairs.
-        truth: give true correspondences with every tuple; procedural chairs alone have them.
+        views: the chairs, or other things of the same views.
+        truth: give true correspondences with every tuple; only :class:`.TrueViews` have them.
 
     Raises:
         ValueError: if they have none.
@@ -22,10 +22,8 @@ class ChairTuples:
     pose_kind = Viewpoint.kind
 
     def __init__(self, views: ChairViews, *, truth: bool = False) -> None:
-        if truth and not isinstance(views, ProceduralChairs):
-            raise ValueError(
-                f"only ProceduralChairs have true correspondences, got {type(views).__name__}"
-            )
+        if truth and not isinstance(views, TrueViews):
+            raise ValueError(f"{type(views).__name__} have no true correspondences")
         self.views, self._truth = views, truth
         self._codes = Viewpoint.codes()
 
@@ -56,6 +54,6 @@ class ChairTuples:
         chair, indices = row[0] // VIEW_COUNT, [picture % VIEW_COUNT for picture in row]
         pictures, codes = self.views.views(chair, indices), self._codes[indices]
         truth = None
-        if self._truth and isinstance(self.views, ProceduralChairs):
+        if self._truth and isinstance(self.views, TrueViews):
             truth = self.views.truth(chair, indices)
         return Sample(pictures[:-1], codes[:-1], pictures[-1], codes[-1], truth)
