@@ -43,10 +43,13 @@ nitpick_ignore_regex = [
         r"(torch|numpy|np|PIL|os|pathlib|collections|typing|annotated_types)\..*|Tensor|Path|Image\.Image|(tuple|list)\[.*",
     ),
     # Type aliases, which the signatures spell out.
-    ("py:class", r"(PoseLike|PictureSize|ImageLike|PoseText)"),
+    ("py:class", r"(PoseLike|PictureSize|ImageLike|PoseText|Row)"),
+    # What annotated types say beside the type: texts, and bounds that are fractions.
+    ("py:class", r"Doc|[0-9.]+"),
     # What only the code's reader meets.
     ("py:.*", r"rfwarp\.(metrics|data|nn)\.[a-z_]+\..*"),
     ("py:.*", r"Config|LevelScores|People|person_bytes|TupleDataset\..*|PoseKind\..*|parse_[a-z]+"),
+    ("py:class", r"DatasetRecord"),
     ("py:.*", r"rfwarp\.poses\.(kinds|keypoints|POSE_KINDS).*|rfwarp\.data\.TupleDataset"),
 ]
 suppress_warnings = ["ref.python"]  # words in single backticks that several classes know

@@ -121,11 +121,15 @@ def check_name(name: str) -> None:
         raise ValueError(f"no dataset {name!r}; there are {', '.join(DATASETS)}")
 
 
+# Not in the annotation itself: Sphinx cannot read a module with an f-string there.
+_NAMES = Doc(f"Name of the dataset: {', '.join(DATASETS)}.")
+
+
 @dataclass(frozen=True)
 class DataConfig(Config):
     """A dataset, and what of it is used."""
 
-    name: Annotated[str, Doc(f"Name of the dataset: {', '.join(DATASETS)}.")] = "chairs"
+    name: Annotated[str, _NAMES] = "chairs"
     """Key of :data:`DATASETS`."""
     root: Path | None = None
     """Folder of the download, see rfwarp prepare; what is procedural needs none."""

@@ -476,7 +476,7 @@ class Generator(nn.Module):
 
 
 # What help() and editors show instead of **config: the fields, with their defaults.
-_FIELDS = inspect.signature(GeneratorConfig).parameters
+_FIELDS = inspect.signature(GeneratorConfig, eval_str=True).parameters
 Generator.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
     [
         _FIELDS[name].replace(kind=inspect.Parameter.KEYWORD_ONLY)
