@@ -40,7 +40,7 @@ nitpick_ignore_regex = [
     ("py:obj", r".*"),  # words in single backticks
     (
         "py:.*",
-        r"(torch|numpy|np|PIL|os|pathlib|collections|typing|annotated_types)\..*|Tensor|Path|Image\.Image|(tuple|list)\[.*",
+        r"(torch|numpy|np|PIL|os|pathlib|collections|typing|zipfile|annotated_types)\..*|Tensor|Path|Image\.Image|(tuple|list)\[.*",
     ),
     # Type aliases, which the signatures spell out.
     ("py:class", r"(PoseLike|PictureSize|ImageLike|PoseText|Row)"),

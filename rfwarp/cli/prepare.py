@@ -14,7 +14,7 @@ from rfwarp.data.catalog import DATASETS
 
 @dataclass(frozen=True)
 class Prepare:
-    """Check a downloaded dataset of the paper, and write the tuples or landmarks it needs."""
+    """Check a downloaded dataset, and write the tuples, landmarks or table that it needs."""
 
     dataset: Annotated[
         Positional[str],

@@ -70,8 +70,8 @@ class DatasetRecord:
     """Type of its image files, in words; "rendered" if there are none."""
     licence: str = OTHER_LICENCE
     """Of the weights of such a model, as the Hugging Face Hub names it."""
-    links: tuple[str, ...] = ()
-    """Where to get it."""
+    origins: tuple[str, ...] = ()
+    """Where to get it: links, or words."""
     prepare: Callable[[Path, Split, Options, Report, Progress], None] | None = None
     """Checks a split of a download and writes what opening it needs; None if nothing is to be
     done. See :func:`rfwarp.data.preparation.prepare` for what it raises."""
@@ -226,5 +226,5 @@ def open_dataset(config: DataConfig, split: Split) -> TupleDataset:
 
 
 def source_note(record: DatasetRecord) -> str:
-    """Where a download comes from, for the end of a message; empty if no link is known."""
-    return f"; it is at {' and '.join(record.links)}" if record.links else ""
+    """Where a download comes from, for the end of a message; empty if that is not known."""
+    return f"; get it from {' and '.join(record.origins)}" if record.origins else ""

@@ -71,7 +71,7 @@ RECORD = DatasetRecord(
     "that no source shows are guessed.",
     tag="pose-transfer",
     image_files="JPEG or PNG",
-    links=(
+    origins=(
         "https://mmlab.ie.cuhk.edu.hk/projects/DeepFashion/InShopRetrieval.html",
         "https://github.com/RenYurui/Global-Flow-Local-Attention",
     ),

@@ -206,7 +206,7 @@ RECORD = DatasetRecord(
     "source shows are guessed.",
     tag="novel-view-synthesis",
     image_files="PNG",
-    links=("https://www.cvlibs.net/datasets/kitti/eval_odometry.php",),
+    origins=("https://www.cvlibs.net/datasets/kitti/eval_odometry.php",),
     prepare=prepare_kitti,
     paper_results=results_of(
         "Table 2",

@@ -77,7 +77,7 @@ RECORD = DatasetRecord(
     "source shows are guessed.",
     tag="pose-transfer",
     image_files="JPEG",
-    links=(
+    origins=(
         "https://zheng-lab.cecs.anu.edu.au/Project/project_reid.html",
         "https://github.com/tengteng95/Pose-Transfer",
     ),

@@ -233,7 +233,7 @@ RECORD = DatasetRecord(
     "guessed.",
     tag="novel-view-synthesis",
     image_files="uncompressed pixels in HDF5",
-    links=("https://github.com/shaohua0116/Multiview2Novelview",),
+    origins=("https://github.com/shaohua0116/Multiview2Novelview",),
     prepare=prepare_shapenet,
     paper_results=results_of(
         "Table 2",

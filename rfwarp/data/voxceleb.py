@@ -194,7 +194,7 @@ RECORD = DatasetRecord(
     "guessed.",
     tag="face-reenactment",
     image_files="JPEG or PNG",
-    links=("https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox2.html",),
+    origins=("https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox2.html",),
     prepare=prepare_voxceleb,
     paper_results=results_of(
         "Table 3",

@@ -145,7 +145,7 @@ def _json(values: Mapping[str, Any]) -> str:
 def _described(record: DatasetRecord, pixels: str, data: DataConfig) -> str:
     last = data.first_seed + data.count - 1
     text = record.description.format(size=pixels, first=data.first_seed, last=last)
-    return " ".join([text, *record.links])
+    return f"{text} Source: {', '.join(record.origins)}" if record.origins else text
 
 
 def run_facts(seconds: float, device: torch.device, processes: int) -> dict[str, str]:

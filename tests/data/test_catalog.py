@@ -21,7 +21,7 @@ def test_records_are_whole(name):
     record = dataset_record(name)
     assert record.name == name
     assert record.pose_kind in POSE_KINDS
-    assert record.is_download == bool(record.links) == bool(record.prepare) == (name in DOWNLOADS)
+    assert record.is_download == bool(record.origins) == bool(record.prepare) == (name in DOWNLOADS)
     rendered = {*PROCEDURAL, "furniture"}
     assert record.gives_truth == record.is_rendered == (name in rendered)
     assert set(record.options) < {field.name for field in fields(DataConfig)}

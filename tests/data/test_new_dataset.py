@@ -61,7 +61,7 @@ RECORD = DatasetRecord(
     limits="It knows squares.",
     tag="novel-view-synthesis",
     image_files="none",
-    links=("https://example.org/gradients",),
+    origins=("https://example.org/gradients",),
     prepare=prepare_gradients,
     paper_results=results_of("Table 0", (1, PAPER, 1.5, 0.25)),
 )
@@ -97,7 +97,7 @@ def test_it_is_trained_on_evaluated_and_described(
     text = card.read_text()
     assert text.startswith("---\nlibrary_name: rfwarp\nlicense: other\n")
     assert "# rfwarp generator, gradients of colour at 64 x 64\n" in text
-    assert "Squares of 64 x 64 pixels. https://example.org/gradients\n" in text
+    assert "Squares of 64 x 64 pixels. Source: https://example.org/gradients\n" in text
     assert text.endswith("## Limits\n\nIt knows squares.\n")
 
     given = ["-w", str(run / "model"), "--dataset", "gradients", "--root", str(tmp_path)]
@@ -122,7 +122,10 @@ def test_it_is_prepared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["prepare", "gradients", "--root", "nowhere"], "it is at https://example.org/gradients"),
+        (
+            ["prepare", "gradients", "--root", "nowhere"],
+            "get it from https://example.org/gradients",
+        ),
         (
             ["evaluate", "--dataset", "gradients"],
             "gradients needs root, the folder of the download",

@@ -1,7 +1,7 @@
 """Procedural chairs in the ShapeNet-chair protocol, made from one integer each."""
 
 from rfwarp.data.catalog import HELD_OUT_FIRST_SEED
-from rfwarp.data.chairs.dataset import ChairViews, ProceduralChairs
+from rfwarp.data.chairs.dataset import ChairViews, ProceduralChairs, TrueViews
 from rfwarp.data.chairs.folder import ChairFolder, write_chair_folder
 from rfwarp.data.chairs.parameters import ChairParameters
 from rfwarp.data.chairs.render import RENDERER_VERSION, render_chairs, render_views
@@ -15,6 +15,7 @@ __all__ = [
     "ChairTuples",
     "ChairViews",
     "ProceduralChairs",
+    "TrueViews",
     "render_chairs",
     "render_views",
     "write_chair_folder",

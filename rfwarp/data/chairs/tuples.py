@@ -13,7 +13,8 @@ class ChairTuples:
 
     Args:
         views: the chairs, or other things of the same views.
-        truth: give true correspondences with every tuple; only :class:`.TrueViews` have them.
+        truth: give true correspondences with every tuple; only
+            :class:`rfwarp.data.TrueViews` have them.
 
     Raises:
         ValueError: if they have none.

@@ -43,7 +43,7 @@ _OPTICAL = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 @dataclass(frozen=True)
 class Mesh:
-    """T triangles of V points and M materials, all float tensors on one device.
+    """T triangles of V points and M materials, all tensors on one device.
 
     The middle of its bounding box is the origin, and its farthest point is 1 away from it. The
     front looks along x, and z is up, as of chairs.

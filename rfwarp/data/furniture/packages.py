@@ -47,8 +47,8 @@ class Piece:
         return bool(self.tags & _SEAT_TAGS)
 
     def belongs(self, category: str | None) -> bool:
-        """Whether it is of a category: :data:`SEATS`, or one of the catalogue in any case of
-        letters; everything is of None."""
+        """Whether it is of a category: seats, or one of the catalogue, in upper or lower case;
+        everything is of None."""
         if category is None:
             return True
         if category.lower() == SEATS:

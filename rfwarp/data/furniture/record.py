@@ -163,6 +163,6 @@ RECORD = DatasetRecord(
     tag="novel-view-synthesis",
     image_files="rendered",
     renderer_version=RENDERER_VERSION,
-    links=("https://packages.debian.org/stable/sweethome3d-furniture",),
+    origins=("Debian's package sweethome3d-furniture",),
     prepare=prepare_furniture,
 )

@@ -34,7 +34,7 @@ def render_mesh(
     """Images of a mesh as those of chairs are: same camera, light, and white background.
 
     Surfaces have two sides. What is translucent is mixed with what lies behind it, up to
-    :data:`LAYERS` surfaces; of textures with holes, what is less than half opaque is a hole.
+    ``LAYERS`` surfaces; of textures with holes, what is less than half opaque is a hole.
 
     Args:
         mesh: on the device where to compute.
