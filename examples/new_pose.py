@@ -24,7 +24,6 @@ from rfwarp.poses import POSE_KINDS, Keypoints
 from rfwarp.viz import draw_maps, draw_pose, draw_sheet, write_animation, write_picture
 
 SEEDS = range(900_008, 900_014)
-SIZE = 64  # pixels
 COUNTS = (1, 2, 4)
 FRAMES = 24
 SOURCES = max(COUNTS)
@@ -38,15 +37,16 @@ class Views(NamedTuple):
 
     @classmethod
     def of(cls, drawn: People) -> Views:
+        height, width = drawn.pictures.shape[-2:]
         pictures = [Image.fromarray(x.permute(1, 2, 0).numpy()) for x in drawn.pictures]
-        return cls(pictures, [Keypoints(x.numpy(), SIZE, SIZE) for x in drawn.keypoints])
+        return cls(pictures, [Keypoints(x.numpy(), height, width) for x in drawn.keypoints])
 
 
 def new_pose(generator: Generator, views: Views) -> list[Image.Image]:
     """A row of the sheet: sources, target pose, it made of 1, 2 and 4 sources, the truth."""
     (*sources, truth), (*poses, target) = views
     ours = [generator.generate(sources[:k], poses[:k], target) for k in COUNTS]
-    skeleton = draw_pose(POSE_KINDS[Keypoints.kind], target.code(), SIZE, SIZE)
+    skeleton = draw_pose(POSE_KINDS[Keypoints.kind], target.code(), truth.height, truth.width)
     return [*sources, skeleton, *ours, truth]
 
 
@@ -78,7 +78,8 @@ def step(time: float) -> tuple[BodyPose, Camera]:
 def walk(generator: Generator, seed: int, views: Views) -> list[tuple[Image.Image, Image.Image]]:
     """Of each frame ours and the true one; all of ours are made of the same sources."""
     poses = [step(frame / FRAMES) for frame in range(FRAMES)]
-    frames, targets = Views.of(render_poses(seed, poses, SIZE))
+    first = views.pictures[0]
+    frames, targets = Views.of(render_poses(seed, poses, (first.height, first.width)))
     ours = generator.generate_many(views.pictures[:SOURCES], views.poses[:SOURCES], targets)
     return list(zip(ours, frames, strict=True))
 
@@ -91,17 +92,21 @@ def main() -> None:
 
     try:
         generator = Generator.from_pretrained(options.weights).optimize()
+        size = generator.config.image_size
+        if size is None:
+            raise ValueError(f"{options.weights} does not say what size its images have")
         names = ("new_pose.png", "new_pose_maps.png", "walk.gif")
         sheet, flows, animation = (options.out / name for name in names)
         columns = [f"source {k + 1}" for k in range(SOURCES)] + ["pose"]
         columns += [f"ours from {k}" for k in COUNTS] + ["truth"]
-        people = {seed: Views.of(render_person(seed, range(SOURCES + 1), SIZE)) for seed in SEEDS}
+        people = {seed: Views.of(render_person(seed, range(SOURCES + 1), size)) for seed in SEEDS}
+        scale = max(1, 128 // people[SEEDS[0]].pictures[0].height)
         rows = [new_pose(generator, views) for views in people.values()]
-        write_picture(sheet, draw_sheet(rows, columns=columns, scale=2))
+        write_picture(sheet, draw_sheet(rows, columns=columns, scale=scale))
         write_picture(flows, maps(generator, people[SEEDS[0]]))
         walks = [walk(generator, seed, views) for seed, views in people.items()]
         frames = [
-            draw_sheet([list(row) for row in zip(*frame, strict=True)], scale=2)
+            draw_sheet([list(row) for row in zip(*frame, strict=True)], scale=scale)
             for frame in zip(*walks, strict=True)
         ]
         write_animation(animation, frames)
