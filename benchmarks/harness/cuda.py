@@ -95,14 +95,11 @@ def _capture(
 
 
 def _kernel_time(call: Call, slots: int, calls: int = 20) -> Timing:
+    # Once: a profile takes seconds to start and to read, and what kernels take varies little.
     activities = [torch.profiler.ProfilerActivity.CUDA]
-    seconds = []
-    with call.active():
-        for first in range(5):
-            with torch.profiler.profile(activities=activities) as profile:
-                for i in range(calls):
-                    call.run((first * calls + i) % slots)
-                torch.cuda.synchronize()
-            device_us = sum(event.self_device_time_total for event in profile.key_averages())
-            seconds.append(device_us / 1e6 / calls)
-    return Timing.of(seconds)
+    with call.active(), torch.profiler.profile(activities=activities) as profile:
+        for i in range(calls):
+            call.run(i % slots)
+        torch.cuda.synchronize()
+    device_us = sum(event.self_device_time_total for event in profile.key_averages())
+    return Timing.of([device_us / 1e6 / calls])
