@@ -15,7 +15,7 @@ from rfwarp.metrics import Evaluation, EvaluationConfig, evaluate
 from rfwarp.pretrained import BUNDLED
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
-MARGIN = {"chairs-64": 6.0, "people-64": 5.0}
+MARGIN = {"chairs-64": 6.0, "chairs-128": 5.0, "people-64": 5.0}
 """How much better than the nearest source and than the mean of sources four sources must be, dB."""
 
 
@@ -25,7 +25,7 @@ def test_the_documented_models_are_there() -> None:
 
 def test_they_are_small_enough_for_a_package() -> None:
     sizes = [path.stat().st_size for path in BUNDLED.rglob("*.safetensors")]
-    assert sum(sizes) < 30e6
+    assert sum(sizes) <= 40e6
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -49,9 +49,10 @@ def test_card_and_committed_results_agree(name: str) -> None:
 
 
 def held_out_things(name: str) -> TupleDataset:
-    if name.startswith("people"):
-        return ProceduralPeople(HELD_OUT_FIRST_SEED, 12, 64)
-    return ChairTuples(ProceduralChairs(HELD_OUT_FIRST_SEED, 12, 64))
+    thing, size = name.split("-")
+    if thing == "people":
+        return ProceduralPeople(HELD_OUT_FIRST_SEED, 12, int(size))
+    return ChairTuples(ProceduralChairs(HELD_OUT_FIRST_SEED, 12, int(size)))
 
 
 class Judged:
@@ -61,7 +62,9 @@ class Judged:
         self.name = name
         self.dataset = held_out_things(name)
         generator = Generator.from_pretrained(name)
-        found = evaluate(generator, self.dataset, EvaluationConfig(sources=(1, 2, 4), sets=48))
+        self.sets = 48 * 64 // self.dataset.height  # as long for large images as for small ones
+        config = EvaluationConfig(sources=(1, 2, 4), sets=self.sets)
+        found = evaluate(generator, self.dataset, config)
         self.results: dict[int, Evaluation] = {result.sources: result for result in found}
 
 
@@ -75,7 +78,8 @@ def test_the_inference_form_loses_nothing_and_half_precision_hardly_anything(
     judged: Judged, dtype: torch.dtype | None
 ) -> None:
     generator = Generator.from_pretrained(judged.name).optimize(dtype)
-    (result,) = evaluate(generator, judged.dataset, EvaluationConfig(sources=(2,), sets=48))
+    config = EvaluationConfig(sources=(2,), sets=judged.sets)
+    (result,) = evaluate(generator, judged.dataset, config)
     lost = judged.results[2].model.psnr - result.model.psnr
     assert abs(lost) < (1e-3 if dtype is None else 0.1)  # dB
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,16 +22,24 @@ from rfwarp.pretrained import BUNDLED
 # ------------------------------------------------------------------ what there is
 
 
-@pytest.mark.parametrize("name", list_models())
-def test_the_default_network_is_that_of_the_bundled_weights(name):
-    """Names and shapes, so that weights of before there were levels load."""
-    config = json.loads((BUNDLED / name / "config.json").read_text())
+def shapes_of(config):
     with torch.device("meta"):
-        mine = {n: list(x.shape) for n, x in Generator(**config).state_dict().items()}
+        return {n: list(x.shape) for n, x in Generator(**config).state_dict().items()}
+
+
+def test_the_default_network_is_that_of_the_first_weights():
+    """Names and shapes, so that weights of before there were levels load."""
+    first = json.loads((Path(__file__).parent / "first_weights.json").read_text())
+    assert shapes_of(first["config"]) == first["shapes"]
+    assert Generator(**first["config"]).config.levels == (8, 4)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_networks_are_those_of_the_bundled_weights(name):
+    config = json.loads((BUNDLED / name / "config.json").read_text())
     with safe_open(BUNDLED / name / "model.safetensors", "pt") as file:
         given = {n: file.get_slice(n).get_shape() for n in file.keys()}  # noqa: SIM118
-    assert mine == given
-    assert Generator.from_pretrained(name).config.levels == tuple(config.get("levels", (8, 4)))
+    assert shapes_of(config) == given
 
 
 @pytest.mark.parametrize(
