@@ -54,7 +54,7 @@ def maps(generator: Generator, views: Views) -> Image.Image:
     """What the network did for one row of the sheet."""
     (*sources, _), (*poses, target) = views
     result, levels = generator.generate_with_maps(sources, poses, target)
-    return draw_maps(sources, result, levels)
+    return draw_maps(sources, result, levels[-1:])  # the finest, of the pixels themselves
 
 
 def step(time: float) -> tuple[BodyPose, Camera]:

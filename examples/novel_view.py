@@ -48,7 +48,7 @@ def maps(generator: Generator, chair: str, size: int) -> Image.Image:
     """What the network did for one row of the sheet: flows, visibility, attention."""
     sources = [photographed(chair, view, size) for view in SOURCES]
     image, levels = generator.generate_with_maps(sources, SOURCES, TARGET)
-    return draw_maps(sources, image, levels)
+    return draw_maps(sources, image, levels[-1:])  # the finest, of the pixels themselves
 
 
 def turntable(generator: Generator, chairs: list[str], size: int, scale: int) -> list[Image.Image]:

@@ -99,7 +99,7 @@ def test_flows_fade_where_they_do_not_matter():
     red = pixels(flow_to_rgb(torch.tensor([3.0, 0.0]).view(2, 1, 1)))[0, 0]
     for shown in (None, foreground):
         drawn = draw_maps(sources, sources[0], [replace(maps, foreground=shown)])
-        (_, first, *_), (_, second, *_) = places(drawn, 7, 96)
+        (_, first, *_), (_, second, *_) = places(drawn, 8, 96)
         rows = 96 if shown is None else 24
         assert (first[:rows] == red).all()
         assert (second[:rows, :48] == red).all()
@@ -110,14 +110,27 @@ def test_flows_fade_where_they_do_not_matter():
 def test_sources_have_frames_of_their_colours():
     maps = level(1, 3, 96, 96)
     result = Image.new("RGB", (96, 96), "black")
-    grid = places(draw_maps([Image.new("RGB", (96, 96), "red")] * 3, result, [maps]), 7, 96)
+    grid = places(draw_maps([Image.new("RGB", (96, 96), "red")] * 3, result, [maps]), 8, 96)
     for k, row in enumerate(grid):
         assert row[0][0, 0].tolist() == list(source_colour(k))
         assert row[0][95, 50].tolist() == list(source_colour(k))
         assert row[0][48, 48].tolist() == [255, 0, 0]
-    assert (grid[0][5] == 0).all()
-    assert (grid[0][6] == pixels(where_from(maps, result))).all()
-    assert (grid[1][5] == 255).all()
+    assert (grid[0][6] == 0).all()
+    assert (grid[0][7] == pixels(where_from(maps, result))).all()
+    assert (grid[1][6] == 255).all()
+
+
+@pytest.mark.parametrize("stride", [1, 4])
+def test_sources_are_shown_where_their_flows_take_them(stride):
+    maps = level(stride, 2, 96 // stride, 96 // stride)
+    maps.flow[0, 0, 0] = 8 / stride  # what is at 8 px to the right appears here
+    maps.occlusion[0, 1] = 1.0
+    source = Image.new("RGB", (96, 96), "blue")
+    source.paste("red", (48, 0, 96, 96))
+    first, second = places(draw_maps([source] * 2, source, [maps]), 8, 96)
+    assert (first[5][:, :40] == [0, 0, 255]).all()
+    assert (first[5][:, 40:] == [255, 0, 0]).all()
+    assert (second[5] == 255).all()  # it shows nothing of the result
 
 
 @pytest.mark.parametrize("name", ["8421", "viewpoint", "no occlusion"])
@@ -126,4 +139,4 @@ def test_maps_of_any_levels(name):
     sources, poses, target = arguments(name, n=1, k=2, h=70, w=100, dtype=torch.float32)
     image, levels = generator(sources, poses, target, return_maps=True)
     drawn = draw_maps(list(map(to_pil, sources[0])), to_pil(image[0]), levels)
-    assert drawn.size[0] == 4 + (3 + 4 * len(levels)) * 104
+    assert drawn.size[0] == 4 + (4 + 4 * len(levels)) * 104

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from rfwarp.images import to_rgb, to_tensor
 from rfwarp.nn import LevelMaps
+from rfwarp.ops import warp
 from rfwarp.viz.origins import frame, source_colour, where_from
 from rfwarp.viz.sheet import draw_sheet
 
@@ -69,19 +72,21 @@ def draw_maps(
     sources: Sequence[Image.Image], result: Image.Image, levels: Sequence[LevelMaps]
 ) -> Image.Image:
     """A sheet with a row for each source: the source, then at each level its flow, the correction
-    of the flow, how visible the result is in it (white: all of it) and how much attention it gets.
+    of the flow, how visible the result is in it (white: all of it) and how much attention it gets;
+    then the source as the corrected flow of the last level moves it.
 
     At the end are the result and where its pixels come from: from the source whose frame has their
     colour, or painted where they have none, see :func:`rfwarp.viz.where_from`.
 
-    Flows and corrections of one level are coloured on one scale, see :func:`flow_to_rgb`. They fade
-    to white where they do not matter, which is where the source does not show the result or, with
-    flows from depth, where there is no object.
+    Flows and corrections of one level are coloured on one scale, see :func:`flow_to_rgb`. They, and
+    moved sources, fade to white where they do not matter, which is where the source does not show
+    the result or, if the network tells the object from the background, beside the object.
+    Visibility and attention are black there.
 
     Args:
         sources: K pictures.
         result: what the network made of them, of the size that it made.
-        levels: the maps of a batch of one.
+        levels: the maps of a batch of one, coarse first; of some levels alone if need be.
 
     Raises:
         ValueError: for a larger batch, or a result of another size than the maps are for.
@@ -95,28 +100,51 @@ def draw_maps(
         columns += [f"{name} 1/{level.stride}" for name in ("flow", "resid.", "visible", "attn.")]
         for row, pictures in zip(rows, _draw_level(level), strict=True):
             row += [_cells(picture, level.stride, result.size) for picture in pictures]
-    for row in rows[1:]:
-        row += [None, None]
-    rows[0] += [result, where_from(levels[-1], result)]
-    columns += ["result", "from"]
+    for row, moved in zip(rows, _moved(fitted, levels[-1]), strict=True):
+        row += [moved, None, None]
+    rows[0][-2:] = [result, where_from(levels[-1], result)]
+    columns += ["moved", "result", "from"]
     return draw_sheet(rows, columns=columns, scale=max(1, 96 // result.width))
 
 
 def _draw_level(level: LevelMaps) -> list[tuple[Image.Image, ...]]:
     """Flow, correction, visibility and attention of each source, a pixel for each cell."""
-    visible, flows, residuals = 1 - level.occlusion[0], level.flow[0], level.residual[0]
-    matters = visible if level.foreground is None else visible * level.foreground
+    flows, residuals = level.flow[0], level.residual[0]
+    matters, attention = _matters(level), level.attention[0]
+    if level.foreground is not None:
+        attention = attention * level.foreground
     lengths = torch.stack([flows, residuals]).norm(dim=2)
     longest = float((lengths * (matters[:, 0] > 0.5)).max()) or float(lengths.max()) or 1.0
     return [
         (
             _fade(flow_to_rgb(flows[k], longest), matters[k, 0]),
             _fade(flow_to_rgb(residuals[k], longest), matters[k, 0]),
-            map_to_rgb(visible[k]),
-            map_to_rgb(level.attention[0, k]),
+            map_to_rgb(matters[k]),
+            map_to_rgb(attention[k]),
         )
         for k in range(len(flows))
     ]
+
+
+def _matters(level: LevelMaps) -> Tensor:
+    """(K, 1, h, w) in [0, 1]: how much each source shows of the object."""
+    visible = 1 - level.occlusion[0]
+    return visible if level.foreground is None else visible * level.foreground
+
+
+def _moved(sources: Sequence[Image.Image], level: LevelMaps) -> list[Image.Image]:
+    """The sources, each moved by its flow of a level."""
+    pixels = torch.stack([to_tensor(to_rgb(source)) for source in sources]).double()
+    height, width = pixels.shape[-2:]
+    flow = (level.flow + level.residual)[0].detach().cpu().double()
+    known = torch.cat([flow * level.stride, _matters(level).detach().cpu().double()], dim=1)
+    if level.stride > 1:
+        known = F.interpolate(
+            known, scale_factor=float(level.stride), mode="bilinear", align_corners=False
+        )
+    known = known[..., :height, :width]
+    moved = warp(pixels, known[:, :2].contiguous(), "border").permute(0, 2, 3, 1).numpy()
+    return [_fade(_to_image((m + 1) / 2), k[2]) for m, k in zip(moved, known, strict=True)]
 
 
 def _fade(picture: Image.Image, kept: Tensor) -> Image.Image:
