@@ -56,7 +56,7 @@ class Photograph:
 
     @property
     def instance(self) -> int:
-        """Of the category: the number in its name, but for some of :data:`CARS`."""
+        """Of the category: the number in its name, but for some cars."""
         return CARS.get(self.number, self.number) if self.category == "car" else self.number
 
     @property
