@@ -1,10 +1,12 @@
 """Viewpoints, and poses as arrays."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
-from rfwarp.poses import Pose, Viewpoint
+from rfwarp.poses import POSE_KINDS, Pose, Viewpoint
 from rfwarp.poses.encoding import encode_pose
 from rfwarp.poses.viewpoint import angles
 
@@ -57,6 +59,16 @@ def test_angles_of_vectors():
     found = torch.stack(angles(torch.stack([Viewpoint(*x).vector() for x in given])), dim=-1)
     error = (found - torch.tensor(given) + 180).remainder(360) - 180
     assert error.abs().max() < 1e-4
+
+
+def test_distances_between_and_beyond():
+    """The angle between lines of sight."""
+    one = torch.stack([Viewpoint(*x).vector() for x in ((153, 24), (7, 90), (350, -30), (0, 45))])
+    two = torch.stack([Viewpoint(*x).vector() for x in ((153, 68), (99, 45), (5, -30), (180, 45))])
+    level = 2 * math.degrees(math.asin(math.cos(math.radians(30)) * math.sin(math.radians(7.5))))
+    expected = torch.tensor([44, 45, level, 90]).double()
+    found = POSE_KINDS["viewpoint"].distance(one, two)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
 def test_azimuth_wraps_and_whole_numbers_become_integers():
