@@ -1,11 +1,14 @@
 """Viewpoints, and poses as arrays."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
-from rfwarp.poses import Pose, Viewpoint
+from rfwarp.poses import POSE_KINDS, Pose, Viewpoint
 from rfwarp.poses.encoding import encode_pose
+from rfwarp.poses.viewpoint import angles
 
 
 def test_grid_is_the_protocol():
@@ -29,10 +32,64 @@ def test_vector_is_two_one_hots(index):
     assert torch.equal(encoded, expected[:, None, None].repeat(1, 2, 3))
 
 
-def test_azimuth_wraps_and_numbers_become_integers():
+@pytest.mark.parametrize(
+    ("azimuth", "elevation", "azimuths", "elevations"),
+    [
+        (25, 0, {1: 0.75, 2: 0.25}, (1, 0, 0)),
+        (355, 15, {17: 0.25, 0: 0.75}, (0, 0.5, 0.5)),
+        (40.5, 2.5, {2: 0.975, 3: 0.025}, (0.75, 0.25, 0)),
+        (0, 24, {0: 1}, (0, -4 / 70, 74 / 70)),
+        (0, 90, {0: 1}, (0, -1, 2)),
+        (0, -45, {0: 1}, (1.5, -0.5, 0)),
+    ],
+)
+def test_vector_between_and_beyond(azimuth, elevation, azimuths, elevations):
+    expected = torch.zeros(21)
+    for number, weight in azimuths.items():
+        expected[number] = weight
+    expected[18:] = torch.tensor(elevations)
+    torch.testing.assert_close(Viewpoint(azimuth, elevation).vector(), expected)
+
+
+def test_angles_of_vectors():
+    """Exact on the grid; of others to rounding, also on the seams of both angles."""
+    on_grid = torch.stack(angles(Viewpoint.codes()), dim=-1)
+    assert on_grid.tolist() == [[v.azimuth, v.elevation] for v in Viewpoint.grid()]
+    given = [(a, e) for a in (0, 7, 19.5, 30, 153, 350, 359.9) for e in range(-90, 91, 6)]
+    found = torch.stack(angles(torch.stack([Viewpoint(*x).vector() for x in given])), dim=-1)
+    error = (found - torch.tensor(given) + 180).remainder(360) - 180
+    assert error.abs().max() < 1e-4
+
+
+def test_distances_between_and_beyond():
+    """The angle between lines of sight."""
+    one = torch.stack([Viewpoint(*x).vector() for x in ((153, 24), (7, 90), (350, -30), (0, 45))])
+    two = torch.stack([Viewpoint(*x).vector() for x in ((153, 68), (99, 45), (5, -30), (180, 45))])
+    level = 2 * math.degrees(math.asin(math.cos(math.radians(30)) * math.sin(math.radians(7.5))))
+    expected = torch.tensor([44, 45, level, 90]).double()
+    found = POSE_KINDS["viewpoint"].distance(one, two)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+def test_azimuth_wraps_and_whole_numbers_become_integers():
     assert Viewpoint(380, 10) == Viewpoint(20, 10) == Viewpoint(-340, 10)
     assert type(Viewpoint(np.int64(40), 10.0).azimuth) is int
-    assert hash(Viewpoint(360, 0)) == hash(Viewpoint(0, 0))
+    assert hash(Viewpoint(360, 0)) == hash(Viewpoint(0, 0)) == hash(Viewpoint(-1e-20, 0))
+    assert (Viewpoint(-337.5, 0).azimuth, Viewpoint(0, -1.5).elevation) == (22.5, -1.5)
+
+
+@pytest.mark.parametrize(
+    ("azimuth", "elevation", "message"),
+    [
+        (0, 91, r"elevation must lie in -90\.\.90 degrees, got 91"),
+        (0, -370, "elevation must lie in"),
+        (float("nan"), 0, "azimuth must be finite, got nan"),
+        (0, float("inf"), "elevation must be finite, got inf"),
+    ],
+)
+def test_angles_that_are_none(azimuth, elevation, message):
+    with pytest.raises(ValueError, match=message):
+        Viewpoint(azimuth, elevation)
 
 
 @pytest.mark.parametrize(
@@ -40,14 +97,12 @@ def test_azimuth_wraps_and_numbers_become_integers():
     [
         (30, 0, "azimuth must be one of 0, 20, .* 340 degrees, got 30"),
         (0, 30, "elevation must be one of 0, 10, 20 degrees, got 30"),
-        (0, 370, "elevation must be"),
-        (float("nan"), 0, "azimuth must be .* got nan"),
         (10.5, 0, r"azimuth must be .* got 10\.5"),
     ],
 )
-def test_angles_off_the_grid(azimuth, elevation, message):
+def test_views_that_are_not_of_the_protocol(azimuth, elevation, message):
     with pytest.raises(ValueError, match=message):
-        Viewpoint(azimuth, elevation)
+        _ = Viewpoint(azimuth, elevation).index
 
 
 @pytest.mark.parametrize("angle", ["20", None, [], 1j])

@@ -133,11 +133,25 @@ def test_weights_between_two_viewpoints_are_a_viewpoint_between_them():
     wraps = (Viewpoint(340, 0).vector() + Viewpoint(0, 0).vector()).double() / 2
     depth = random_depth(10, 10, 0.7, 1.3)
     target = looking_at_the_middle(VIEWS[0].azimuth, VIEWS[0].elevation)
-    for code, (azimuth, elevation) in ((between, (50, 15)), (wraps, (350, 0))):
+    given = [(between, (50, 15)), (wraps, (350, 0))]
+    given += [
+        (Viewpoint(*a).vector().double(), a) for a in ((153, 24), (33, 5), (45, 55), (9, -40))
+    ]
+    for code, (azimuth, elevation) in given:
         flow = depth_flow(depth, orbiting_cameras(code[None, None], codes(VIEWS[:1])), 2, (10, 10))
         source = looking_at_the_middle(azimuth, elevation)
         expected = expected_flow(depth[0, 0].numpy(), target, source, 2, (10, 10))
-        np.testing.assert_allclose(flow[0, 0].numpy(), expected, atol=1e-9)
+        np.testing.assert_allclose(flow[0, 0].numpy(), expected, atol=1e-5)  # codes are float32
+
+
+def test_the_view_from_above_is_turned_by_the_azimuth():
+    """Two cameras straight above, a quarter apart: what is at (x, y) from the middle of one is at
+    (-y, x) of the other."""
+    target, source = Viewpoint(0, 90).vector(), Viewpoint(90, 90).vector()
+    cameras = orbiting_cameras(source[None, None].double(), target[None].double())
+    flow = depth_flow(torch.ones(1, 1, 8, 8).double(), cameras, 2.0, (8, 8))[0, 0]
+    y, x = torch.meshgrid(*[torch.arange(8).double() - 3.5] * 2, indexing="ij")
+    torch.testing.assert_close(flow, torch.stack([-y - x, x - y]), atol=1e-5, rtol=0)
 
 
 def test_what_lies_behind_a_camera_stays_finite():

@@ -10,7 +10,7 @@ from PIL import Image
 from rfwarp.cli.arguments import UsageError
 from rfwarp.cli.arguments import parse_pose as parse_argument
 from rfwarp.poses import CameraMotion, FaceLandmarks, Keypoints, Viewpoint, write_annotations
-from rfwarp.poses.text import parse_pose
+from rfwarp.poses.text import names_file, parse_pose
 
 JOINTS = np.random.default_rng(0).uniform(0, 40, (18, 3)).round(2)
 WHOLE = Keypoints.from_scores(JOINTS.round(), 64, 48).points
@@ -33,6 +33,7 @@ def folder(tmp_path):
     ("text", "expected"),
     [
         ("120:10", Viewpoint(120, 10)),
+        ("22.5:-10", Viewpoint(22.5, -10)),
         ("camera:0,0.1,-2e-1,0,.5,-1.5", CameraMotion((0, 0.1, -0.2), (0, 0.5, -1.5))),
         ("person.json", Keypoints.from_scores(JOINTS, 64, 48)),
         ("person.json@256x176", Keypoints.from_scores(JOINTS, 256, 176)),
@@ -45,7 +46,7 @@ def folder(tmp_path):
 )
 def test_every_form(folder, text, expected):
     assert parse_pose(text, folder, "a.png") == expected
-    if "." in text and not text.startswith("camera"):
+    if names_file(text):
         text = str(folder / text)
     assert parse_argument(text, folder / "a.png") == expected
 
@@ -73,6 +74,7 @@ def test_texts_that_are_no_pose(text):
         ("vector.npy@9x9", ValueError, r"a size belongs to landmarks \(68, 2\), got \(6,\)"),
         ("person.json@0x9", ValueError, "0 x 9 pixels"),
         ("person.json@9", ValueError, "AZIMUTH:ELEVATION"),
+        ("20:91", ValueError, "viewpoint '20:91': elevation must lie in"),
     ],
 )
 def test_files_that_hold_no_pose(folder, text, error, message):

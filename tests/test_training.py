@@ -360,6 +360,8 @@ def test_runs_from_before_the_network_was_nested(straight, tmp_path):
     state["config"] |= {name: value for name, value in network.items() if name not in later}
     state["config"] |= {"width": 1 / 64}
     assert "levels" in state["config"]
+    for name in ("category", "background"):
+        del state["config"]["data"][name]
     torch.save(state, out / "checkpoint.pt")
     assert Trainer(config(out)).step == TOTAL
     with pytest.raises(ValueError, match=r"settings: network\.alignment was False, now True;"):

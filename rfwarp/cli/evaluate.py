@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
 from rfwarp.cli.arguments import MAX_SIZE, UsageError, choose_device, progress_bar
-from rfwarp.data.catalog import DATASETS, HELD_OUT_FIRST_SEED
+from rfwarp.data.catalog import DATASETS, HELD_OUT_FIRST_SEED, Background
 from rfwarp.metrics.config import EvaluationConfig
 
 if TYPE_CHECKING:
@@ -46,16 +46,21 @@ class Evaluate:
     """People in photographs: scale and move the sources' people onto the target's, as in the
     paper's evaluation."""
     category: Annotated[str | None, arg(metavar="NAME")] = None
-    """Furniture: seats, or a category of its catalogue, such as kitchen; without it everything."""
+    """Furniture: seats, or a category of its catalogue, such as kitchen. ETH-80: one or several,
+    such as apple,pear. Without it everything."""
+    background: Background = "photographed"
+    """ETH-80: as photographed, or white outside the masks."""
+    validation: bool = False
+    """ETH-80: evaluate on what there is to choose by, not on what is held out."""
     cache: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    """Rendered datasets: folder that keeps their images for the next evaluation."""
+    """Rendered datasets and ETH-80: folder that keeps their images for the next evaluation."""
     first_seed: int = HELD_OUT_FIRST_SEED
     """Procedural datasets: first seed; without it the first that is never trained on."""
     count: int = 64
     """Procedural datasets: number of seeds."""
     size: Annotated[int | None, arg(metavar="INT")] = None
-    """Rendered datasets: side of the images in pixels; without it, what the model was trained
-    at."""
+    """Rendered datasets and ETH-80: side of the images in pixels; without it, what the model was
+    trained at."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU if there is one."""
     json: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -125,15 +130,16 @@ class Evaluate:
 
         if self.dataset in DATASETS:
             record = dataset_record(self.dataset)
-            if self.size is not None and not record.is_rendered:
-                raise UsageError("--size is for rendered datasets; others have their own")
+            if self.size is not None and not record.has_any_size:
+                raise UsageError(f"--size is not for {record.name}, whose images have their own")
             return record
         if not Path(self.dataset).is_dir():
             known = ", ".join(DATASETS)
             raise FileNotFoundError(f"no dataset {self.dataset!r}: neither a folder nor {known}")
-        for name in ("root", "align", "category", "cache", "size"):
-            if getattr(self, name):
-                raise UsageError(f"--{name} is not for a folder of chairs")
+        refused = ("root", "align", "category", "background", "validation", "cache", "size")
+        for field_ in fields(self):
+            if field_.name in refused and getattr(self, field_.name) != field_.default:
+                raise UsageError(f"--{field_.name} is not for a folder of chairs")
         from rfwarp.data.chairs.record import folder_record
 
         return folder_record(Path(self.dataset))
@@ -147,22 +153,26 @@ class Evaluate:
         if record.name not in DATASETS:
             return record.open(DataConfig(), "test"), {"name": record.name}
         size = self.size or trained_at
-        if size is None and record.is_rendered:
+        if size is None and record.has_any_size:
             raise UsageError(f"{self.weights} does not say which --size it was trained at")
         given: dict[str, Any] = {
             "root": self.root,
             "align": self.align,
             "category": self.category,
+            "background": self.background,
             "cache": self.cache,
             "tuples": max(self.evaluation.sources),
             "first_seed": self.first_seed,
             "count": self.count,
             "truth": True,
         }
-        asked = ("root", "align", "category", "cache")  # what is refused where it does not belong
+        # What is refused where it does not belong.
+        asked = ("root", "align", "category", "background", "cache")
         options = {k: v for k, v in given.items() if k in record.options or k in asked}
         data = DataConfig(record.name, size=size, **options)
         split: Split = "test" if self.first_seed + self.count > HELD_OUT_FIRST_SEED else "train"
+        if self.validation:
+            split = "validation"
         return open_dataset(data, split), data.facts(split)
 
     def _card(self) -> Path:

@@ -49,7 +49,7 @@ class Generate:
     turntable: bool = False
     """Draw all 18 azimuths instead: an animation if the output is a .gif, else a sheet."""
     elevation: int = 10
-    """Elevation of the turntable in degrees: 0, 10 or 20."""
+    """Elevation of the turntable in degrees; chairs-64 knows 0, 10 and 20."""
     weights: Annotated[str, arg(aliases=["-w"], metavar="MODEL")] = "chairs-64"
     """Bundled model, folder, or Hugging Face Hub id owner/name."""
     scale: int = 1

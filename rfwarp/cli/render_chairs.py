@@ -38,7 +38,10 @@ class RenderChairs:
     def run(self) -> None:
         from rfwarp.data import write_chair_folder
 
-        views = [parse_viewpoint(text).index for text in self.views] or None
+        try:
+            views = [parse_viewpoint(text).index for text in self.views] or None
+        except ValueError as error:  # of a viewpoint that is none of the protocol's
+            raise UsageError(error) from error
         if self.out.exists() and not self.out.is_dir():
             raise NotADirectoryError(f"{self.out} exists and is no folder")
         with progress_bar(self.count, "chair") as progress:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from rfwarp.data.report import Options, Progress, Report
     from rfwarp.data.tuples import TupleDataset
 
-Split = Literal["train", "test"]
+Split = Literal["train", "validation", "test"]
+"""Few datasets have the second one, see :attr:`DatasetRecord.validates`."""
+
+Background = Literal["photographed", "white"]
 
 HELD_OUT_FIRST_SEED = 900_000
 """Seeds of procedural datasets below it are for training; from it on they are held out."""
@@ -30,6 +33,7 @@ DATASETS: dict[str, str | DatasetRecord] = {
     "chairs": "rfwarp.data.chairs.record",
     "people": "rfwarp.data.people.record",
     "furniture": "rfwarp.data.furniture.record",
+    "eth80": "rfwarp.data.eth80",
     "deepfashion": "rfwarp.data.deepfashion",
     "market1501": "rfwarp.data.market1501",
     "shapenet-chairs": "rfwarp.data.shapenet",
@@ -53,8 +57,8 @@ class DatasetRecord:
     FileNotFoundError and ValueError as :func:`open_dataset` does."""
     options: tuple[str, ...]
     """Fields of :class:`DataConfig` that it reads besides ``name`` and ``size``. With ``root``,
-    which must be given then, it is a download; with ``cache`` its images are rendered, at any size;
-    with ``truth`` it can give true correspondences."""
+    which must be given then, it is a download; with ``cache`` its images are made once and kept, at
+    any size; with ``truth`` it can give true correspondences."""
     pose_kind: str
     """Key of :data:`rfwarp.poses.POSE_KINDS`."""
     max_sources: int | None
@@ -75,6 +79,9 @@ class DatasetRecord:
     prepare: Callable[[Path, Split, Options, Report, Progress], None] | None = None
     """Checks a split of a download and writes what opening it needs; None if nothing is to be
     done. See :func:`rfwarp.data.preparation.prepare` for what it raises."""
+    validates: bool = False
+    """Whether it has a split to choose by, which training shows and scores on the way; without
+    one that is the test split."""
     lists_sets: bool = False
     """Whether its protocol lists the sets of sources and target to evaluate, rather than drawing
     them."""
@@ -91,8 +98,8 @@ class DatasetRecord:
         return "root" in self.options
 
     @property
-    def is_rendered(self) -> bool:
-        """Whether its images are rendered, at any size."""
+    def has_any_size(self) -> bool:
+        """Whether its images are made at any size, and can be kept in a cache."""
         return "cache" in self.options
 
     @property
@@ -141,14 +148,17 @@ class DataConfig(Config):
     """People in photographs: scale and move the sources' people onto the target's, as in the
     paper's evaluation."""
     category: str | None = None
-    """Furniture: seats, or a category of the catalogue, such as kitchen; without it everything."""
+    """Furniture: seats, or a category of the catalogue, such as kitchen. ETH-80: one or several,
+    such as apple,pear. Without it everything."""
+    background: Background = "photographed"
+    """ETH-80: as photographed, or white outside the masks."""
     first_seed: CountOrZero = 0
     """Procedural: seed of the first one to train on."""
     count: Count = 4000
     """Procedural: how many to train on."""
     cache: Path | None = None
-    """Of what is rendered: folder that keeps images across runs. Without one they are kept in
-    memory as far as they fit there, else rendered for every batch."""
+    """Of what is rendered, and of ETH-80: folder that keeps images across runs. Without one they
+    are kept in memory as far as they fit there, else made for every batch."""
     truth: bool = False
     """Of what is rendered: true correspondences with every tuple."""
 
@@ -159,9 +169,11 @@ class DataConfig(Config):
     def facts(self, split: Split) -> dict[str, Any]:
         """What a report says of a split: the name, and those options that decide its images."""
         options = dataset_record(self.name).options
-        given = {option: getattr(self, option) for option in ("tuples", "align", "category")}
+        names = ("tuples", "align", "category", "background")
+        given = {option: getattr(self, option) for option in names}
         given["first_seed"], given["count"] = self.seeds(split)
-        return {"name": self.name} | {k: v for k, v in given.items() if k in options}
+        kept = {"split": split} if split == "validation" else {}
+        return {"name": self.name} | {k: v for k, v in given.items() if k in options} | kept
 
     def beside_training(self) -> DataConfig:
         """For the test split while the training split is open: only a download's cache has room for
@@ -207,10 +219,12 @@ def open_dataset(config: DataConfig, split: Split) -> TupleDataset:
 
     Raises:
         FileNotFoundError: if a file or folder of the dataset is missing.
-        ValueError: if a file is malformed, a field does not go with the dataset, or something to
-            train on is held out.
+        ValueError: if a file is malformed, a field or the split does not go with the dataset, or
+            something to train on is held out.
     """
     record = dataset_record(config.name)
+    if split == "validation" and not record.validates:
+        raise ValueError(f"{config.name} has no validation split")
     for field in fields(config):
         allowed = field.name in ("name", "size", *record.options)
         if not allowed and getattr(config, field.name) != field.default:

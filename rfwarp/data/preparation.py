@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rfwarp.data.catalog import dataset_record, source_note
-from rfwarp.data.report import SPLITS, Options, Progress, Report
+from rfwarp.data.catalog import Split, dataset_record, source_note
+from rfwarp.data.report import Options, Progress, Report
 
 
 def prepare(
@@ -34,7 +34,8 @@ def prepare(
             f"there is no folder {root}: it is for the download{source_note(record)}"
         )
     report = Report()
-    for split in SPLITS:
+    splits: list[Split] = ["train", "validation", "test"] if record.validates else ["train", "test"]
+    for split in splits:
         try:
             record.prepare(root, split, options, report, progress)
         except (FileNotFoundError, ValueError) as error:

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rfwarp.data.catalog import Split
 from rfwarp.files import write_atomically
 
 REPORT = "prepare-report.txt"
-SPLITS: tuple[Split, ...] = ("train", "test")
 Progress = Callable[[int, int], None]
 
 

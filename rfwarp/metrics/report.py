@@ -121,7 +121,9 @@ def headline(report: Mapping[str, Any]) -> str:
     data = report["dataset"]
     seeds = f" from seed {data['first_seed']} on" if "first_seed" in data else ""
     things = f"{data['count']} " if "count" in data else ""
-    kind = f" ({data['category']})" if data.get("category") else ""
+    white = "white background" if data.get("background") == "white" else None
+    notes = [data.get("category"), data.get("split"), white]
+    kind = f" ({', '.join(filter(None, notes))})" if any(notes) else ""
     return f"{report['sets']} sets of images of {things}{data['name']}{kind}{seeds}."
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from rfwarp.images import from_uint8
 from rfwarp.poses.encoding import tile
 from rfwarp.poses.heatmaps import keypoint_heatmaps
+from rfwarp.poses.viewpoint import angles
 
 CAMERA_DEPTH = 10.0
 """Metres: how far away the things are whose motion measures the distance of two cameras."""
@@ -96,8 +97,7 @@ def _view_angle(codes: Tensor, other: Tensor) -> Tensor:
 
 
 def _lines_of_sight(codes: Tensor) -> Tensor:
-    azimuth = torch.deg2rad(20.0 * codes[..., :18].argmax(-1).double())
-    elevation = torch.deg2rad(10.0 * codes[..., 18:].argmax(-1).double())
+    azimuth, elevation = map(torch.deg2rad, angles(codes.double()))
     level = elevation.cos()
     return torch.stack((level * azimuth.cos(), level * azimuth.sin(), elevation.sin()), dim=-1)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rfwarp.poses.kinds import rotation_matrices
-from rfwarp.poses.viewpoint import Viewpoint
+from rfwarp.poses.viewpoint import angles
 
 NEAREST = 0.05  # of the unit of depth: what lies behind a camera is projected as if here
 
@@ -42,16 +42,9 @@ def orbiting_cameras(sources: Tensor, target: Tensor) -> RelativeCameras:
 
 
 def _orbit_axes(codes: Tensor) -> Tensor:
-    """(..., 21) to (..., 3, 3): rows are the camera's x, y and z axis in the object's space.
-
-    Weights between those of two viewpoints are a viewpoint between them.
-    """
-    azimuths = torch.tensor(Viewpoint.AZIMUTHS, dtype=codes.dtype, device=codes.device).deg2rad()
-    elevations = torch.tensor(Viewpoint.ELEVATIONS, dtype=codes.dtype, device=codes.device)
-    elevations = elevations.deg2rad()
-    turn, rise = codes[..., : len(azimuths)], codes[..., len(azimuths) :]
-    ca, sa = _direction(turn, azimuths)
-    ce, se = _direction(rise, elevations)
+    """(..., 21) to (..., 3, 3): rows are the camera's x, y and z axis in the object's space."""
+    azimuth, elevation = angles(codes)
+    (ca, sa), (ce, se) = _direction(azimuth), _direction(elevation)
     rows = (
         (-sa, ca, torch.zeros_like(ca)),
         (ca * se, sa * se, -ce),
@@ -60,10 +53,12 @@ def _orbit_axes(codes: Tensor) -> Tensor:
     return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
 
 
-def _direction(weights: Tensor, angles: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of the weighted mean direction; of no weights, zeros."""
-    c, s = (weights * angles.cos()).sum(-1), (weights * angles.sin()).sum(-1)
-    length = (c * c + s * s).clamp_min(1e-12).sqrt()
+def _direction(degrees: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and sine, divided by their length: it is 1 but for rounding, and dividing by it keeps
+    the flows of older weights to the bit."""
+    angle = degrees.deg2rad()
+    c, s = angle.cos(), angle.sin()
+    length = (c * c + s * s).sqrt()
     return c / length, s / length
 
 

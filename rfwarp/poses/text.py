@@ -24,7 +24,7 @@ _FILE = re.compile(
     r"(?:@(?P<height>\d+)x(?P<width>\d+))?",
     re.ASCII,
 )
-_ANGLES = re.compile(r"([+-]?\d+):([+-]?\d+)", re.ASCII)
+_ANGLES = re.compile(r"([+-]?\d+(?:\.\d+)?):([+-]?\d+(?:\.\d+)?)", re.ASCII)
 _FILE_ANGLES = re.compile(r"_(\d{3})_(\d{2})", re.ASCII)
 
 
@@ -32,13 +32,13 @@ def parse_viewpoint(text: str) -> Viewpoint:
     """``AZIMUTH:ELEVATION`` in degrees.
 
     Raises:
-        ValueError: for another form, or a viewpoint that is not on the grid.
+        ValueError: for another form, or an elevation out of range.
     """
     match = _ANGLES.fullmatch(text)
     if match is None:
         raise ValueError(f"a viewpoint is AZIMUTH:ELEVATION in degrees, as 120:10, got {text!r}")
     try:
-        return Viewpoint(int(match[1]), int(match[2]))
+        return Viewpoint(float(match[1]), float(match[2]))
     except ValueError as error:
         raise ValueError(f"viewpoint {text!r}: {error}") from error
 
@@ -72,7 +72,7 @@ def parse_pose(
     =============================  =========================================================
     text                           pose
     =============================  =========================================================
-    ``120:10``                     a viewpoint in degrees, azimuth and elevation
+    ``120:10`` or ``22.5:-10``     a viewpoint in degrees, azimuth and elevation
     ``camera:0,0.1,0,0,0,1.5``     a camera motion, radians and metres
     ``person.json``                the most confident person in a file of OpenPose
     ``keypoints.csv``              the picture's row in a table of :func:`.read_annotations`
@@ -141,7 +141,7 @@ def viewpoint_of_file(path: str | os.PathLike[str]) -> Viewpoint:
     """The viewpoint in a name ``*_AAA_EE.*``, as ``rfwarp render-chairs`` writes them.
 
     Raises:
-        ValueError: if there is none, or it is not on the grid.
+        ValueError: if there is none, or the elevation is out of range.
     """
     match = _FILE_ANGLES.fullmatch(Path(path).stem[-7:])
     if match is None:

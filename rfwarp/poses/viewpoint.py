@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Real
@@ -12,25 +13,35 @@ from torch import Tensor
 
 from rfwarp.poses.encoding import tile
 
+AZIMUTH_STEP = 20  # degrees
+ELEVATION_STEP = 10
+
 
 @dataclass(frozen=True)
 class Viewpoint:
-    """One of the 54 views of the ShapeNet-chair protocol (spec: 18 azimuths x 3 elevations).
+    """From where a thing is seen: one of the 54 views of the ShapeNet-chair protocol (spec: 18
+    azimuths x 3 elevations), or any other.
 
     Args:
-        azimuth: degrees, one of 0, 20, ..., 340. Values outside [0, 360) wrap around.
-        elevation: degrees above the horizon, one of 0, 10, 20.
+        azimuth: degrees. Values outside [0, 360) wrap around.
+        elevation: degrees above the horizon, -90 to 90; straight down is 90.
 
     Raises:
         TypeError: if the angles are no numbers.
-        ValueError: if they are not on that grid.
+        ValueError: if they are not finite, or the elevation is out of range.
 
     Convention: azimuth 0 looks at the front of the object, and a growing azimuth moves the camera
     counter-clockwise as seen from above.
+
+    The code of a view of the protocol is two one-hots. Between two angles of the protocol it is
+    their weights, linear. Above 20 and below 0 degrees, where no two elevations are to either side,
+    it goes on in a straight line, but slowly, so that it stays small: an elevation of 90 has the
+    weights 0, -1 and 2, and -90 has 2, -1 and 0. Weights that learned from the protocol alone know
+    nothing of other views; those between its own they draw more or less well.
     """
 
-    azimuth: int
-    elevation: int
+    azimuth: float
+    elevation: float
 
     AZIMUTHS: ClassVar[tuple[int, ...]] = tuple(range(0, 360, 20))
     ELEVATIONS: ClassVar[tuple[int, ...]] = (0, 10, 20)
@@ -38,20 +49,22 @@ class Viewpoint:
     kind: ClassVar[str] = "viewpoint"
 
     def __post_init__(self) -> None:
-        for name, grid in (("azimuth", self.AZIMUTHS), ("elevation", self.ELEVATIONS)):
+        for name in ("azimuth", "elevation"):
             given = getattr(self, name)
             if not isinstance(given, Real):
                 raise TypeError(f"{name} must be a number of degrees, got {given!r}")
-            angle = given % 360 if name == "azimuth" else given
-            if angle not in grid:
-                raise ValueError(
-                    f"{name} must be one of {', '.join(map(str, grid))} degrees, got {given!r}"
-                )
-            object.__setattr__(self, name, int(angle))
+            angle = float(given)
+            if not math.isfinite(angle):
+                raise ValueError(f"{name} must be finite, got {given!r}")
+            if name == "elevation" and not -90 <= angle <= 90:
+                raise ValueError(f"elevation must lie in -90..90 degrees, got {given!r}")
+            if name == "azimuth":
+                angle = angle % 360 % 360  # of -1e-20 the remainder is 360 itself
+            object.__setattr__(self, name, int(angle) if angle.is_integer() else angle)
 
     @classmethod
     def grid(cls) -> Iterator[Viewpoint]:
-        """All 54 viewpoints in index order: elevation varies fastest."""
+        """All 54 viewpoints of the protocol in index order: elevation varies fastest."""
         return (cls(a, e) for a in cls.AZIMUTHS for e in cls.ELEVATIONS)
 
     @classmethod
@@ -64,22 +77,63 @@ class Viewpoint:
 
     @classmethod
     def codes(cls) -> Tensor:
-        """(54, 21) float32: :meth:`vector` of every viewpoint, in index order."""
+        """(54, 21) float32: :meth:`vector` of every viewpoint of the protocol, in index order."""
         return torch.stack([view.vector() for view in cls.grid()])
 
     @property
     def index(self) -> int:
-        """Position in :meth:`grid`."""
-        row = self.AZIMUTHS.index(self.azimuth)
-        return row * len(self.ELEVATIONS) + self.ELEVATIONS.index(self.elevation)
+        """Position in :meth:`grid`.
+
+        Raises:
+            ValueError: if it is not there.
+        """
+        place = []
+        for name, grid in (("azimuth", self.AZIMUTHS), ("elevation", self.ELEVATIONS)):
+            angle = getattr(self, name)
+            if angle not in grid:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(map(str, grid))} degrees, got {angle!r}"
+                )
+            place.append(grid.index(angle))
+        return place[0] * len(self.ELEVATIONS) + place[1]
 
     def vector(self) -> Tensor:
-        """(21,) float32: one-hot azimuth (18), then one-hot elevation (3)."""
+        """(21,) float32: weights of the azimuths (18), then of the elevations (3)."""
         code = torch.zeros(self.channels)
-        code[self.AZIMUTHS.index(self.azimuth)] = 1.0
-        code[len(self.AZIMUTHS) + self.ELEVATIONS.index(self.elevation)] = 1.0
+        turn, rise = code[: len(self.AZIMUTHS)], code[len(self.AZIMUTHS) :]
+        before, part = divmod(self.azimuth / AZIMUTH_STEP, 1)
+        turn[int(before)] = 1 - part
+        turn[(int(before) + 1) % len(turn)] += part
+        low, middle, high = self.ELEVATIONS
+        if self.elevation > high:
+            beyond = (self.elevation - high) / (90 - high)
+            rise[1], rise[2] = -beyond, 1 + beyond
+        elif self.elevation < low:
+            beyond = (low - self.elevation) / (low + 90)
+            rise[0], rise[1] = 1 + beyond, -beyond
+        else:
+            part = (self.elevation - middle) / ELEVATION_STEP
+            rise[0], rise[1], rise[2] = max(0, -part), 1 - abs(part), max(0, part)
         return code
 
     def encode(self, height: int, width: int) -> Tensor:
         """(21, height, width) float32: :meth:`vector` tiled over the image, without copying."""
         return tile(self.vector(), height, width)
+
+
+def angles(codes: Tensor) -> tuple[Tensor, Tensor]:
+    """Azimuth and elevation in degrees of (..., 21) codes, see :meth:`Viewpoint.vector`; exact on
+    the grid of the protocol.
+
+    The code of no viewpoint, zeros, counts as the first one.
+    """
+    turn, (low, middle, high) = codes[..., : len(Viewpoint.AZIMUTHS)], codes[..., -3:].unbind(-1)
+    nearest = turn.argmax(-1, keepdim=True)
+    beside = turn.roll(-1, -1) - turn.roll(1, -1)  # weight of the next one, less the previous one's
+    azimuth = AZIMUTH_STEP * (nearest + beside.gather(-1, nearest)).squeeze(-1)
+    first, mid, last = Viewpoint.ELEVATIONS
+    above, below = last - (90 - last) * middle, first + (first + 90) * middle
+    elevation = torch.where(
+        middle < 0, torch.where(high > low, above, below), mid * middle + last * high
+    )
+    return azimuth, elevation

@@ -84,7 +84,7 @@ def with_results(card: str, report: Mapping[str, Any]) -> str:
             dataset_type=name,
             dataset_name=name,
             dataset_config=f"sources: {row['sources']}",
-            dataset_split="test",
+            dataset_split=report["dataset"].get("split", "test"),
             metric_type=metric,
             metric_value=value,
         )

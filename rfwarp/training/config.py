@@ -179,5 +179,9 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 def stored(values: Mapping[str, Any]) -> dict[str, Any]:
     """What :meth:`TrainConfig.fixed` gave when a run was started, as it would give it today."""
     values = nested(values)
-    defaults = json.loads(json.dumps(asdict(NetworkConfig())))
-    return values | {"network": defaults | values.get("network", {})}
+    network = json.loads(json.dumps(asdict(NetworkConfig())))
+    data = {k: v for k, v in asdict(DataConfig()).items() if k not in TrainConfig.FREE_DATA}
+    return values | {
+        "network": network | values.get("network", {}),
+        "data": data | values.get("data", {}),
+    }

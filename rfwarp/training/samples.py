@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from PIL import Image
 
-from rfwarp.data.catalog import open_dataset
+from rfwarp.data.catalog import Split, dataset_record, open_dataset
 from rfwarp.images import from_uint8
 from rfwarp.metrics import EvaluationConfig, evaluate
 from rfwarp.nn import Generator
@@ -23,11 +23,13 @@ class HeldOutSamples:
     """The same held-out tuples every time: few to look at, and more that are scored.
 
     Raises:
-        ValueError, FileNotFoundError: if the dataset's test split cannot be read.
+        ValueError, FileNotFoundError: if the dataset's validation split, or its test split if it
+            has no other, cannot be read.
     """
 
     def __init__(self, config: TrainConfig) -> None:
-        self.dataset = dataset = open_dataset(config.data.beside_training(), "test")
+        split: Split = "validation" if dataset_record(config.data.name).validates else "test"
+        self.dataset = dataset = open_dataset(config.data.beside_training(), split)
         self.kind = POSE_KINDS[dataset.pose_kind]
         self.sources = min(MAX_SOURCES, max(config.sources), dataset.max_sources)
         rows = dataset.evaluation_rows(seed=0, count=ROWS, sources=self.sources)

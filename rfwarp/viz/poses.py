@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rfwarp.poses.keypoints import LIMBS
 from rfwarp.poses.kinds import PoseKind
+from rfwarp.poses.viewpoint import angles
 from rfwarp.viz.sheet import INK, PAPER
 
 
@@ -60,7 +61,7 @@ def _skeleton(pen: ImageDraw.ImageDraw, joints: Tensor, height: int) -> None:
 
 
 def _arrow(pen: ImageDraw.ImageDraw, code: Tensor, height: int, width: int) -> None:
-    azimuth, elevation = 20 * int(code[:18].argmax()), 10 * int(code[18:].argmax())
+    azimuth, elevation = (round(float(angle)) for angle in angles(code))
     angle, radius = math.radians(azimuth), 0.32 * min(height, width)
     x, y = width / 2, height * 0.57
     pen.circle((x, y), radius, outline=INK)

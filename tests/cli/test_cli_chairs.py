@@ -100,7 +100,11 @@ def test_evaluate_reads_a_folder(model: Path, chairs: Path, tmp_path: Path) -> N
         (["--dataset", "."], 1, "poses.csv"),
         (["--dataset", ".", "--size", "64"], 2, "--size is not for a folder of chairs"),
         (["--dataset", ".", "--align"], 2, "--align is not for a folder of chairs"),
-        (["--dataset", "kitti", "--size", "64"], 2, "--size is for rendered datasets"),
+        (
+            ["--dataset", "kitti", "--size", "64"],
+            2,
+            "--size is not for kitti, whose images have their own",
+        ),
         (["--weights", "nothing"], 1, "no model 'nothing'"),
         (["--card"], 1, "a model card has the headings '## Held-out results'"),
         (["--weights", "chairs-64", "--card"], 2, "--card needs weights in a folder"),

@@ -106,8 +106,8 @@ def test_generate_draws_maps(model: Path, sources: list[str], tmp_path: Path) ->
     [
         (["-p", "0:10"], "2 source pictures need 2 poses, got 1"),
         (["-p", "0:10", "front"], "AZIMUTH:ELEVATION in degrees, as 120:10, got 'front'"),
-        (["-p", "0:10", "5:10"], "viewpoint '5:10': azimuth must be one of 0, 20"),
-        (["-t", "40:90"], "elevation must be one of 0, 10, 20 degrees, got 90"),
+        (["-p", "0:10", "5:-91"], "viewpoint '5:-91': elevation must lie in"),
+        (["-t", "40:91"], "elevation must lie in -90..90 degrees, got 91"),
         (["--turntable"], "either --target POSE or --turntable"),
         (["--scale", "0"], "--scale must lie in 1..16"),
         (["-o", "view.tiff"], "can be written to .png"),

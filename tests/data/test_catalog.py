@@ -23,7 +23,9 @@ def test_records_are_whole(name):
     assert record.pose_kind in POSE_KINDS
     assert record.is_download == bool(record.origins) == bool(record.prepare) == (name in DOWNLOADS)
     rendered = {*PROCEDURAL, "furniture"}
-    assert record.gives_truth == record.is_rendered == (name in rendered)
+    assert record.gives_truth == (name in rendered)
+    assert record.has_any_size == (name in {*rendered, "eth80"})
+    assert record.validates == (name == "eth80")
     assert set(record.options) < {field.name for field in fields(DataConfig)}
     assert record.description.format(size="8 x 8", first=0, last=1)
 

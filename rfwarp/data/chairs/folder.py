@@ -63,7 +63,7 @@ def write_chair_folder(
     folder.mkdir(parents=True, exist_ok=True)
     # A table of an earlier, different run must not describe a half-written folder.
     (folder / POSES_FILE).unlink(missing_ok=True)
-    rows: list[tuple[str, str, int, int]] = []
+    rows: list[tuple[str, str, float, float]] = []
     for done, seed in enumerate(range(first_seed, first_seed + count), start=1):
         pictures = render_views(seed, chosen, size).permute(0, 2, 3, 1).contiguous().numpy()
         for view, picture in zip(chosen, pictures, strict=True):
