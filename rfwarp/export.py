@@ -20,6 +20,8 @@ from rfwarp.nn.inputs import MIN_SIZE
 from rfwarp.ops import grid_sample
 from rfwarp.ops.schema import operators
 
+__all__ = ["export_onnx", "export_package"]
+
 INPUTS = ("sources", "poses", "target_pose")
 OUTPUT = "image"
 _SHAPES = (

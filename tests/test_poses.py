@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rfwarp.poses import Pose, Viewpoint
+from rfwarp.poses import POSE_KINDS, CameraMotion, FaceLandmarks, Keypoints, Pose, Viewpoint
 from rfwarp.poses.encoding import encode_pose
 
 
@@ -18,12 +18,12 @@ def test_grid_is_the_protocol():
 
 
 @pytest.mark.parametrize("index", range(54))
-def test_vector_is_two_one_hots(index):
+def test_code_is_two_one_hots(index):
     view = Viewpoint.from_index(index)
     expected = torch.zeros(21)
     expected[view.azimuth // 20] = 1
     expected[18 + view.elevation // 10] = 1
-    assert torch.equal(view.vector(), expected)
+    assert torch.equal(view.code(), expected)
     encoded = view.encode(2, 3)
     assert encoded.shape == (21, 2, 3)
     assert torch.equal(encoded, expected[:, None, None].repeat(1, 2, 3))
@@ -108,3 +108,33 @@ def test_arrays_and_tensors_are_encoded(pose):
 def test_bad_poses(pose, error, message):
     with pytest.raises(error, match=message):
         encode_pose("pose", pose, 3, 2, 4)
+
+
+POINTS = np.random.default_rng(0).uniform(0, 64, (68, 2))
+EVERY_POSE = (
+    Viewpoint(40, 10),
+    Keypoints(POINTS[:18], 64, 48),
+    CameraMotion((0.1, -0.2, 0.3), (1.0, 2.0, 3.0)),
+    FaceLandmarks(POINTS, 64, 48),
+)
+
+
+@pytest.mark.parametrize("pose", EVERY_POSE, ids=lambda pose: pose.kind)
+def test_codes_of_a_batch_become_the_maps_of_its_poses(pose):
+    """Whatever the kind of pose, ``code()`` is what its `PoseKind` takes."""
+    kind = POSE_KINDS[pose.kind]
+    assert kind.channels == pose.channels
+    maps = kind.expand(torch.stack([pose.code(), pose.code()]), 64, 48)
+    # `encode` scales keypoints, here by 1: half a pixel is added and taken away again.
+    torch.testing.assert_close(maps, pose.encode(64, 48).expand(2, -1, -1, -1))
+
+
+def test_there_is_an_example_of_every_kind():
+    assert [pose.kind for pose in EVERY_POSE] == list(POSE_KINDS)
+
+
+@pytest.mark.parametrize("pose", [Viewpoint(40, 10), CameraMotion((0, 0, 1), (1, 2, 3))])
+def test_the_former_name_of_code_still_works(pose):
+    with pytest.deprecated_call(match="vector is called code now") as warned:
+        assert torch.equal(pose.vector(), pose.code())
+    assert warned[0].filename == __file__

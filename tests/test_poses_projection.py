@@ -53,7 +53,7 @@ def expected_flow(depth, target, source, focal, size, stride=1):
 
 
 def codes(poses) -> torch.Tensor:
-    return torch.stack([pose.vector() for pose in poses]).double()
+    return torch.stack([pose.code() for pose in poses]).double()
 
 
 def random_depth(h: int, w: int, low: float, high: float, n: int = 1) -> torch.Tensor:
@@ -129,8 +129,8 @@ def test_true_depth_of_chairs_gives_their_true_flow():
 
 
 def test_weights_between_two_viewpoints_are_a_viewpoint_between_them():
-    between = (Viewpoint(40, 10).vector() + Viewpoint(60, 20).vector()).double() / 2
-    wraps = (Viewpoint(340, 0).vector() + Viewpoint(0, 0).vector()).double() / 2
+    between = (Viewpoint(40, 10).code() + Viewpoint(60, 20).code()).double() / 2
+    wraps = (Viewpoint(340, 0).code() + Viewpoint(0, 0).code()).double() / 2
     depth = random_depth(10, 10, 0.7, 1.3)
     target = looking_at_the_middle(VIEWS[0].azimuth, VIEWS[0].elevation)
     for code, (azimuth, elevation) in ((between, (50, 15)), (wraps, (350, 0))):

@@ -129,7 +129,7 @@ def test_batches_are_functions_of_seed_and_step():
 def test_batches_hold_what_they_say():
     c = config(batch_size=3, sources=(1, 2, 4))
     batches = TupleBatches(ChairTuples(NumberedViews()), c, 300)
-    codes = torch.stack([v.vector() for v in Viewpoint.grid()])
+    codes = torch.stack([v.code() for v in Viewpoint.grid()])
     counts = Counter()
     for step in range(300):
         batch = batches[step]

@@ -97,7 +97,7 @@ class KittiFrames:
 
     def load(self, row: Row) -> Sample:
         reference = self._poses[row[-1]]
-        codes = [CameraMotion.relative(self._poses[frame], reference).vector() for frame in row]
+        codes = [CameraMotion.relative(self._poses[frame], reference).code() for frame in row]
         pictures = torch.stack([self._load(self._pictures[frame]) for frame in row])
         poses = torch.stack(codes)
         return Sample(pictures[:-1], poses[:-1], pictures[-1], poses[-1])

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rfwarp.deprecation import warn
 from rfwarp.poses.encoding import tile
 
 Array = npt.NDArray[np.float64]
@@ -88,13 +89,18 @@ class CameraMotion:
         matrix: Array = np.concatenate([rotation, np.array(self.translation)[:, None]], axis=1)
         return matrix
 
-    def vector(self) -> Tensor:
+    def code(self) -> Tensor:
         """(6,) float32: the rotation's angles, then the translation."""
         return torch.tensor([*self.rotation, *self.translation])
 
+    def vector(self) -> Tensor:
+        """Former name of :meth:`code`."""
+        warn("vector", "code", 3)
+        return self.code()
+
     def encode(self, height: int, width: int) -> Tensor:
-        """(6, height, width) float32: :meth:`vector` tiled over the image, without copying."""
-        return tile(self.vector(), height, width)
+        """(6, height, width) float32: :meth:`code` tiled over the image, without copying."""
+        return tile(self.code(), height, width)
 
 
 def _checked(matrix: Any) -> Array:

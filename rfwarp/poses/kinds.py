@@ -1,14 +1,15 @@
 """The four kinds of pose: how batches of their codes become maps, and how far apart two are.
 
-A code is a pose in its smallest form, a tensor that datasets hand out and that is cheap to move to
-a device. There the (c_p, H, W) maps are made of it, for whole batches at once.
+A code is a pose in its smallest form, a tensor: every pose of :mod:`rfwarp.poses` gives its own by
+``code()``, datasets hand codes out, and they are cheap to move to a device. There the (c_p, H, W)
+maps are made of them, for whole batches at once.
 
 =========  ===============================================================  ===
 kind       code                                                             c_p
 =========  ===============================================================  ===
-viewpoint  (21,) float32, see :meth:`rfwarp.poses.Viewpoint.vector`         21
+viewpoint  (21,) float32, see :meth:`rfwarp.poses.Viewpoint.code`           21
 keypoints  (18, 3) float32, see :meth:`rfwarp.poses.Keypoints.code`         18
-camera     (6,) float32, see :meth:`rfwarp.poses.CameraMotion.vector`       6
+camera     (6,) float32, see :meth:`rfwarp.poses.CameraMotion.code`         6
 landmarks  (3, H, W) uint8, see :meth:`rfwarp.poses.FaceLandmarks.code`     3
 =========  ===============================================================  ===
 """

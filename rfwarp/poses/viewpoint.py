@@ -10,12 +10,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from rfwarp.deprecation import warn
 from rfwarp.poses.encoding import tile
 
 
 @dataclass(frozen=True)
 class Viewpoint:
-    """One of the 54 views of the ShapeNet-chair protocol (spec: 18 azimuths x 3 elevations).
+    """One of the 54 views of the ShapeNet-chair protocol: 18 azimuths x 3 elevations.
 
     Args:
         azimuth: degrees, one of 0, 20, ..., 340. Values outside [0, 360) wrap around.
@@ -64,8 +65,8 @@ class Viewpoint:
 
     @classmethod
     def codes(cls) -> Tensor:
-        """(54, 21) float32: :meth:`vector` of every viewpoint, in index order."""
-        return torch.stack([view.vector() for view in cls.grid()])
+        """(54, 21) float32: :meth:`code` of every viewpoint, in index order."""
+        return torch.stack([view.code() for view in cls.grid()])
 
     @property
     def index(self) -> int:
@@ -73,13 +74,18 @@ class Viewpoint:
         row = self.AZIMUTHS.index(self.azimuth)
         return row * len(self.ELEVATIONS) + self.ELEVATIONS.index(self.elevation)
 
-    def vector(self) -> Tensor:
+    def code(self) -> Tensor:
         """(21,) float32: one-hot azimuth (18), then one-hot elevation (3)."""
         code = torch.zeros(self.channels)
         code[self.AZIMUTHS.index(self.azimuth)] = 1.0
         code[len(self.AZIMUTHS) + self.ELEVATIONS.index(self.elevation)] = 1.0
         return code
 
+    def vector(self) -> Tensor:
+        """Former name of :meth:`code`."""
+        warn("vector", "code", 3)
+        return self.code()
+
     def encode(self, height: int, width: int) -> Tensor:
-        """(21, height, width) float32: :meth:`vector` tiled over the image, without copying."""
-        return tile(self.vector(), height, width)
+        """(21, height, width) float32: :meth:`code` tiled over the image, without copying."""
+        return tile(self.code(), height, width)
