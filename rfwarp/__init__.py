@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from rfwarp.pretrained import list_models
 
 __version__ = "0.1.0"
+"""Version of the package.
+
+>>> import rfwarp
+>>> len(rfwarp.__version__.split("."))
+3
+"""
+
 __all__ = ["Generator", "__version__", "list_models"]
 
 _LAZY = {"Generator": "rfwarp.nn", "list_models": "rfwarp.pretrained"}

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 Split = Literal["train", "test"]
 
 HELD_OUT_FIRST_SEED = 900_000
-"""Seeds of procedural datasets below it are for training; from it on they are held out."""
+"""Seeds of procedural datasets below it are for training; from it on they are held out.
+
+>>> from rfwarp.data import HELD_OUT_FIRST_SEED, DataConfig
+>>> HELD_OUT_FIRST_SEED, DataConfig("chairs").seeds("test")
+(900000, (900000, 64))
+"""
 
 OWN_LICENCE, OTHER_LICENCE = "apache-2.0", "other"
 """Of weights trained on rfwarp's own images, and on those of others: whoever trains on these must
@@ -37,12 +42,24 @@ DATASETS: dict[str, str | DatasetRecord] = {
     "voxceleb2": "rfwarp.data.voxceleb",
 }
 """Every dataset by name: its record, or the module that has it as ``RECORD``, which is imported
-when first asked for. This is the only list of datasets; a record put here is one more."""
+when first asked for. This is the only list of datasets; a record put here is one more.
+
+>>> from rfwarp.data import DATASETS
+>>> list(DATASETS)[:3]
+['chairs', 'people', 'furniture']
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetRecord:
-    """All that is known of a dataset."""
+    """All that is known of a dataset.
+
+    Example:
+        >>> from rfwarp.data import dataset_record
+        >>> record = dataset_record("market1501")
+        >>> record.is_download, record.lists_sets, record.max_sources
+        (True, True, None)
+    """
 
     name: str
     """Its key in :data:`DATASETS`."""
@@ -106,6 +123,12 @@ def dataset_record(name: str) -> DatasetRecord:
 
     Raises:
         ValueError: if there is no such dataset.
+
+    Example:
+        >>> from rfwarp.data import dataset_record
+        >>> record = dataset_record("kitti")
+        >>> record.title, record.pose_kind
+        ('KITTI odometry', 'camera')
     """
     check_name(name)
     entry = DATASETS[name]
@@ -127,7 +150,18 @@ _NAMES = Doc(f"Name of the dataset: {', '.join(DATASETS)}.")
 
 @dataclass(frozen=True)
 class DataConfig(Config):
-    """A dataset, and what of it is used."""
+    """A dataset, and what of it is used.
+
+    Example:
+        >>> from rfwarp.data import DataConfig
+        >>> config = DataConfig("people", size=(128, 64), count=100)
+        >>> config.seeds("train"), config.seeds("test")  # the first seed and how many
+        ((0, 100), (900000, 64))
+        >>> DataConfig("bears")
+        Traceback (most recent call last):
+            ...
+        ValueError: no dataset 'bears'; there are chairs, people, ...
+    """
 
     name: Annotated[str, _NAMES] = "chairs"
     """Key of :data:`DATASETS`."""
@@ -209,6 +243,17 @@ def open_dataset(config: DataConfig, split: Split) -> TupleDataset:
         FileNotFoundError: if a file or folder of the dataset is missing.
         ValueError: if a file is malformed, a field does not go with the dataset, or something to
             train on is held out.
+
+    Example:
+        >>> from rfwarp.data import DataConfig, open_dataset
+        >>> dataset = open_dataset(DataConfig("people", size=32, count=2), "train")
+        >>> row = dataset.draw(seed=0, step=0, batch_size=1, sources=2)[0]
+        >>> dataset.load(row).sources.shape
+        torch.Size([2, 3, 32, 32])
+        >>> open_dataset(DataConfig("kitti"), "train")
+        Traceback (most recent call last):
+            ...
+        ValueError: kitti needs root, the folder of the download; get it from ...
     """
     record = dataset_record(config.name)
     for field in fields(config):

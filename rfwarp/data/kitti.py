@@ -36,7 +36,7 @@ are then any frames near them, those of the other list included."""
 
 
 class KittiFrames:
-    """A :class:`rfwarp.data.TupleDataset` of ``sequences/NN/image_2/*.png`` and ``poses/NN.txt``.
+    r"""A :class:`rfwarp.data.TupleDataset` of ``sequences/NN/image_2/*.png`` and ``poses/NN.txt``.
 
     Pictures are cropped to their middle square and resized. A pose is the camera's motion relative
     to the target's frame: so it does not grow along the drive, and that of the target is zero.
@@ -51,6 +51,20 @@ class KittiFrames:
         FileNotFoundError: if a sequence's pictures or poses are missing.
         ValueError: if a file of poses is malformed, or has another number of frames than there are
             pictures, or a target is none of these.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from rfwarp.data import KittiFrames
+        >>> from rfwarp.viz import write_picture
+        >>> for frame in range(10):
+        ...     write_picture(f"sequences/09/image_2/{frame:06d}.png", Image.new("RGB", (64, 48)))
+        >>> Path("poses").mkdir()
+        >>> _ = Path("poses/09.txt").write_text(10 * "1 0 0 0 0 1 0 0 0 0 1 0\n")
+        >>> _ = Path("id_test.txt").write_text("09_000005\n")
+        >>> dataset = KittiFrames(Path(), "test", size=(32, 32))
+        >>> dataset.draw(seed=0, step=0, batch_size=1, sources=2)[0][-1]  # the listed target
+        5
     """
 
     pose_kind = CameraMotion.kind

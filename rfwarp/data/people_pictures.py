@@ -42,6 +42,11 @@ class PeopleFormat:
         size: height and width of the dataset's pictures for the network.
         fill: what is beyond a picture that is moved, see :func:`rfwarp.poses.align_person`.
         file_name: matches the names of pictures of people, no others; its group is the person.
+
+    Example:
+        >>> from rfwarp.data import MARKET1501
+        >>> MARKET1501.height, MARKET1501.width, MARKET1501.is_person("0000_c1s1_000151_01.jpg")
+        (128, 64, False)
     """
 
     name: str
@@ -111,7 +116,7 @@ def _first(root: Path, candidates: tuple[str, ...], split: Split) -> Path:
 
 
 class PeoplePictures:
-    """A :class:`rfwarp.data.TupleDataset` of photographs of people.
+    r"""A :class:`rfwarp.data.TupleDataset` of photographs of people.
 
     Args:
         layout: of the dataset.
@@ -127,6 +132,24 @@ class PeoplePictures:
     Raises:
         FileNotFoundError: if the keypoints, the tuples or the folder of pictures is missing.
         ValueError: if a file is malformed, or a tuple names a picture without keypoints.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.data import MARKET1501, PeoplePictures, render_person
+        >>> from rfwarp.images import from_uint8, to_pil
+        >>> from rfwarp.poses import Keypoints, write_annotations
+        >>> from rfwarp.viz import write_picture
+        >>> people = render_person(0, range(3), (128, 64))
+        >>> names = [f"0002_c1s1_00045{i}_03.jpg" for i in range(3)]
+        >>> for name, image in zip(names, from_uint8(people.pictures)):
+        ...     write_picture(Path("bounding_box_train", name), to_pil(image))
+        >>> poses = [Keypoints(points, 128, 64) for points in people.keypoints]
+        >>> write_annotations(Path("market-annotation-train.csv"), dict(zip(names, poses)))
+        >>> table = ["from_0,from_1,to", ",".join(names)]  # rfwarp prepare writes it
+        >>> _ = Path("market1501-train-2.csv").write_text("\n".join(table))
+        >>> dataset = PeoplePictures(MARKET1501, Path(), "train")
+        >>> dataset.max_sources, dataset.load((0, 1, 2)).sources.shape
+        (2, torch.Size([2, 3, 128, 64]))
     """
 
     pose_kind = Keypoints.kind

@@ -42,6 +42,13 @@ class Summary:
         seconds: from the first row read to the last picture written.
         first_failure: what happened to the first failed row.
         log: the log of this process.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.jobs import Summary
+        >>> summary = Summary(3, 0, 1, 0.5, "no image file at b.png", Path("jobs-log-0.jsonl"))
+        >>> summary.done, summary.failed
+        (3, 1)
     """
 
     done: int
@@ -65,7 +72,7 @@ def run_jobs(
     world_size: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Summary:
-    """Draw the pictures that a table asks for.
+    r"""Draw the pictures that a table asks for.
 
     The whole table is checked before anything is drawn. A row that cannot be read or drawn is
     entered in the log as failed, and the next run tries it again; rows that are done are skipped.
@@ -96,6 +103,19 @@ def run_jobs(
         BlockingIOError: if another process with this ``rank`` is writing to ``out``.
         OSError: if ``out`` cannot be written to, the disk is full, or a reader process died.
         KeyboardInterrupt: on Ctrl-C or SIGTERM, when what was begun is written.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp import Generator
+        >>> from rfwarp.data import write_chair_folder
+        >>> from rfwarp.jobs import run_jobs
+        >>> write_chair_folder("chairs", count=1, size=64, views=[0])
+        >>> _ = Path("chairs/jobs.csv").write_text("source_0,target\n000000_000_00.png,60:10\n")
+        >>> generator = Generator.from_pretrained("chairs-64")
+        >>> run_jobs(generator, "chairs/jobs.csv", "out", workers=0).done
+        1
+        >>> run_jobs(generator, "chairs/jobs.csv", "out", workers=0).skipped  # done before
+        1
     """
     if batch_size < 1 or workers < 0 or not 0 <= rank < world_size:
         raise ValueError(

@@ -27,7 +27,7 @@ _PARQUET_ROWS = 1024
 
 
 class Job(NamedTuple):
-    """One row.
+    r"""One row.
 
     Attributes:
         row: its number, from 0; blank lines are not counted.
@@ -37,6 +37,13 @@ class Job(NamedTuple):
             None for the viewpoint in the picture's name. Empty if all are None.
         target: the pose to draw, a text (the size is then the first source's) or a vector.
         out: path in the output folder, with slashes.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.jobs import read_table
+        >>> _ = Path("jobs.csv").write_text("source_0,target,out\na_120_10.png,60:10,new.png\n")
+        >>> next(read_table("jobs.csv"))
+        Job(row=0, sources=('a_120_10.png',), poses=(), target='60:10', out='new.png')
     """
 
     row: int
@@ -71,6 +78,14 @@ def read_table(path: str | os.PathLike[str]) -> Iterator[Job]:
         FileNotFoundError: if there is no such file.
         ValueError: for another kind of file, or if the table is malformed; it names the place.
         ImportError: for Parquet without pyarrow.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.jobs import read_table
+        >>> row = '{"sources": ["a.png", "b.png"], "poses": ["40:0", "80:0"], "target": "60:10"}'
+        >>> _ = Path("jobs.jsonl").write_text(row)
+        >>> [(job.sources, job.poses, job.target, job.out) for job in read_table("jobs.jsonl")]
+        [(('a.png', 'b.png'), ('40:0', '80:0'), '60:10', '00000000.png')]
     """
     path = Path(path)
     readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".parquet": _parquet_rows}

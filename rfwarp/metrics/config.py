@@ -30,6 +30,15 @@ class EvaluationConfig(Config):
 
     Raises:
         ValueError: if a number is out of range, or an option is for a metric not asked for.
+
+    Example:
+        >>> from rfwarp.metrics import EvaluationConfig
+        >>> EvaluationConfig(sources=(1, 2), sets=64).facts()
+        {'sources': [1, 2], 'sets': 64, 'seed': 0, 'batch_size': 16}
+        >>> EvaluationConfig(lpips_net="vgg")
+        Traceback (most recent call last):
+            ...
+        ValueError: lpips_net is for the metric lpips, got ()
     """
 
     sources: Annotated[tuple[Count, ...], MinLen(1)] = (1, 2, 4)

@@ -199,6 +199,14 @@ class Inception(nn.Module):
         FileNotFoundError: if it is not there; the message says how to get it.
         ValueError: if it is damaged, a tensor in it is missing, misshapen or not finite, or it is
             torchvision's InceptionV3, whose features FID is not defined by.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.metrics import Inception
+        >>> Inception(Path("inception.pth"))  # a file that is not there
+        Traceback (most recent call last):
+            ...
+        FileNotFoundError: no FID's Inception weights: inception.pth is no file. ...
     """
 
     num_features = 2048

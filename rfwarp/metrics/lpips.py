@@ -116,6 +116,14 @@ class Lpips(FeatureDistance):
         FileNotFoundError: if a file is not there; the message says how to get it.
         ValueError: if the net is unknown, the file is damaged, or a tensor in it is missing,
             misshapen or not finite.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.metrics import Lpips
+        >>> Lpips(Path("alexnet.pth"))  # a file that is not there
+        Traceback (most recent call last):
+            ...
+        FileNotFoundError: no AlexNet weights: alexnet.pth is no file. ...
     """
 
     def __init__(self, weights: Path | None = None, net: LpipsNet = "alex") -> None:

@@ -17,6 +17,16 @@ def high_pass(images: Tensor) -> Tensor:
 
     Args:
         images: (N, C, H, W) floating point.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.metrics import high_pass
+        >>> image = torch.zeros(1, 1, 9, 9)
+        >>> high_pass(image + 0.5).abs().max().item() < 1e-6  # no detail
+        True
+        >>> image[..., 4, 4] = 1
+        >>> round(high_pass(image)[..., 4, 4].item(), 2)
+        0.93
     """
     offsets = torch.arange(-RADIUS, RADIUS + 1, device=images.device, dtype=images.dtype)
     line = (-offsets.square() / (2 * SIGMA**2)).exp()

@@ -39,6 +39,14 @@ class StLpips(FeatureDistance):
     Raises:
         FileNotFoundError: if the package is not installed, or lacks the file.
         ValueError: if the file is damaged, or a tensor in it is missing, misshapen or not finite.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.metrics import StLpips
+        >>> distance = StLpips()
+        >>> black, white = -torch.ones(1, 3, 64, 64), torch.ones(1, 3, 64, 64)
+        >>> distance(black, black).item(), (distance(black, white) > 0.1).item()
+        (0.0, True)
     """
 
     def __init__(self) -> None:

@@ -64,6 +64,16 @@ def keypoint_flow(target: Tensor, sources: Tensor, height: int, width: int) -> T
     ``warp(source, flow)`` looks like the target. A part that lacks joints in either picture leaves
     its pixels to its neighbours; a body without whole parts moves as its common joints do on
     average; without a common joint the flow is 0.
+
+    Example:
+        >>> from rfwarp.data import render_person
+        >>> from rfwarp.poses import keypoint_flow
+        >>> codes = render_person(0, [0, 1, 2], 64).keypoints
+        >>> flow = keypoint_flow(codes[:1], codes[None, 1:], height=64, width=64)
+        >>> flow.shape
+        torch.Size([1, 2, 2, 64, 64])
+        >>> keypoint_flow(codes[:1], codes[None, :1], 64, 64).abs().max().item() < 1e-3  # to itself
+        True
     """
     if target.shape[1:] != (18, 3) or sources.shape[2:] != (18, 3) or target.ndim + 1 != 4:
         raise ValueError(

@@ -34,6 +34,13 @@ class FaceDetector:
         ImportError: without ``pip install "rfwarp[face]"``.
         FileNotFoundError: if a file of weights is missing; the message says where it belongs.
         ValueError: if one cannot be loaded, or the device cannot be used.
+
+    Example:
+        >>> from rfwarp.poses import FaceDetector
+        >>> FaceDetector("tpu")
+        Traceback (most recent call last):
+            ...
+        ValueError: device 'tpu' cannot be used: ...
     """
 
     def __init__(self, device: str | torch.device = "cpu") -> None:

@@ -23,6 +23,13 @@ def keypoint_heatmaps(points: Tensor, height: int, width: int) -> Tensor:
 
     Raises:
         ValueError: if ``points`` is not (..., J, 3).
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.poses import keypoint_heatmaps
+        >>> maps = keypoint_heatmaps(torch.tensor([[20.0, 10.0, 1.0]]), height=64, width=48)
+        >>> maps.shape, maps[0, 10, 20].item()
+        (torch.Size([1, 64, 48]), 1.0)
     """
     if points.ndim < 2 or points.shape[-1] != 3:
         raise ValueError(f"points must be (..., J, 3), got {tuple(points.shape)}")
@@ -58,6 +65,14 @@ def keypoints_from_heatmaps(maps: Tensor, threshold: float = 0.1) -> Tensor:
 
     Raises:
         ValueError: if a side is shorter than three pixels.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.poses import keypoint_heatmaps, keypoints_from_heatmaps
+        >>> maps = keypoint_heatmaps(torch.tensor([[20.25, 10.5, 1.0], [0.0, 0.0, 0.0]]), 64, 48)
+        >>> keypoints_from_heatmaps(maps).round(decimals=2)
+        tensor([[20.2500, 10.5000,  1.0000],
+                [ 0.0000,  0.0000,  0.0000]])
     """
     height, width = maps.shape[-2:]
     if min(height, width) < 3:

@@ -32,7 +32,18 @@ CAMERA_DEPTH = 10.0
 
 @dataclass(frozen=True)
 class PoseKind:
-    """One kind of pose; all there are is ``POSE_KINDS``."""
+    """One kind of pose; all there are is ``POSE_KINDS``.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.poses import POSE_KINDS, Viewpoint
+        >>> kind = POSE_KINDS["viewpoint"]
+        >>> codes = torch.stack([Viewpoint(40, 0).code(), Viewpoint(100, 0).code()])
+        >>> kind.expand(codes, height=64, width=64).shape
+        torch.Size([2, 21, 64, 64])
+        >>> round(kind.distance(codes[0], codes[1]).item(), 6)  # degrees
+        60.0
+    """
 
     name: str
     channels: int
@@ -159,4 +170,9 @@ POSE_KINDS: dict[str, PoseKind] = {
         PoseKind("landmarks", 3, (3, None, None), _pictures, _mean_difference),
     )
 }
-"""Every kind of pose, by name."""
+"""Every kind of pose, by name.
+
+>>> from rfwarp.poses import POSE_KINDS
+>>> {name: kind.channels for name, kind in POSE_KINDS.items()}
+{'viewpoint': 21, 'keypoints': 18, 'camera': 6, 'landmarks': 3}
+"""

@@ -43,6 +43,13 @@ class FaceLandmarks:
     Convention: x goes right and y down; whole numbers are the centres of pixels, (0, 0) that of the
     upper left one. The drawing has lines of a 128th of the height on white, in the colours of
     ``PARTS``.
+
+    Example:
+        >>> import numpy as np
+        >>> from rfwarp.poses import FaceLandmarks
+        >>> face = FaceLandmarks(np.full((68, 2), 8), height=16, width=16)  # all at one place
+        >>> face.code().shape, face.code().dtype
+        (torch.Size([3, 16, 16]), torch.uint8)
     """
 
     points: npt.NDArray[np.float32]

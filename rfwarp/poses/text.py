@@ -91,6 +91,17 @@ def parse_pose(
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if the text or the file holds no pose.
+
+    Example:
+        >>> import numpy as np
+        >>> from rfwarp.poses import parse_pose
+        >>> parse_pose("120:10")
+        Viewpoint(azimuth=120, elevation=10)
+        >>> parse_pose("camera:0,0.1,0,0,0,1.5")
+        CameraMotion(rotation=(0.0, 0.1, 0.0), translation=(0.0, 0.0, 1.5))
+        >>> np.save("face.npy", np.zeros((68, 2)))
+        >>> parse_pose("face.npy@256x256").kind
+        'landmarks'
     """
     match = _FILE.fullmatch(text)
     if match is None:

@@ -28,6 +28,18 @@ class Viewpoint:
 
     Convention: azimuth 0 looks at the front of the object, and a growing azimuth moves the camera
     counter-clockwise as seen from above.
+
+    Example:
+        >>> from rfwarp.poses import Viewpoint
+        >>> view = Viewpoint(azimuth=-20, elevation=10)
+        >>> view
+        Viewpoint(azimuth=340, elevation=10)
+        >>> view.code().nonzero().flatten().tolist()  # two ones
+        [17, 19]
+        >>> Viewpoint(30, 10)
+        Traceback (most recent call last):
+            ...
+        ValueError: azimuth must be one of 0, 20, ..., 340 degrees, got 30
     """
 
     azimuth: int

@@ -30,6 +30,13 @@ class OrientedPyramid(nn.Module):
 
     Args:
         levels: octaves of the pyramid, the first at full resolution.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.training import OrientedPyramid
+        >>> maps = OrientedPyramid().maps(torch.zeros(1, 3, 64, 64), ["matching", "style"])
+        >>> [tuple(x.shape) for x in maps["matching"]], len(maps["style"])
+        ([(1, 36, 8, 8), (1, 36, 16, 16)], 3)
     """
 
     name = "oriented-pyramid"
@@ -97,6 +104,12 @@ FeatureSet: TypeAlias = Vgg19 | EfficientNetLite0 | OrientedPyramid
 FEATURE_SETS: dict[str, type[FeatureSet]] = {
     s.name: s for s in (Vgg19, EfficientNetLite0, OrientedPyramid)
 }
+"""Every feature set, by the name that a configuration calls it by.
+
+>>> from rfwarp.training import FEATURE_SETS
+>>> list(FEATURE_SETS)
+['vgg19', 'efficientnet-lite0', 'oriented-pyramid']
+"""
 
 
 def make_features(name: str, weights: Path | None = None) -> FeatureSet:
@@ -109,6 +122,15 @@ def make_features(name: str, weights: Path | None = None) -> FeatureSet:
         ValueError: if there is no such set, if it has no weights to load, or if they do not fit.
         FileNotFoundError: if the weights are not there; the message says how to get them.
         ImportError: if they come with a package that is not installed.
+
+    Example:
+        >>> from rfwarp.training import make_features
+        >>> make_features("oriented-pyramid").name
+        'oriented-pyramid'
+        >>> make_features("vgg16")
+        Traceback (most recent call last):
+            ...
+        ValueError: feature set must be one of vgg19, ..., got 'vgg16'
     """
     if name not in FEATURE_SETS:
         raise ValueError(f"feature set must be one of {', '.join(FEATURE_SETS)}, got {name!r}")

@@ -44,6 +44,14 @@ class Vgg19(nn.Module):
     Raises:
         FileNotFoundError: if it is not there; the message says how to get it.
         ValueError: if it is damaged, or a tensor in it is missing, misshapen or not finite.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.training import Vgg19
+        >>> Vgg19(Path("vgg19.pth"))  # a file that is not there
+        Traceback (most recent call last):
+            ...
+        FileNotFoundError: no VGG-19 weights: vgg19.pth is no file. ...
     """
 
     name = "vgg19"

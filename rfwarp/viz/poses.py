@@ -25,6 +25,12 @@ def draw_pose(kind: PoseKind, code: Tensor, height: int, width: int) -> Image.Im
 
     Raises:
         ValueError: if the code is not of this kind.
+
+    Example:
+        >>> from rfwarp.poses import POSE_KINDS, Viewpoint
+        >>> from rfwarp.viz import draw_pose
+        >>> draw_pose(POSE_KINDS["viewpoint"], Viewpoint(60, 10).code(), height=64, width=48).size
+        (48, 64)
     """
     if kind.expand(code, height, width).ndim != 3:
         raise ValueError(f"one pose is drawn at a time, got codes {tuple(code.shape)}")

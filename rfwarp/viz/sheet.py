@@ -14,6 +14,12 @@ def enlarge(image: Image.Image, scale: int) -> Image.Image:
 
     Raises:
         ValueError: if ``scale`` is less than 1.
+
+    Example:
+        >>> from PIL import Image
+        >>> from rfwarp.viz import enlarge
+        >>> enlarge(Image.new("RGB", (32, 16)), 3).size
+        (96, 48)
     """
     if scale < 1:
         raise ValueError(f"scale must be at least 1, got {scale}")
@@ -40,6 +46,13 @@ def draw_sheet(
 
     Raises:
         ValueError: if there is no picture, if their sizes differ, or if there are too many labels.
+
+    Example:
+        >>> from PIL import Image
+        >>> from rfwarp.viz import draw_sheet
+        >>> red, blue = (Image.new("RGB", (32, 32), colour) for colour in ("red", "blue"))
+        >>> draw_sheet([[red, blue], [blue, None]]).size
+        (76, 76)
     """
     sizes = {picture.size for row in rows for picture in row if picture is not None}
     if len(sizes) != 1:

@@ -20,7 +20,14 @@ VIEW_COUNT = 54
 
 
 class ChairViews(Protocol):
-    """What training and evaluation need to know of a set of chairs."""
+    """What training and evaluation need to know of a set of chairs.
+
+    Example:
+        >>> from rfwarp.data import ChairViews, ProceduralChairs
+        >>> chairs: ChairViews = ProceduralChairs(0, 3, size=16, memory_chairs=0)
+        >>> chairs.count, len(chairs.available)
+        (3, 54)
+    """
 
     @property
     def count(self) -> int:
@@ -40,7 +47,13 @@ class ChairViews(Protocol):
 
 @runtime_checkable
 class TrueViews(ChairViews, Protocol):
-    """Chairs whose geometry is known."""
+    """Chairs whose geometry is known.
+
+    Example:
+        >>> from rfwarp.data import ProceduralChairs, TrueViews
+        >>> isinstance(ProceduralChairs(0, 1, size=16), TrueViews)
+        True
+    """
 
     def truth(self, chair: int, indices: Sequence[int] | Tensor) -> Truth:
         """True correspondences of views of one chair: of K sources, then the target."""
@@ -83,6 +96,12 @@ class ProceduralChairs:
     Raises:
         ValueError: for bad numbers, for seeds on both sides of ``HELD_OUT_FIRST_SEED``, or for a
             cache folder that holds something else.
+
+    Example:
+        >>> from rfwarp.data import ProceduralChairs
+        >>> chairs = ProceduralChairs(first_seed=0, count=10, size=16, memory_chairs=0)
+        >>> chairs.views(3, [0, 27]).shape
+        torch.Size([2, 3, 16, 16])
     """
 
     def __init__(

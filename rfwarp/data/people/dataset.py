@@ -51,6 +51,13 @@ class ProceduralPeople:
     Raises:
         ValueError: for bad numbers, for seeds on both sides of ``HELD_OUT_FIRST_SEED``, or for a
             cache folder that holds something else.
+
+    Example:
+        >>> from rfwarp.data import ProceduralPeople
+        >>> people = ProceduralPeople(first_seed=0, count=2, size=(32, 16), views=3)
+        >>> sample = people.load((3, 4, 5))  # the pictures of person 1
+        >>> sample.sources.shape, sample.poses.shape, sample.target.shape
+        (torch.Size([2, 3, 32, 16]), torch.Size([2, 18, 3]), torch.Size([3, 32, 16]))
     """
 
     pose_kind = "keypoints"

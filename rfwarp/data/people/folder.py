@@ -41,6 +41,13 @@ def write_people_folder(
 
     Raises:
         ValueError: for a bad count, size, seed or number of views, before anything is written.
+
+    Example:
+        >>> import os
+        >>> from rfwarp.data import write_people_folder
+        >>> write_people_folder("people", count=1, size=16, views=2)
+        >>> sorted(os.listdir("people"))
+        ['000000_000.png', '000000_001.png', 'keypoints.csv']
     """
     for name, value in (("count", count), ("views", views)):
         if value < 1:
