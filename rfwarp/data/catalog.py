@@ -62,7 +62,7 @@ class DatasetRecord:
     """
 
     name: str
-    """Its key in :data:`DATASETS`."""
+    """Its key in :data:`.DATASETS`."""
     title: str
     """What its images show, in few words."""
     open: Callable[[DataConfig, Split], TupleDataset]
@@ -164,7 +164,7 @@ class DataConfig(Config):
     """
 
     name: Annotated[str, _NAMES] = "chairs"
-    """Key of :data:`DATASETS`."""
+    """Key of :data:`.DATASETS`."""
     root: Path | None = None
     """Folder of the download, see rfwarp prepare; what is procedural needs none."""
     size: Count | tuple[Count, Count] | None = None
@@ -218,7 +218,7 @@ class DataConfig(Config):
         """First seed and count of a split of procedural things.
 
         Those of the test split are the given ones if they are held out, else ``count``, 64 at most,
-        from :data:`HELD_OUT_FIRST_SEED` on.
+        from :data:`.HELD_OUT_FIRST_SEED` on.
 
         Raises:
             ValueError: if something to train on is held out.

@@ -69,7 +69,7 @@ class ViewSets(NamedTuple):
     """(B,) view indices, never among the row's sources."""
 
     def rows(self, stride: int) -> list[tuple[int, ...]]:
-        """As rows of a :class:`rfwarp.data.tuples.TupleDataset` in which picture
+        """As rows of a :class:`rfwarp.data.TupleDataset` in which picture
         ``thing * stride + v`` is view v of a thing."""
         views = torch.cat([self.sources, self.targets[:, None]], dim=1)
         return [tuple(row) for row in (self.things[:, None] * stride + views).tolist()]

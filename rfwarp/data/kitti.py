@@ -43,9 +43,9 @@ class KittiFrames:
 
     Args:
         root: folder with ``sequences`` and ``poses``.
-        split: the targets of :data:`TARGETS` if that list is in the folder, else all frames of
-            :data:`SEQUENCES`.
-        size: height and width of the pictures for the network.
+        split: "train" or "test": the targets of the list ``id_SPLIT.txt`` if that is in the folder,
+            else all frames of sequences 00 to 08, or 09 and 10.
+        size: height and width of the images for the network, pixels.
 
     Raises:
         FileNotFoundError: if a sequence's pictures or poses are missing.

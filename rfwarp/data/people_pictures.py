@@ -36,12 +36,16 @@ class PeopleFormat:
     """Where a dataset of people keeps what, below its root.
 
     Attributes:
-        pictures, annotations, pairs: paths of a split's pictures, of its keypoints and of its
-            published pairs, with ``{split}``. Distributions differ: the first one there is counts.
-        height, width: of the space of the keypoints, pixels.
-        size: height and width of the dataset's pictures for the network.
-        fill: what is beyond a picture that is moved, see :func:`rfwarp.poses.align_person`.
-        file_name: matches the names of pictures of people, no others; its group is the person.
+        name: of the dataset.
+        pictures: folders of a split's images, with ``{split}``. Distributions differ: the first one
+            there is counts, of the next two as well.
+        annotations: files of its keypoints.
+        pairs: files of its published pairs.
+        height: of the space of the keypoints, pixels.
+        width: of that space.
+        size: height and width of the dataset's images for the network, pixels.
+        fill: what is beyond an image that is moved, see :func:`rfwarp.poses.align_person`.
+        file_name: matches the names of images of people, no others; its group is the person.
 
     Example:
         >>> from rfwarp.data import MARKET1501
@@ -103,7 +107,7 @@ class PeopleFormat:
         return {name: pose for name, pose in every.items() if self.is_person(name)}
 
     def read_pairs(self, root: Path, split: Split) -> list[Names]:
-        """The published pairs of source and target; see :func:`read_tuples`."""
+        """The published pairs of source and target; ``from`` and ``to`` by name."""
         return read_tuples(_first(root, self.pairs, split))
 
 

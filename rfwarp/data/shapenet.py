@@ -39,7 +39,7 @@ class ShapeNetChairs:
     their ids, is for testing. A chair counts if all its 54 views are there.
 
     Args:
-        root: folder with :data:`FILE` and the lists.
+        root: folder with ``data_chair.hdf5`` and the lists.
         split: "train" or "test".
         size: side that pictures are resized to, pixels.
 

@@ -32,7 +32,7 @@ class Job(NamedTuple):
     Attributes:
         row: its number, from 0; blank lines are not counted.
         sources: paths, relative to the folder of the table.
-        poses: for each source a text that :func:`rfwarp.poses.text.parse_pose` takes (joints and
+        poses: for each source a text that :func:`rfwarp.poses.parse_pose` takes (joints and
             landmarks are in pixels of that source, if the text names no size), a vector (c_p,), or
             None for the viewpoint in the picture's name. Empty if all are None.
         target: the pose to draw, a text (the size is then the first source's) or a vector.

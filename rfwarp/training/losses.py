@@ -31,7 +31,7 @@ def best_match(source: Tensor, target: Tensor, chunk: int | None = None) -> Tens
 
     Args:
         source, target: features (N, C, H, W).
-        chunk: None takes as many as fit :data:`SIMILARITY_BYTES`, at least one.
+        chunk: None takes as many as fit ``SIMILARITY_BYTES``, 128 MB, at least one.
 
     Returns:
         (N, H*W), without gradient.
@@ -70,7 +70,7 @@ def sampling_correctness(
         source, target: features (N, C, H, W), not negative: a best match of a negative cosine
             would reward the worst.
         flow: (N, 2, H, W) in pixels of this level, channel 0 = x.
-        sampler: W, one of :data:`SAMPLERS`: "gaussian" goes on with the border outside the image,
+        sampler: W: "gaussian" goes on with the border outside the image,
             "bilinear" is the network's own :func:`rfwarp.ops.warp` and finds zeros there.
         chunk: of :func:`best_match`.
 

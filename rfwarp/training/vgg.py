@@ -89,7 +89,7 @@ class Vgg19(nn.Module):
         return [found[name] for name in layers]
 
     def maps(self, image: Tensor, uses: Iterable[str]) -> dict[str, list[Tensor]]:
-        """The activations in :data:`LAYERS`, by use, in one pass for all of them."""
+        """The activations in ``LAYERS``, by use, in one pass for all of them."""
         layers = {use: LAYERS[use] for use in uses}
         names = sorted({name for wanted in layers.values() for name in wanted})
         found = dict(zip(names, self(image, names), strict=True))

@@ -29,7 +29,7 @@ VIEWS = 24
 
 
 class ProceduralPeople:
-    """A :class:`rfwarp.data.tuples.TupleDataset` of people of consecutive seeds.
+    """A :class:`rfwarp.data.TupleDataset` of people of consecutive seeds.
 
     Each has the same number of pictures, all in poses of their own; picture p * views + v is
     picture v of person p. All pictures of a person are rendered when one is first asked for (about
