@@ -228,6 +228,14 @@ def test_subpackages_are_attributes() -> None:
     assert set(found) == pages - {"rfwarp"}
 
 
+def test_the_trainer_names_the_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without which the losses work all the same."""
+    monkeypatch.setattr("rfwarp.training.extra.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r'training needs .*: pip install "rfwarp\[train\]"'):
+        _ = rfwarp.training.Trainer
+    assert rfwarp.training.gram.__module__ == "rfwarp.training.losses"
+
+
 def test_unknown_attribute_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = rfwarp.nonsense

@@ -27,7 +27,7 @@ DEEPFASHION = PeopleFormat(
     # The person is what is before the last "_": categories contain "_" too.
     re.compile(r"(?:(.+)_)?.*\.(?:jpg|png)", re.IGNORECASE),
 )
-"""As PATN and GFLA distribute it, spelling included. Pictures have 256 x 176 pixels, or that shape
+"""As PATN and GFLA distribute it, spelling included. Images have 256 x 176 pixels, or that shape
 (those of high resolution), and get 40 white columns on either side; or they are square and have
 such columns already.
 

@@ -49,7 +49,7 @@ def check_draw(batch_size: int, sources: int, max_sources: int) -> None:
 
 
 class ViewSets(NamedTuple):
-    """Which pictures make up one batch; all int64.
+    """Things, source views and target views that make up one batch; all int64.
 
     Example:
         >>> from rfwarp.data import sample_view_sets

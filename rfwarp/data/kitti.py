@@ -38,7 +38,7 @@ are then any frames near them, those of the other list included."""
 class KittiFrames:
     r"""A :class:`rfwarp.data.TupleDataset` of ``sequences/NN/image_2/*.png`` and ``poses/NN.txt``.
 
-    Pictures are cropped to their middle square and resized. A pose is the camera's motion relative
+    Images are cropped to their middle square and resized. A pose is the camera's motion relative
     to the target's frame: so it does not grow along the drive, and that of the target is zero.
 
     Args:
@@ -48,9 +48,9 @@ class KittiFrames:
         size: height and width of the images for the network, pixels.
 
     Raises:
-        FileNotFoundError: if a sequence's pictures or poses are missing.
+        FileNotFoundError: if a sequence's images or poses are missing.
         ValueError: if a file of poses is malformed, or has another number of frames than there are
-            pictures, or a target is none of these.
+            images, or a target is none of these.
 
     Example:
         >>> from pathlib import Path

@@ -33,7 +33,7 @@ SHAPE_TOLERANCE = 0.02  # of width / height; photographs of 750 x 1101 pixels ar
 
 @dataclass(frozen=True)
 class PeopleFormat:
-    """Where a dataset of people keeps what, below its root.
+    """Layout of a dataset of people below its root: which folders and files hold what.
 
     Attributes:
         name: of the dataset.
@@ -128,14 +128,14 @@ class PeoplePictures:
         split: "train" or "test".
         sources: K of the file of tuples to use; None is the largest one there is. Fewer sources
             are the first ones of a tuple.
-        size: height and width that pictures are resized to; None is the protocol's.
+        size: height and width that images are resized to; None is the protocol's.
         align: scale and move sources onto the target, as in the paper's evaluation; see
             :func:`rfwarp.poses.align_person`. Tuples with somebody upside down or without a neck
             are left out then.
 
     Raises:
-        FileNotFoundError: if the keypoints, the tuples or the folder of pictures is missing.
-        ValueError: if a file is malformed, or a tuple names a picture without keypoints.
+        FileNotFoundError: if the keypoints, the tuples or the folder of images is missing.
+        ValueError: if a file is malformed, or a tuple names an image without keypoints.
 
     Example:
         >>> from pathlib import Path

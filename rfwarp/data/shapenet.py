@@ -41,7 +41,7 @@ class ShapeNetChairs:
     Args:
         root: folder with ``data_chair.hdf5`` and the lists.
         split: "train" or "test".
-        size: side that pictures are resized to, pixels.
+        size: side that images are resized to, pixels.
 
     Raises:
         ImportError: without ``pip install "rfwarp[train]"``.

@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 class Truth(NamedTuple):
-    """Where K sources show what a target shows; a batch has N in front of every shape.
+    """Places in K sources of what a target shows; a batch has N in front of every shape.
 
     The object's point at a pixel is the one that a ray through the pixel's middle meets.
 

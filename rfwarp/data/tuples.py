@@ -11,7 +11,7 @@ from rfwarp.data.truth import Truth
 
 
 class Sample(NamedTuple):
-    """K sources and a target, as pictures and pose codes.
+    """K sources and a target, as images and pose codes.
 
     A pose code is what a pose is before it becomes a map: see :mod:`rfwarp.poses.kinds`, which says
     its shape and dtype for each kind of pose, and makes the (c_p, H, W) maps of batches of them.
@@ -42,7 +42,7 @@ Row = tuple[int, ...]
 
 
 class TupleDataset(Protocol):
-    """Pictures of things in several poses.
+    """Images of things in several poses.
 
     Rows are pure functions of their arguments, so that training can resume at any step. With the
     other arguments equal, fewer sources are a prefix of more, with the same targets: results for

@@ -45,7 +45,7 @@ class VoxCelebVideos:
     Args:
         root: folder of the splits.
         split: "train" or "test".
-        size: side of the pictures for the network, pixels.
+        size: side of the images for the network, pixels.
 
     Raises:
         FileNotFoundError: if there is no list of the split.

@@ -34,7 +34,7 @@ class Job(NamedTuple):
         sources: paths, relative to the folder of the table.
         poses: for each source a text that :func:`rfwarp.poses.parse_pose` takes (joints and
             landmarks are in pixels of that source, if the text names no size), a vector (c_p,), or
-            None for the viewpoint in the picture's name. Empty if all are None.
+            None for the viewpoint in the image's name. Empty if all are None.
         target: the pose to draw, a text (the size is then the first source's) or a vector.
         out: path in the output folder, with slashes.
 
@@ -72,7 +72,7 @@ def read_table(path: str | os.PathLike[str]) -> Iterator[Job]:
             ``out``, cells empty where a row has fewer sources; ``.jsonl`` with an object per line,
             or ``.parquet``, both with the lists ``sources`` and ``poses``, and ``target`` and
             ``out``. Text is UTF-8. Poses and ``out`` may be missing: then the poses are read from
-            the names of the pictures, and ``out`` is the row's number.
+            the names of the images, and ``out`` is the row's number.
 
     Raises:
         FileNotFoundError: if there is no such file.

@@ -26,7 +26,7 @@ READERS: dict[str, tuple[Metric, ...]] = {"lpips": ("lpips", "mask-lpips"), "fid
 
 @dataclass(frozen=True)
 class EvaluationConfig(Config):
-    """What is evaluated and by which scores; PSNR, SSIM and L1 are always among them.
+    """Sets and scores of an evaluation; PSNR, SSIM and L1 are always among the scores.
 
     Raises:
         ValueError: if a number is out of range, or an option is for a metric not asked for.

@@ -62,7 +62,7 @@ class LevelScores:
 
 @dataclass(frozen=True)
 class WarpScores:
-    """What the warp of a generator does; see :class:`LevelScores`.
+    """Scores of a generator's warp against true correspondences; see :class:`LevelScores`.
 
     Example:
         >>> from rfwarp.metrics import WarpScores
@@ -225,7 +225,7 @@ class WarpMeasures:
     Memory grows by a few bytes for each cell of a level that shows the object, for the AUC.
 
     Args:
-        height: of the pictures, pixels.
+        height: of the images, pixels.
 
     Example:
         >>> import torch

@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 MAX_PSNR = 100.0
-"""What equal images get instead of infinity, so that means stay finite.
+"""PSNR of equal images, dB; not infinity, so that means stay finite.
 
 >>> import torch
 >>> from rfwarp.metrics import MAX_PSNR, score_images
@@ -57,7 +57,7 @@ def score_images(images: Tensor, references: Tensor) -> ImageScores:
 
     Args:
         images, references: (N, 3, H, W) in [-1, 1], as the networks have them, H and W at least 11.
-            They are mapped to [0, 1]; values outside are clipped, as when a picture is saved.
+            They are mapped to [0, 1]; values outside are clipped, as when an image is saved.
 
     Raises:
         ValueError: if the shapes differ or are no batches of images of at least 11 x 11.

@@ -186,7 +186,7 @@ def _mixed_e(i: int, pool: str) -> Block:
 
 
 class Inception(nn.Module):
-    """The 2048 features of a picture that FID compares, frozen.
+    """The 2048 features of an image that FID compares, frozen.
 
     Args:
         weights: the file ``pt_inception-2015-12-05-6726825d.pth``, or its tensors as

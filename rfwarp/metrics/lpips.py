@@ -101,7 +101,7 @@ class FeatureDistance(nn.Module):
 
 
 class Lpips(FeatureDistance):
-    """The distance of pictures, frozen; lower is more alike, 0 is equal.
+    """The distance of images, frozen; lower is more alike, 0 is equal.
 
     Args:
         weights: torchvision's ``alexnet-owt-7be5be79.pth`` or ``vgg16-397923af.pth``, or its

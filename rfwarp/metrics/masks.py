@@ -18,7 +18,7 @@ HEAD_JOINTS = (0, 14, 15, 16, 17)  # nose, eyes, ears
 
 
 def person_mask(keypoints: Tensor, height: int, width: int) -> Tensor:
-    """Where people are, by their keypoints: capsules around the limbs and a disc for the head.
+    """Masks of people by their keypoints: capsules around the limbs and a disc for the head.
 
     A pixel is a person's if it is within ``LIMB`` of the height of a present joint or of a limb
     (:data:`rfwarp.poses.keypoints.LIMBS`) whose two joints are present, or within ``HEAD`` of the

@@ -12,11 +12,14 @@ SIGMA, RADIUS = 1.5, 5  # pixels: the window of SSIM
 def high_pass(images: Tensor) -> Tensor:
     """Images minus their blur by a Gaussian.
 
-    Its sigma is 1.5 pixels at any size of picture, cut off at 5 pixels; beyond the picture its edge
+    Its sigma is 1.5 pixels at any size of image, cut off at 5 pixels; beyond the image its edge
     goes on.
 
     Args:
         images: (N, C, H, W) floating point.
+
+    Returns:
+        (N, C, H, W) in their type and range.
 
     Example:
         >>> import torch

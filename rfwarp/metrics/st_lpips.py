@@ -31,7 +31,7 @@ class Blur(nn.Module):
 
 
 class StLpips(FeatureDistance):
-    """The shift-tolerant distance of pictures by AlexNet, frozen; lower is more alike, 0 is equal.
+    """The shift-tolerant distance of images by AlexNet, frozen; lower is more alike, 0 is equal.
 
     Attributes:
         path: of the file of weights.

@@ -21,6 +21,9 @@ class Discriminator(nn.Module):
         channels: after each block.
         negative_slope: of LeakyReLU.
 
+    Raises:
+        ValueError: if there are no channels, or a number is below 1.
+
     Example:
         >>> import torch
         >>> from rfwarp.nn import Discriminator

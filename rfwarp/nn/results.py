@@ -13,7 +13,7 @@ from rfwarp.nn.flow import FlowConfidence
 
 @dataclass(frozen=True)
 class EncodedSources:
-    """What depends on the sources alone; made by :meth:`rfwarp.nn.Generator.encode`.
+    """Everything that depends on the sources alone; made by :meth:`rfwarp.nn.Generator.encode`.
 
     Attributes:
         features: appearance features (N, K, C, H / stride, W / stride) of every level, coarse
@@ -51,7 +51,7 @@ class EncodedSources:
 
 @dataclass(frozen=True)
 class LevelMaps:
-    """What the network did at one level (Fig. 7), (h, w) its resolution, cropped like the image.
+    """Maps of one level of the network (Fig. 7), (h, w) its resolution, cropped like the image.
 
     Attributes:
         stride: pixels of the image per pixel of this level.

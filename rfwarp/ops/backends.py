@@ -27,7 +27,7 @@ _reference_on_top: torch.library.Library | None = None
 
 
 class Kernels(NamedTuple):
-    """What computes the operators for the tensors of one device.
+    """Implementation that computes the operators for the tensors of one device.
 
     Attributes:
         kind: ``"compiled"``, ``"torch"``, or ``"none"`` where calls raise an error.
@@ -45,7 +45,7 @@ class Kernels(NamedTuple):
 
 
 class Backend(NamedTuple):
-    """What computes the operators.
+    """Implementations that compute the operators, by device.
 
     Attributes:
         name: what was asked for: ``"auto"``, ``"torch"``, ``"cpu"`` or ``"cuda"``.
@@ -65,7 +65,7 @@ class Backend(NamedTuple):
 
 
 def backend() -> Backend:
-    """What computes the operators in this process, and why.
+    """Implementations that compute the operators in this process, and why these.
 
     Example:
         >>> from rfwarp.ops import backend, use_backend

@@ -41,13 +41,13 @@ def align_person(
     It is scaled by the ratio of both torsos' heights, and its neck moves onto the target's.
 
     Args:
-        image: the source, an RGB picture.
+        image: the source, an RGB image.
         keypoints: its pose, of the image's size.
         target: the target's pose; its size is that of the result.
         fill: RGB of what lies beyond the image, or ``"edge"`` for its outermost pixels.
 
     Returns:
-        The picture and its pose, of the target's size.
+        The image and its pose, of the target's size.
 
     Raises:
         ValueError: if the neck, a shoulder or a hip is missing in either pose, or the image is of

@@ -11,7 +11,9 @@ from torch import Tensor
 
 @runtime_checkable
 class Pose(Protocol):
-    """What the objects of :mod:`rfwarp.poses` can do.
+    """Interface of a pose object, one of yours too: what a generator asks of it.
+
+    The poses of :mod:`rfwarp.poses` also have ``code()``, which datasets hand out.
 
     Example:
         >>> from rfwarp.poses import Pose, Viewpoint

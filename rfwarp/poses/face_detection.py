@@ -22,7 +22,7 @@ MAX_SIDE = 1024
 
 
 class FaceDetector:
-    """Finds the landmarks of faces; keep one for many pictures, as it loads two networks.
+    """Finds the landmarks of faces; keep one for many images, as it loads two networks.
 
     The package downloads its weights where they are missing. This class does not let it: it wants
     ``WEIGHTS`` in the torch hub's folder, ``checkpoints`` in ``torch.hub.get_dir()``.

@@ -14,9 +14,9 @@ def keypoint_heatmaps(points: Tensor, height: int, width: int) -> Tensor:
     ``s = SIGMA height / 256``; all zero for a missing joint.
 
     Args:
-        points: (..., J, 3) of any real dtype: x and y in pixels of a picture of that size, whole
+        points: (..., J, 3) of any real dtype: x and y in pixels of an image of that size, whole
             numbers being centres of pixels, and how present the joint is: 0 for missing, whatever
-            its x and y, else 1. Joints outside the picture are allowed.
+            its x and y, else 1. Joints outside the image are allowed.
 
     Returns:
         (..., J, height, width) float32 on the device of ``points``.
@@ -55,7 +55,7 @@ def keypoints_from_heatmaps(maps: Tensor, threshold: float = 0.1) -> Tensor:
     that are no Gaussians, the place is that of the highest value, give or take a pixel.
 
     Args:
-        maps: (..., J, H, W) of any floating dtype; pictures of at least 16 pixels, as in smaller
+        maps: (..., J, H, W) of any floating dtype; images of at least 16 pixels, as in smaller
             ones a Gaussian can fall between the pixels.
         threshold: a joint whose highest value is no more than that is missing.
 

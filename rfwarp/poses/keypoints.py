@@ -42,13 +42,13 @@ ANNOTATION_HEADER = ("name", "keypoints_y", "keypoints_x")
 
 @dataclass(frozen=True, eq=False)
 class Keypoints:
-    """The 18 OpenPose joints of a person in a picture.
+    """The 18 OpenPose joints of a person in an image.
 
     Args:
         points: (18, 2) or (18, 3), anything that becomes an array: x and y in pixels, and in the
             third column 0 for a missing joint, else anything positive. In two columns a joint is
-            missing if a coordinate is NaN or both are -1. Joints may lie outside of the picture.
-        height, width: of the picture, pixels.
+            missing if a coordinate is NaN or both are -1. Joints may lie outside of the image.
+        height, width: of the image, pixels.
 
     Raises:
         ValueError: if the shape is another, a present joint is not finite, or a size is below 1.
@@ -198,9 +198,9 @@ def _openpose_joints(flat: Sequence[float]) -> npt.NDArray[np.float32]:
 
 
 def read_annotations(path: str | os.PathLike[str], height: int, width: int) -> dict[str, Keypoints]:
-    r"""Keypoints by picture, from an annotation table as PATN and GFLA distribute it.
+    r"""Keypoints by image, from an annotation table as PATN and GFLA distribute it.
 
-    Its first line is ``name:keypoints_y:keypoints_x``; each further one has a picture's name and
+    Its first line is ``name:keypoints_y:keypoints_x``; each further one has an image's name and
     two JSON lists of 18 integers, -1 for a missing joint.
 
     Args:

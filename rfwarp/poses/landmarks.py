@@ -30,12 +30,12 @@ _SUPERSAMPLING = 4
 
 @dataclass(frozen=True, eq=False)
 class FaceLandmarks:
-    """The 68 landmarks of a face in a picture (the iBUG 300-W scheme).
+    """The 68 landmarks of a face in an image (the iBUG 300-W scheme).
 
     Args:
         points: (68, 2), anything that becomes an array: x and y in pixels. They may lie outside of
-            the picture.
-        height, width: of the picture, pixels.
+            the image.
+        height, width: of the image, pixels.
 
     Raises:
         ValueError: if the shape is another, a value is not finite, or a size is below 1.

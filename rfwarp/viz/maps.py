@@ -92,7 +92,7 @@ def draw_maps(
     flows from depth, where there is no object.
 
     Args:
-        sources: K pictures.
+        sources: K images.
         result: what the network made of them, of the size that it made.
         levels: the maps of a batch of one.
 

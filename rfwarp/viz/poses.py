@@ -14,7 +14,7 @@ from rfwarp.viz.sheet import INK, PAPER
 
 
 def draw_pose(kind: PoseKind, code: Tensor, height: int, width: int) -> Image.Image:
-    """A pose as a picture of that size.
+    """A pose as an image of that size.
 
     Keypoints are drawn as a skeleton, landmarks as the drawing that they are; a viewpoint is an
     arrow from the camera to the object seen from above (azimuth 0 is below), with its elevation; a

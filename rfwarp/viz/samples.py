@@ -32,7 +32,7 @@ def draw_samples(
         names: of the results.
 
     Raises:
-        ValueError: if there is no sample, or the pictures differ in size.
+        ValueError: if there is no sample, or the images differ in size.
 
     Example:
         >>> from rfwarp.data import ProceduralPeople

@@ -35,17 +35,17 @@ def draw_sheet(
     scale: int = 1,
     gap: int = 4,
 ) -> Image.Image:
-    """One RGB picture of many.
+    """One RGB image of many.
 
     Args:
-        rows: pictures of one size, row by row; None leaves a place empty. Short rows end early.
+        rows: images of one size, row by row; None leaves a place empty. Short rows end early.
         columns: text above the columns, at most one for each.
         names: text to the left of the rows, at most one for each.
-        scale: every picture is enlarged that many times.
-        gap: pixels between the pictures and around them.
+        scale: every image is enlarged that many times.
+        gap: pixels between the images and around them.
 
     Raises:
-        ValueError: if there is no picture, if their sizes differ, or if there are too many labels.
+        ValueError: if there is no image, if their sizes differ, or if there are too many labels.
 
     Example:
         >>> from PIL import Image

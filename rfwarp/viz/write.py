@@ -35,7 +35,7 @@ def picture_format(path: str | os.PathLike[str]) -> str:
 
 
 def write_picture(path: str | os.PathLike[str], image: Image.Image) -> None:
-    """Write a still picture; missing folders are created.
+    """Write a still image; missing folders are created.
 
     Raises:
         ValueError: for an unknown format.
@@ -62,7 +62,7 @@ def write_animation(
 
     Args:
         path: ends in ``.gif``.
-        frames: RGB pictures of one size.
+        frames: RGB images of one size.
         milliseconds: how long each frame is shown.
 
     Raises:

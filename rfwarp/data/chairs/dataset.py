@@ -20,7 +20,7 @@ VIEW_COUNT = 54
 
 
 class ChairViews(Protocol):
-    """What training and evaluation need to know of a set of chairs.
+    """A set of chairs as training and evaluation need it: images by chair and view.
 
     Example:
         >>> from rfwarp.data import ChairViews, ProceduralChairs
@@ -89,7 +89,7 @@ class ProceduralChairs:
         first_seed: seed of chair 0.
         count: number of chairs.
         size: height and width in pixels.
-        cache: a folder for the pictures, 54 * 3 * size^2 bytes per chair. It is created if need be;
+        cache: a folder for the images, 54 * 3 * size^2 bytes per chair. It is created if need be;
             an existing one must have been made with the same arguments and renderer version.
         memory_chairs: how many chairs are kept in memory when there is no cache; 0 keeps none.
 

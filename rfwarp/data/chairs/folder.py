@@ -90,14 +90,14 @@ def write_chair_folder(
 class ChairFolder:
     """Reads what :func:`write_chair_folder` wrote, or a folder of the same form.
 
-    Every chair must have the same views, and every picture must be square and of one size. Pictures
+    Every chair must have the same views, and every image must be square and of one size. Images
     are decoded when asked for; a transparent background becomes white.
 
     Args:
         path: the folder.
 
     Raises:
-        ValueError: if the table is missing, empty or malformed (naming the line), if a picture is
+        ValueError: if the table is missing, empty or malformed (naming the line), if an image is
             missing, or if the first one cannot be read.
 
     Example:

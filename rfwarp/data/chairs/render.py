@@ -63,7 +63,7 @@ def render_chairs(
     size: int,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """One picture per entry: chair ``seeds[i]`` at ``views[i]``.
+    """One image per entry: chair ``seeds[i]`` at ``views[i]``.
 
     Args:
         seeds: B chair seeds, integers of at least 0.
@@ -77,7 +77,7 @@ def render_chairs(
     Raises:
         ValueError: for a bad seed, view or size, or if the lengths differ.
 
-    A picture depends on its seed, view, size and device type, never on its batch.
+    An image depends on its seed, view, size and device type, never on its batch.
 
     Example:
         >>> from rfwarp.data import render_chairs
@@ -98,7 +98,7 @@ def render_views(
     size: int,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """Many pictures of one chair: (V, 3, size, size) uint8 RGB, as :func:`render_chairs`.
+    """Many images of one chair: (V, 3, size, size) uint8 RGB, as :func:`render_chairs`.
 
     Example:
         >>> from rfwarp.data import render_views

@@ -9,7 +9,7 @@ from rfwarp.poses import Viewpoint
 
 
 class ChairTuples:
-    """A :class:`rfwarp.data.TupleDataset` of chairs; picture c * 54 + v is view v of chair c.
+    """A :class:`rfwarp.data.TupleDataset` of chairs; image c * 54 + v is view v of chair c.
 
     Args:
         views: the chairs, or other things of the same views.

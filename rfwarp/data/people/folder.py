@@ -36,7 +36,7 @@ def write_people_folder(
         count: number of people.
         size: height and width in pixels, one number if they are equal.
         first_seed: seed of the first person; the others follow.
-        views: number of pictures of each.
+        views: number of images of each.
         progress: called with (people done, count) after each person.
 
     Raises:

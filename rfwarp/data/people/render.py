@@ -90,17 +90,17 @@ def picture(
 
 
 def render_person(seed: int, views: Sequence[int], size: int | tuple[int, int]) -> People:
-    """Pictures of one person.
+    """Images of one person.
 
     Args:
         seed: of the person.
-        views: numbers of pictures, at least 0; each is one pose and camera of its own.
+        views: numbers of images, at least 0; each is one pose and camera of its own.
         size: height and width in pixels, one number if they are equal.
 
     Raises:
         ValueError: for a bad seed, view or size.
 
-    A picture depends on its seed, view and size alone; it is the same to the bit on one machine.
+    An image depends on its seed, view and size alone; it is the same to the bit on one machine.
 
     Example:
         >>> from rfwarp.data import render_person
