@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from rfwarp.data.voxceleb import VoxCelebVideos
 
 _MODULES = {
-    "catalog": (
+    "rfwarp.data.catalog": (
         "DATASETS",
         "HELD_OUT_FIRST_SEED",
         "DataConfig",
@@ -46,7 +46,7 @@ _MODULES = {
         "dataset_record",
         "open_dataset",
     ),
-    "chairs": (
+    "rfwarp.data.chairs": (
         "ChairFolder",
         "ChairTuples",
         "ChairViews",
@@ -56,30 +56,30 @@ _MODULES = {
         "render_views",
         "write_chair_folder",
     ),
-    "deepfashion": ("DEEPFASHION",),
-    "draws": (
+    "rfwarp.data.deepfashion": ("DEEPFASHION",),
+    "rfwarp.data.draws": (
         "ViewSets",
         "sample_view_sets",
     ),
-    "furniture": ("Furniture",),
-    "kitti": ("KittiFrames",),
-    "market1501": ("MARKET1501",),
-    "people": (
+    "rfwarp.data.furniture": ("Furniture",),
+    "rfwarp.data.kitti": ("KittiFrames",),
+    "rfwarp.data.market1501": ("MARKET1501",),
+    "rfwarp.data.people": (
         "ProceduralPeople",
         "render_person",
         "write_people_folder",
     ),
-    "people_pictures": (
+    "rfwarp.data.people_pictures": (
         "PeopleFormat",
         "PeoplePictures",
     ),
-    "shapenet": ("ShapeNetChairs",),
-    "truth": ("Truth",),
-    "tuples": (
+    "rfwarp.data.shapenet": ("ShapeNetChairs",),
+    "rfwarp.data.truth": ("Truth",),
+    "rfwarp.data.tuples": (
         "Sample",
         "TupleDataset",
     ),
-    "voxceleb": ("VoxCelebVideos",),
+    "rfwarp.data.voxceleb": ("VoxCelebVideos",),
 }
 _LAZY = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -119,7 +119,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(import_module(f"rfwarp.data.{_LAZY[name]}"), name)
+        return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'rfwarp.data' has no attribute {name!r}")
 
 
