@@ -22,7 +22,7 @@ from harness import machine
 from harness.report import heading, markdown, write_results
 from torch import Tensor
 
-from rfwarp.data.catalog import DataConfig, open_dataset
+from rfwarp.data import DataConfig, open_dataset
 from rfwarp.data.truth import LevelTruth, pool, stack
 from rfwarp.files import write_atomically
 from rfwarp.images import from_uint8

@@ -40,7 +40,7 @@ nitpick_ignore_regex = [
     ("py:obj", r".*"),  # words in single backticks
     (
         "py:.*",
-        r"(torch|numpy|np|PIL|os|pathlib|collections|typing|zipfile|annotated_types)\..*|Tensor|Path|Image\.Image|(tuple|list)\[.*",
+        r"(torch|numpy|np|PIL|os|pathlib|collections|typing|zipfile|annotated_types|re)\..*|Tensor|Path|Image\.Image|(tuple|list)\[.*",
     ),
     # Type aliases, which the signatures spell out.
     ("py:class", r"(PoseLike|PictureSize|ImageLike|PoseText|Row)"),
@@ -49,6 +49,7 @@ nitpick_ignore_regex = [
     # What only the code's reader meets.
     ("py:.*", r"rfwarp\.(metrics|data|nn)\.[a-z_]+\..*"),
     ("py:.*", r"Config|LevelScores|People|person_bytes|TupleDataset\..*|PoseKind\..*|parse_[a-z]+"),
+    ("py:class", r"Split|Options|Report|Progress|PaperResult|rfwarp\.training\.[a-z_]+\.(Run|T)"),
     ("py:class", r"DatasetRecord"),
     ("py:.*", r"rfwarp\.poses\.(kinds|keypoints|POSE_KINDS).*|rfwarp\.data\.TupleDataset"),
 ]

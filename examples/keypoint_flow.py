@@ -19,8 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from rfwarp.data import HELD_OUT_FIRST_SEED, ProceduralPeople
-from rfwarp.data.tuples import Sample
+from rfwarp.data import HELD_OUT_FIRST_SEED, ProceduralPeople, Sample
 from rfwarp.images import from_uint8, to_pil
 from rfwarp.ops import warp
 from rfwarp.poses import POSE_KINDS, keypoint_flow

@@ -20,6 +20,8 @@ from rfwarp.nn.inputs import MIN_SIZE
 from rfwarp.ops import grid_sample
 from rfwarp.ops.schema import operators
 
+__all__ = ["export_onnx", "export_package"]
+
 INPUTS = ("sources", "poses", "target_pose")
 OUTPUT = "image"
 _SHAPES = (
@@ -48,6 +50,15 @@ def export_onnx(generator: Generator, path: str | os.PathLike[str], size: tuple[
     Raises:
         ImportError: without ``pip install "rfwarp[export]"``.
         ValueError: if a side is below 64.
+
+    Example:
+        >>> from rfwarp import Generator
+        >>> from rfwarp.export import export_onnx
+        >>> generator = Generator(pose_channels=21, width=0.125)
+        >>> export_onnx(generator, "small.onnx", size=(32, 32))
+        Traceback (most recent call last):
+            ...
+        ValueError: height and width must be at least 64, got (32, 32)
     """
     try:
         import onnxscript  # noqa: F401  # what torch.onnx.export needs
@@ -56,6 +67,7 @@ def export_onnx(generator: Generator, path: str | os.PathLike[str], size: tuple[
             f'ONNX needs {error.name}, which is missing: pip install "rfwarp[export]"'
         ) from error
     path = Path(path)
+    _check_size(size)
     # Without gradients and aliases, in the operators that ONNX knows.
     table: dict[Any, Callable[..., Any]] = dict(torch.export.default_decompositions())
     table[operators.warp.default] = grid_sample.warp
@@ -96,6 +108,14 @@ def export_package(
     Raises:
         ValueError: if a side is below 64, or the path ends otherwise.
         RuntimeError: if PyTorch finds no C++ compiler.
+
+    Example:
+        >>> from rfwarp import Generator
+        >>> from rfwarp.export import export_package
+        >>> export_package(Generator(pose_channels=21, width=0.125), "model.so", size=(64, 64))
+        Traceback (most recent call last):
+            ...
+        ValueError: an AOTInductor package is a .pt2 file, got model.so
     """
     path = Path(path)
     if path.suffix != ".pt2":
@@ -112,8 +132,7 @@ def export_package(
 @torch.no_grad()
 def _program(generator: Generator, size: tuple[int, int]) -> ExportedProgram:
     """The forward for any N and K at one size; traced with 2, as PyTorch takes 1 for a constant."""
-    if min(size) < MIN_SIZE:
-        raise ValueError(f"height and width must be at least {MIN_SIZE}, got {size}")
+    _check_size(size)
     c = generator.config.pose_channels
     shapes = ((2, 2, 3, *size), (2, 2, c, *size), (2, c, *size))
     weight = generator.appearance.down2.conv1.weight
@@ -121,6 +140,11 @@ def _program(generator: Generator, size: tuple[int, int]) -> ExportedProgram:
         torch.zeros(shape, dtype=weight.dtype, device=weight.device) for shape in shapes
     )
     return torch.export.export(generator.eval(), examples, dynamic_shapes=_SHAPES)
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if min(size) < MIN_SIZE:
+        raise ValueError(f"height and width must be at least {MIN_SIZE}, got {size}")
 
 
 @contextmanager

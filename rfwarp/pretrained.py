@@ -27,7 +27,13 @@ _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def list_models() -> list[str]:
-    """Names of the models that come with the package, for ``Generator.from_pretrained``."""
+    """Names of the models that come with the package, for ``Generator.from_pretrained``.
+
+    Example:
+        >>> import rfwarp
+        >>> "chairs-64" in rfwarp.list_models()
+        True
+    """
     return sorted(path.parent.name for path in BUNDLED.glob(f"*/{CONFIG_NAME}"))
 
 

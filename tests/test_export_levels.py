@@ -77,7 +77,7 @@ def test_pictures_and_poses_as_people_have_them(case):
 def test_cameras_as_plain_vectors(case):
     generator, (first, second, *_) = case
     image = to_pil(torch.zeros(3, 64, 64))
-    ours = generator.generate([image], [first.vector()], second.vector().numpy())
+    ours = generator.generate([image], [first.code()], second.code().numpy())
     assert ours.tobytes() == generator.generate([image], [first], second).tobytes()
 
 

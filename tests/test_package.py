@@ -215,6 +215,27 @@ def test_importing_the_package_does_not_import_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_subpackages_are_attributes() -> None:
+    """Without a further import, and loaded when asked for."""
+    code = (
+        "import sys, rfwarp\n"
+        "assert rfwarp.training.TrainConfig and 'torch' not in sys.modules\n"
+        "names = [name for name in dir(rfwarp) if name not in rfwarp.__all__]\n"
+        "print(*(getattr(rfwarp, name).__name__ for name in names))"
+    )
+    found = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    pages = {path.stem for path in (ROOT / "docs" / "api").glob("rfwarp.*.md")}
+    assert set(found) == pages - {"rfwarp"}
+
+
+def test_the_trainer_names_the_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without which the losses work all the same."""
+    monkeypatch.setattr("rfwarp.training.extra.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r'training needs .*: pip install "rfwarp\[train\]"'):
+        _ = rfwarp.training.Trainer
+    assert rfwarp.training.gram.__module__ == "rfwarp.training.losses"
+
+
 def test_unknown_attribute_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = rfwarp.nonsense

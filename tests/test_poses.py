@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rfwarp.poses import POSE_KINDS, Pose, Viewpoint
+from rfwarp.poses import POSE_KINDS, CameraMotion, FaceLandmarks, Keypoints, Pose, Viewpoint
 from rfwarp.poses.encoding import encode_pose
 from rfwarp.poses.viewpoint import angles
 
@@ -21,12 +21,12 @@ def test_grid_is_the_protocol():
 
 
 @pytest.mark.parametrize("index", range(54))
-def test_vector_is_two_one_hots(index):
+def test_code_is_two_one_hots(index):
     view = Viewpoint.from_index(index)
     expected = torch.zeros(21)
     expected[view.azimuth // 20] = 1
     expected[18 + view.elevation // 10] = 1
-    assert torch.equal(view.vector(), expected)
+    assert torch.equal(view.code(), expected)
     encoded = view.encode(2, 3)
     assert encoded.shape == (21, 2, 3)
     assert torch.equal(encoded, expected[:, None, None].repeat(1, 2, 3))
@@ -48,7 +48,7 @@ def test_vector_between_and_beyond(azimuth, elevation, azimuths, elevations):
     for number, weight in azimuths.items():
         expected[number] = weight
     expected[18:] = torch.tensor(elevations)
-    torch.testing.assert_close(Viewpoint(azimuth, elevation).vector(), expected)
+    torch.testing.assert_close(Viewpoint(azimuth, elevation).code(), expected)
 
 
 def test_angles_of_vectors():
@@ -56,15 +56,15 @@ def test_angles_of_vectors():
     on_grid = torch.stack(angles(Viewpoint.codes()), dim=-1)
     assert on_grid.tolist() == [[v.azimuth, v.elevation] for v in Viewpoint.grid()]
     given = [(a, e) for a in (0, 7, 19.5, 30, 153, 350, 359.9) for e in range(-90, 91, 6)]
-    found = torch.stack(angles(torch.stack([Viewpoint(*x).vector() for x in given])), dim=-1)
+    found = torch.stack(angles(torch.stack([Viewpoint(*x).code() for x in given])), dim=-1)
     error = (found - torch.tensor(given) + 180).remainder(360) - 180
     assert error.abs().max() < 1e-4
 
 
 def test_distances_between_and_beyond():
     """The angle between lines of sight."""
-    one = torch.stack([Viewpoint(*x).vector() for x in ((153, 24), (7, 90), (350, -30), (0, 45))])
-    two = torch.stack([Viewpoint(*x).vector() for x in ((153, 68), (99, 45), (5, -30), (180, 45))])
+    one = torch.stack([Viewpoint(*x).code() for x in ((153, 24), (7, 90), (350, -30), (0, 45))])
+    two = torch.stack([Viewpoint(*x).code() for x in ((153, 68), (99, 45), (5, -30), (180, 45))])
     level = 2 * math.degrees(math.asin(math.cos(math.radians(30)) * math.sin(math.radians(7.5))))
     expected = torch.tensor([44, 45, level, 90]).double()
     found = POSE_KINDS["viewpoint"].distance(one, two)
@@ -163,3 +163,33 @@ def test_arrays_and_tensors_are_encoded(pose):
 def test_bad_poses(pose, error, message):
     with pytest.raises(error, match=message):
         encode_pose("pose", pose, 3, 2, 4)
+
+
+POINTS = np.random.default_rng(0).uniform(0, 64, (68, 2))
+EVERY_POSE = (
+    Viewpoint(40, 10),
+    Keypoints(POINTS[:18], 64, 48),
+    CameraMotion((0.1, -0.2, 0.3), (1.0, 2.0, 3.0)),
+    FaceLandmarks(POINTS, 64, 48),
+)
+
+
+@pytest.mark.parametrize("pose", EVERY_POSE, ids=lambda pose: pose.kind)
+def test_codes_of_a_batch_become_the_maps_of_its_poses(pose):
+    """Whatever the kind of pose, ``code()`` is what its `PoseKind` takes."""
+    kind = POSE_KINDS[pose.kind]
+    assert kind.channels == pose.channels
+    maps = kind.expand(torch.stack([pose.code(), pose.code()]), 64, 48)
+    # `encode` scales keypoints, here by 1: half a pixel is added and taken away again.
+    torch.testing.assert_close(maps, pose.encode(64, 48).expand(2, -1, -1, -1))
+
+
+def test_there_is_an_example_of_every_kind():
+    assert [pose.kind for pose in EVERY_POSE] == list(POSE_KINDS)
+
+
+@pytest.mark.parametrize("pose", [Viewpoint(40, 10), CameraMotion((0, 0, 1), (1, 2, 3))])
+def test_the_former_name_of_code_still_works(pose):
+    with pytest.deprecated_call(match="vector is called code now") as warned:
+        assert torch.equal(pose.vector(), pose.code())
+    assert warned[0].filename == __file__

@@ -74,8 +74,8 @@ def test_relative(seed):
 
 def test_codes_are_tiled():
     motion = random_motion(1)
-    assert motion.vector().tolist() == pytest.approx([*motion.rotation, *motion.translation])
-    maps = POSE_KINDS["camera"].expand(motion.vector()[None], 4, 5)
+    assert motion.code().tolist() == pytest.approx([*motion.rotation, *motion.translation])
+    maps = POSE_KINDS["camera"].expand(motion.code()[None], 4, 5)
     assert torch.equal(maps[0], motion.encode(4, 5))
     assert maps.shape == (1, 6, 4, 5)
 

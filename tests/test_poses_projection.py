@@ -53,7 +53,7 @@ def expected_flow(depth, target, source, focal, size, stride=1):
 
 
 def codes(poses) -> torch.Tensor:
-    return torch.stack([pose.vector() for pose in poses]).double()
+    return torch.stack([pose.code() for pose in poses]).double()
 
 
 def random_depth(h: int, w: int, low: float, high: float, n: int = 1) -> torch.Tensor:
@@ -129,14 +129,12 @@ def test_true_depth_of_chairs_gives_their_true_flow():
 
 
 def test_weights_between_two_viewpoints_are_a_viewpoint_between_them():
-    between = (Viewpoint(40, 10).vector() + Viewpoint(60, 20).vector()).double() / 2
-    wraps = (Viewpoint(340, 0).vector() + Viewpoint(0, 0).vector()).double() / 2
+    between = (Viewpoint(40, 10).code() + Viewpoint(60, 20).code()).double() / 2
+    wraps = (Viewpoint(340, 0).code() + Viewpoint(0, 0).code()).double() / 2
     depth = random_depth(10, 10, 0.7, 1.3)
     target = looking_at_the_middle(VIEWS[0].azimuth, VIEWS[0].elevation)
     given = [(between, (50, 15)), (wraps, (350, 0))]
-    given += [
-        (Viewpoint(*a).vector().double(), a) for a in ((153, 24), (33, 5), (45, 55), (9, -40))
-    ]
+    given += [(Viewpoint(*a).code().double(), a) for a in ((153, 24), (33, 5), (45, 55), (9, -40))]
     for code, (azimuth, elevation) in given:
         flow = depth_flow(depth, orbiting_cameras(code[None, None], codes(VIEWS[:1])), 2, (10, 10))
         source = looking_at_the_middle(azimuth, elevation)
@@ -147,7 +145,7 @@ def test_weights_between_two_viewpoints_are_a_viewpoint_between_them():
 def test_the_view_from_above_is_turned_by_the_azimuth():
     """Two cameras straight above, a quarter apart: what is at (x, y) from the middle of one is at
     (-y, x) of the other."""
-    target, source = Viewpoint(0, 90).vector(), Viewpoint(90, 90).vector()
+    target, source = Viewpoint(0, 90).code(), Viewpoint(90, 90).code()
     cameras = orbiting_cameras(source[None, None].double(), target[None].double())
     flow = depth_flow(torch.ones(1, 1, 8, 8).double(), cameras, 2.0, (8, 8))[0, 0]
     y, x = torch.meshgrid(*[torch.arange(8).double() - 3.5] * 2, indexing="ij")

@@ -40,7 +40,7 @@ def config(**changes) -> TrainConfig:
         ({"data": DataConfig(size=97)}, "size must be a multiple of 32, at least 64, got 97"),
         ({"data": DataConfig(size=32)}, "size must be"),
         ({"data": DataConfig("market1501", size=(128, 48))}, r"at least 64, got \(128, 48\)"),
-        ({"sources": ()}, r"sources must have at least 1 item .*, got \(\)"),
+        ({"sources": ()}, r"sources must have at least 1 item, got \(\)"),
         ({"sources": (1, 0)}, r"sources\[1\] must be greater than or equal to 1, got 0"),
         ({"batch_size": 0}, "batch_size must be greater than or equal to 1"),
         ({"steps": 0}, "steps must be greater than or equal to 1"),
@@ -129,7 +129,7 @@ def test_batches_are_functions_of_seed_and_step():
 def test_batches_hold_what_they_say():
     c = config(batch_size=3, sources=(1, 2, 4))
     batches = TupleBatches(ChairTuples(NumberedViews()), c, 300)
-    codes = torch.stack([v.vector() for v in Viewpoint.grid()])
+    codes = torch.stack([v.code() for v in Viewpoint.grid()])
     counts = Counter()
     for step in range(300):
         batch = batches[step]

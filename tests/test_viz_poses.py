@@ -44,7 +44,7 @@ def test_viewpoints_point_from_where_the_camera_is():
     """Azimuth 0 is in front, below; growing, it goes counter-clockwise: next to the right."""
     x, y = {}, {}
     for azimuth in (0, 80, 180, 280):
-        picture = pixels("viewpoint", Viewpoint(azimuth, 10).vector(), 64, 64)[12:]
+        picture = pixels("viewpoint", Viewpoint(azimuth, 10).code(), 64, 64)[12:]
         x[azimuth], y[azimuth] = centre_of_ink(picture)
     assert y[0] == max(y.values())
     assert y[180] == min(y.values())
@@ -53,7 +53,7 @@ def test_viewpoints_point_from_where_the_camera_is():
 
 
 def test_other_elevations_and_motions_look_different():
-    views = [pixels("viewpoint", Viewpoint(40, e).vector(), 64, 64) for e in (0, 10, 24)]
+    views = [pixels("viewpoint", Viewpoint(40, e).code(), 64, 64) for e in (0, 10, 24)]
     motions = [pixels("camera", torch.full((6,), value), 64, 64) for value in (0.0, 0.5)]
     for one, other in (views[:2], views[1:], motions):
         assert not np.array_equal(one, other)

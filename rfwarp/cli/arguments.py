@@ -33,7 +33,7 @@ def parse_viewpoint(text: str) -> Viewpoint:
 
 
 def parse_pose(text: str, picture: Path) -> PoseLike:
-    """See :func:`rfwarp.poses.text.parse_pose`.
+    """See :func:`rfwarp.poses.parse_pose`.
 
     Raises:
         UsageError: if the text is no pose.

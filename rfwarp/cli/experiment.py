@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from rfwarp.cli.train import require_extra
+from rfwarp.training.extra import require_extra
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,6 @@ class Experiment:
 
     def run(self) -> None:
         require_extra()
-        if find_spec("torchmetrics") is None:
-            raise ImportError('evaluation needs torchmetrics: pip install "rfwarp[metrics]"')
         from rfwarp.training.config_file import load_config
         from rfwarp.training.experiment import ExperimentConfig, run_experiment
 

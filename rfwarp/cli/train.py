@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,14 +12,7 @@ from tyro import MISSING
 from tyro.conf import arg
 
 from rfwarp.training.config import TrainConfig
-
-NEEDED = {
-    "accelerate": "accelerate",
-    "matplotlib": "matplotlib",
-    "tensorboard": "tensorboard",
-    "torchmetrics": "torchmetrics",
-    "yaml": "pyyaml",
-}
+from rfwarp.training.extra import require_extra
 
 
 @dataclass(frozen=True)
@@ -44,13 +36,6 @@ class Train:
             ) from interrupt
         if trainer.main:
             print(f"wrote {model}")
-
-
-def require_extra() -> None:
-    """Raise ImportError unless the packages of ``rfwarp[train]`` are installed."""
-    missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
-    if missing:
-        raise ImportError(f'training needs {" and ".join(missing)}: pip install "rfwarp[train]"')
 
 
 def configured(arguments: Sequence[str]) -> Any:

@@ -23,7 +23,12 @@ Split = Literal["train", "validation", "test"]
 Background = Literal["photographed", "white"]
 
 HELD_OUT_FIRST_SEED = 900_000
-"""Seeds of procedural datasets below it are for training; from it on they are held out."""
+"""Seeds of procedural datasets below it are for training; from it on they are held out.
+
+>>> from rfwarp.data import HELD_OUT_FIRST_SEED, DataConfig
+>>> HELD_OUT_FIRST_SEED, DataConfig("chairs").seeds("test")
+(900000, (900000, 64))
+"""
 
 OWN_LICENCE, OTHER_LICENCE = "apache-2.0", "other"
 """Of weights trained on rfwarp's own images, and on those of others: whoever trains on these must
@@ -41,15 +46,27 @@ DATASETS: dict[str, str | DatasetRecord] = {
     "voxceleb2": "rfwarp.data.voxceleb",
 }
 """Every dataset by name: its record, or the module that has it as ``RECORD``, which is imported
-when first asked for. This is the only list of datasets; a record put here is one more."""
+when first asked for. This is the only list of datasets; a record put here is one more.
+
+>>> from rfwarp.data import DATASETS
+>>> list(DATASETS)[:3]
+['chairs', 'people', 'furniture']
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetRecord:
-    """All that is known of a dataset."""
+    """All that is known of a dataset.
+
+    Example:
+        >>> from rfwarp.data import dataset_record
+        >>> record = dataset_record("market1501")
+        >>> record.is_download, record.lists_sets, record.max_sources
+        (True, True, None)
+    """
 
     name: str
-    """Its key in :data:`DATASETS`."""
+    """Its key in :data:`.DATASETS`."""
     title: str
     """What its images show, in few words."""
     open: Callable[[DataConfig, Split], TupleDataset]
@@ -113,6 +130,12 @@ def dataset_record(name: str) -> DatasetRecord:
 
     Raises:
         ValueError: if there is no such dataset.
+
+    Example:
+        >>> from rfwarp.data import dataset_record
+        >>> record = dataset_record("kitti")
+        >>> record.title, record.pose_kind
+        ('KITTI odometry', 'camera')
     """
     check_name(name)
     entry = DATASETS[name]
@@ -134,10 +157,21 @@ _NAMES = Doc(f"Name of the dataset: {', '.join(DATASETS)}.")
 
 @dataclass(frozen=True)
 class DataConfig(Config):
-    """A dataset, and what of it is used."""
+    """A dataset, and what of it is used.
+
+    Example:
+        >>> from rfwarp.data import DataConfig
+        >>> config = DataConfig("people", size=(128, 64), count=100)
+        >>> config.seeds("train"), config.seeds("test")  # the first seed and how many
+        ((0, 100), (900000, 64))
+        >>> DataConfig("bears")
+        Traceback (most recent call last):
+            ...
+        ValueError: no dataset 'bears'; there are chairs, people, ...
+    """
 
     name: Annotated[str, _NAMES] = "chairs"
-    """Key of :data:`DATASETS`."""
+    """Key of :data:`.DATASETS`."""
     root: Path | None = None
     """Folder of the download, see rfwarp prepare; what is procedural needs none."""
     size: Count | tuple[Count, Count] | None = None
@@ -196,7 +230,7 @@ class DataConfig(Config):
         """First seed and count of a split of procedural things.
 
         Those of the test split are the given ones if they are held out, else ``count``, 64 at most,
-        from :data:`HELD_OUT_FIRST_SEED` on.
+        from :data:`.HELD_OUT_FIRST_SEED` on.
 
         Raises:
             ValueError: if something to train on is held out.
@@ -221,6 +255,17 @@ def open_dataset(config: DataConfig, split: Split) -> TupleDataset:
         FileNotFoundError: if a file or folder of the dataset is missing.
         ValueError: if a file is malformed, a field or the split does not go with the dataset, or
             something to train on is held out.
+
+    Example:
+        >>> from rfwarp.data import DataConfig, open_dataset
+        >>> dataset = open_dataset(DataConfig("people", size=32, count=2), "train")
+        >>> row = dataset.draw(seed=0, step=0, batch_size=1, sources=2)[0]
+        >>> dataset.load(row).sources.shape
+        torch.Size([2, 3, 32, 32])
+        >>> open_dataset(DataConfig("kitti"), "train")
+        Traceback (most recent call last):
+            ...
+        ValueError: kitti needs root, the folder of the download; get it from ...
     """
     record = dataset_record(config.name)
     if split == "validation" and not record.validates:

@@ -27,9 +27,14 @@ DEEPFASHION = PeopleFormat(
     # The person is what is before the last "_": categories contain "_" too.
     re.compile(r"(?:(.+)_)?.*\.(?:jpg|png)", re.IGNORECASE),
 )
-"""As PATN and GFLA distribute it, spelling included. Pictures have 256 x 176 pixels, or that shape
+"""As PATN and GFLA distribute it, spelling included. Images have 256 x 176 pixels, or that shape
 (those of high resolution), and get 40 white columns on either side; or they are square and have
-such columns already."""
+such columns already.
+
+>>> from rfwarp.data import DEEPFASHION
+>>> DEEPFASHION.identity("fashionMENDenimid0000008001_1front.jpg")
+'fashionMENDenimid0000008001'
+"""
 
 # Table 1 is the first part of Table 8. Tables 4 and 9 give the full network of K = 3 an LPIPS of
 # 0.1679, Tables 1 and 8 one of 0.1689; their other repetitions agree.

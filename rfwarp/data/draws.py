@@ -49,7 +49,17 @@ def check_draw(batch_size: int, sources: int, max_sources: int) -> None:
 
 
 class ViewSets(NamedTuple):
-    """Which pictures make up one batch; all int64."""
+    """Things, source views and target views that make up one batch; all int64.
+
+    Example:
+        >>> from rfwarp.data import sample_view_sets
+        >>> drawn = sample_view_sets(0, 0, batch_size=2, sources=2, things=5, available=range(4))
+        >>> drawn.sources.shape, drawn.targets.shape
+        (torch.Size([2, 2]), torch.Size([2]))
+        >>> thing, view = drawn.things[0].item(), drawn.targets[0].item()
+        >>> drawn.rows(stride=4)[0][-1] == thing * 4 + view
+        True
+    """
 
     things: Tensor
     """(B,) numbers of chairs, people, ..."""
@@ -59,7 +69,7 @@ class ViewSets(NamedTuple):
     """(B,) view indices, never among the row's sources."""
 
     def rows(self, stride: int) -> list[tuple[int, ...]]:
-        """As rows of a :class:`rfwarp.data.tuples.TupleDataset` in which picture
+        """As rows of a :class:`rfwarp.data.TupleDataset` in which picture
         ``thing * stride + v`` is view v of a thing."""
         views = torch.cat([self.sources, self.targets[:, None]], dim=1)
         return [tuple(row) for row in (self.things[:, None] * stride + views).tolist()]
@@ -89,6 +99,13 @@ def sample_view_sets(
 
     Raises:
         ValueError: if a number is out of range, or there are not K + 1 views.
+
+    Example:
+        >>> from rfwarp.data import sample_view_sets
+        >>> two = sample_view_sets(0, 3, batch_size=4, sources=2, things=9, available=range(54))
+        >>> three = sample_view_sets(0, 3, batch_size=4, sources=3, things=9, available=range(54))
+        >>> three.sources.shape, (three.sources[:, :2] == two.sources).all().item()
+        (torch.Size([4, 3]), True)
     """
     if things < 1:
         raise ValueError(f"things must be at least 1, got {things}")

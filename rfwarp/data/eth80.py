@@ -182,6 +182,18 @@ class Eth80:
     Raises:
         ValueError: if an instance has one photograph, masks are missing, or the cache folder holds
             something else.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from rfwarp.data import Eth80
+        >>> from rfwarp.data.eth80 import find_photographs
+        >>> Path("eth80/8/1").mkdir(parents=True)
+        >>> for angles in ("090-000", "066-045", "045-090"):
+        ...     Image.new("RGB", (9, 9)).save(f"eth80/8/1/tomato1-{angles}.png")
+        >>> photographs, _ = find_photographs(Path("eth80"))
+        >>> Eth80(photographs, size=64).load((0, 1, 2)).sources.shape
+        torch.Size([2, 3, 64, 64])
     """
 
     pose_kind = Viewpoint.kind
@@ -195,7 +207,7 @@ class Eth80:
     ) -> None:
         self.photographs, self.background = tuple(photographs), background
         self.height = self.width = size
-        self._codes = torch.stack([photograph.view.vector() for photograph in photographs])
+        self._codes = torch.stack([photograph.view.code() for photograph in photographs])
         self._things = list(_things(photographs))
         self.max_sources = min(len(thing) for thing in self._things) - 1
         if background == "white":

@@ -36,21 +36,35 @@ are then any frames near them, those of the other list included."""
 
 
 class KittiFrames:
-    """A :class:`rfwarp.data.TupleDataset` of ``sequences/NN/image_2/*.png`` and ``poses/NN.txt``.
+    r"""A :class:`rfwarp.data.TupleDataset` of ``sequences/NN/image_2/*.png`` and ``poses/NN.txt``.
 
-    Pictures are cropped to their middle square and resized. A pose is the camera's motion relative
+    Images are cropped to their middle square and resized. A pose is the camera's motion relative
     to the target's frame: so it does not grow along the drive, and that of the target is zero.
 
     Args:
         root: folder with ``sequences`` and ``poses``.
-        split: the targets of :data:`TARGETS` if that list is in the folder, else all frames of
-            :data:`SEQUENCES`.
-        size: height and width of the pictures for the network.
+        split: "train" or "test": the targets of the list ``id_SPLIT.txt`` if that is in the folder,
+            else all frames of sequences 00 to 08, or 09 and 10.
+        size: height and width of the images for the network, pixels.
 
     Raises:
-        FileNotFoundError: if a sequence's pictures or poses are missing.
+        FileNotFoundError: if a sequence's images or poses are missing.
         ValueError: if a file of poses is malformed, or has another number of frames than there are
-            pictures, or a target is none of these.
+            images, or a target is none of these.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from rfwarp.data import KittiFrames
+        >>> from rfwarp.viz import write_picture
+        >>> for frame in range(10):
+        ...     write_picture(f"sequences/09/image_2/{frame:06d}.png", Image.new("RGB", (64, 48)))
+        >>> Path("poses").mkdir()
+        >>> _ = Path("poses/09.txt").write_text(10 * "1 0 0 0 0 1 0 0 0 0 1 0\n")
+        >>> _ = Path("id_test.txt").write_text("09_000005\n")
+        >>> dataset = KittiFrames(Path(), "test", size=(32, 32))
+        >>> dataset.draw(seed=0, step=0, batch_size=1, sources=2)[0][-1]  # the listed target
+        5
     """
 
     pose_kind = CameraMotion.kind
@@ -97,7 +111,7 @@ class KittiFrames:
 
     def load(self, row: Row) -> Sample:
         reference = self._poses[row[-1]]
-        codes = [CameraMotion.relative(self._poses[frame], reference).vector() for frame in row]
+        codes = [CameraMotion.relative(self._poses[frame], reference).code() for frame in row]
         pictures = torch.stack([self._load(self._pictures[frame]) for frame in row])
         poses = torch.stack(codes)
         return Sample(pictures[:-1], poses[:-1], pictures[-1], poses[-1])

@@ -27,7 +27,12 @@ MARKET1501 = PeopleFormat(
     # Distractors are person 0000, junk is person -1.
     re.compile(r"(?!0000)(\d{4})_c\d+s\d+_\d{6}_\d{2}\.jpg", re.ASCII),
 )
-"""As published, or in the folders of PATN, whose keypoints it has."""
+"""As published, or in the folders of PATN, whose keypoints it has.
+
+>>> from rfwarp.data import MARKET1501
+>>> MARKET1501.identity("0002_c1s1_000451_03.jpg")
+'0002'
+"""
 
 # Table 1 is the first part of Table 8.
 PAPER_RESULTS = (

@@ -1,7 +1,7 @@
 """Results that the paper reports (Tables 1 to 4, 8 and 9), to hold ours against.
 
 The numbers themselves are in the records of the datasets: see
-:attr:`rfwarp.data.catalog.DatasetRecord.paper_results`. Lower is better in all of them.
+:attr:`rfwarp.data.DatasetRecord.paper_results`. Lower is better in all of them.
 """
 
 from __future__ import annotations

@@ -33,15 +33,24 @@ SHAPE_TOLERANCE = 0.02  # of width / height; photographs of 750 x 1101 pixels ar
 
 @dataclass(frozen=True)
 class PeopleFormat:
-    """Where a dataset of people keeps what, below its root.
+    """Layout of a dataset of people below its root: which folders and files hold what.
 
     Attributes:
-        pictures, annotations, pairs: paths of a split's pictures, of its keypoints and of its
-            published pairs, with ``{split}``. Distributions differ: the first one there is counts.
-        height, width: of the space of the keypoints, pixels.
-        size: height and width of the dataset's pictures for the network.
-        fill: what is beyond a picture that is moved, see :func:`rfwarp.poses.align_person`.
-        file_name: matches the names of pictures of people, no others; its group is the person.
+        name: of the dataset.
+        pictures: folders of a split's images, with ``{split}``. Distributions differ: the first one
+            there is counts, of the next two as well.
+        annotations: files of its keypoints.
+        pairs: files of its published pairs.
+        height: of the space of the keypoints, pixels.
+        width: of that space.
+        size: height and width of the dataset's images for the network, pixels.
+        fill: what is beyond an image that is moved, see :func:`rfwarp.poses.align_person`.
+        file_name: matches the names of images of people, no others; its group is the person.
+
+    Example:
+        >>> from rfwarp.data import MARKET1501
+        >>> MARKET1501.height, MARKET1501.width, MARKET1501.is_person("0000_c1s1_000151_01.jpg")
+        (128, 64, False)
     """
 
     name: str
@@ -98,7 +107,7 @@ class PeopleFormat:
         return {name: pose for name, pose in every.items() if self.is_person(name)}
 
     def read_pairs(self, root: Path, split: Split) -> list[Names]:
-        """The published pairs of source and target; see :func:`read_tuples`."""
+        """The published pairs of source and target; ``from`` and ``to`` by name."""
         return read_tuples(_first(root, self.pairs, split))
 
 
@@ -111,7 +120,7 @@ def _first(root: Path, candidates: tuple[str, ...], split: Split) -> Path:
 
 
 class PeoplePictures:
-    """A :class:`rfwarp.data.TupleDataset` of photographs of people.
+    r"""A :class:`rfwarp.data.TupleDataset` of photographs of people.
 
     Args:
         layout: of the dataset.
@@ -119,14 +128,32 @@ class PeoplePictures:
         split: "train" or "test".
         sources: K of the file of tuples to use; None is the largest one there is. Fewer sources
             are the first ones of a tuple.
-        size: height and width that pictures are resized to; None is the protocol's.
+        size: height and width that images are resized to; None is the protocol's.
         align: scale and move sources onto the target, as in the paper's evaluation; see
             :func:`rfwarp.poses.align_person`. Tuples with somebody upside down or without a neck
             are left out then.
 
     Raises:
-        FileNotFoundError: if the keypoints, the tuples or the folder of pictures is missing.
-        ValueError: if a file is malformed, or a tuple names a picture without keypoints.
+        FileNotFoundError: if the keypoints, the tuples or the folder of images is missing.
+        ValueError: if a file is malformed, or a tuple names an image without keypoints.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.data import MARKET1501, PeoplePictures, render_person
+        >>> from rfwarp.images import from_uint8, to_pil
+        >>> from rfwarp.poses import Keypoints, write_annotations
+        >>> from rfwarp.viz import write_picture
+        >>> people = render_person(0, range(3), (128, 64))
+        >>> names = [f"0002_c1s1_00045{i}_03.jpg" for i in range(3)]
+        >>> for name, image in zip(names, from_uint8(people.pictures)):
+        ...     write_picture(Path("bounding_box_train", name), to_pil(image))
+        >>> poses = [Keypoints(points, 128, 64) for points in people.keypoints]
+        >>> write_annotations(Path("market-annotation-train.csv"), dict(zip(names, poses)))
+        >>> table = ["from_0,from_1,to", ",".join(names)]  # rfwarp prepare writes it
+        >>> _ = Path("market1501-train-2.csv").write_text("\n".join(table))
+        >>> dataset = PeoplePictures(MARKET1501, Path(), "train")
+        >>> dataset.max_sources, dataset.load((0, 1, 2)).sources.shape
+        (2, torch.Size([2, 3, 128, 64]))
     """
 
     pose_kind = Keypoints.kind

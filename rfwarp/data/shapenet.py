@@ -39,14 +39,28 @@ class ShapeNetChairs:
     their ids, is for testing. A chair counts if all its 54 views are there.
 
     Args:
-        root: folder with :data:`FILE` and the lists.
+        root: folder with ``data_chair.hdf5`` and the lists.
         split: "train" or "test".
-        size: side that pictures are resized to, pixels.
+        size: side that images are resized to, pixels.
 
     Raises:
         ImportError: without ``pip install "rfwarp[train]"``.
         FileNotFoundError: if a file is missing.
         ValueError: if it is no HDF5 file, a line of the list is malformed, or no chair counts.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import h5py
+        >>> import numpy as np
+        >>> from rfwarp.data import ShapeNetChairs
+        >>> from rfwarp.poses import Viewpoint
+        >>> with h5py.File("data_chair.hdf5", "w") as file:
+        ...     for view in Viewpoint.grid():
+        ...         name = f"chair1_{view.azimuth // 10}_{view.elevation}"
+        ...         file[f"{name}/image"] = np.zeros((16, 16, 3), np.uint8)
+        >>> chairs = ShapeNetChairs(Path(), "train", size=32)
+        >>> chairs.chairs, chairs.views(0, [0, 53]).shape
+        (['chair1'], torch.Size([2, 3, 32, 32]))
     """
 
     def __init__(self, root: Path, split: Split, size: int = SIZE) -> None:

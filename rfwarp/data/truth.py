@@ -15,9 +15,17 @@ from torch import Tensor
 
 
 class Truth(NamedTuple):
-    """Where K sources show what a target shows; a batch has N in front of every shape.
+    """Places in K sources of what a target shows; a batch has N in front of every shape.
 
     The object's point at a pixel is the one that a ray through the pixel's middle meets.
+
+    Example:
+        >>> from rfwarp.data import ProceduralChairs
+        >>> truth = ProceduralChairs(0, 1, size=16, memory_chairs=0).truth(0, [3, 6, 0])
+        >>> truth.flow.shape, truth.visible.shape  # of two sources, to view 0
+        (torch.Size([2, 2, 16, 16]), torch.Size([2, 16, 16]))
+        >>> truth.flow[:, :, ~truth.foreground].abs().max().item()
+        0.0
     """
 
     flow: Tensor

@@ -11,10 +11,18 @@ from rfwarp.data.truth import Truth
 
 
 class Sample(NamedTuple):
-    """K sources and a target, as pictures and pose codes.
+    """K sources and a target, as images and pose codes.
 
     A pose code is what a pose is before it becomes a map: see :mod:`rfwarp.poses.kinds`, which says
     its shape and dtype for each kind of pose, and makes the (c_p, H, W) maps of batches of them.
+
+    Example:
+        >>> from rfwarp.data import ProceduralPeople
+        >>> sample = ProceduralPeople(0, 1, 16, views=3).load((0, 1, 2))
+        >>> sample.sources.shape, sample.poses.shape
+        (torch.Size([2, 3, 16, 16]), torch.Size([2, 18, 3]))
+        >>> sample.target.shape, sample.target_pose.shape, sample.truth
+        (torch.Size([3, 16, 16]), torch.Size([18, 3]), None)
     """
 
     sources: Tensor
@@ -34,11 +42,19 @@ Row = tuple[int, ...]
 
 
 class TupleDataset(Protocol):
-    """Pictures of things in several poses.
+    """Images of things in several poses.
 
     Rows are pure functions of their arguments, so that training can resume at any step. With the
     other arguments equal, fewer sources are a prefix of more, with the same targets: results for
     different K compare like with like.
+
+    Example:
+        >>> from rfwarp.data import ProceduralPeople, TupleDataset
+        >>> dataset: TupleDataset = ProceduralPeople(0, 5, size=16)
+        >>> (few,) = dataset.draw(seed=0, step=0, batch_size=1, sources=2)
+        >>> (many,) = dataset.draw(seed=0, step=0, batch_size=1, sources=4)
+        >>> few[:2] == many[:2], few[-1] == many[-1]
+        (True, True)
     """
 
     @property

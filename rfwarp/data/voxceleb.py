@@ -35,7 +35,7 @@ Video = tuple[str, ...]
 
 
 class VoxCelebVideos:
-    """A :class:`rfwarp.data.TupleDataset` of folders of frames, one for each video.
+    r"""A :class:`rfwarp.data.TupleDataset` of folders of frames, one for each video.
 
     ``ROOT/SPLIT/**/VIDEO/*.jpg`` or ``.png``, cropped to the face and square, each with its
     landmarks beside it, ``NAME.npy`` (68, 2), x and y in pixels; the training split may be called
@@ -45,11 +45,28 @@ class VoxCelebVideos:
     Args:
         root: folder of the splits.
         split: "train" or "test".
-        size: side of the pictures for the network, pixels.
+        size: side of the images for the network, pixels.
 
     Raises:
         FileNotFoundError: if there is no list of the split.
         ValueError: if it is malformed; the message has the line's number.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from rfwarp.data import VoxCelebVideos
+        >>> from rfwarp.viz import write_picture
+        >>> names = [f"{frame}.png" for frame in range(8)]
+        >>> for name in names:
+        ...     write_picture(Path("test/id1/video1", name), Image.new("RGB", (16, 16)))
+        ...     np.save(Path("test/id1/video1", name).with_suffix(".npy"), np.zeros((68, 2)))
+        >>> header = ["video", *(f"frame_{i}" for i in range(8))]
+        >>> table = [",".join(line) for line in (header, ["test/id1/video1", *names])]
+        >>> _ = Path("voxceleb2-test.csv").write_text("\n".join(table))
+        >>> dataset = VoxCelebVideos(Path(), "test", size=32)
+        >>> dataset.max_sources, dataset.load((0, 1, 2)).poses.shape
+        (7, torch.Size([2, 3, 32, 32]))
     """
 
     pose_kind = FaceLandmarks.kind

@@ -33,15 +33,22 @@ PREFETCH = 2  # chunks that each reader process is ahead
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of the rows of one process.
+    """Outcome of the rows of one process.
 
     Attributes:
-        done: rows whose pictures were written now.
+        done: rows whose images were written now.
         skipped: rows that were done before.
-        failed: rows without a picture.
-        seconds: from the first row read to the last picture written.
+        failed: rows without an image.
+        seconds: from the first row read to the last image written.
         first_failure: what happened to the first failed row.
         log: the log of this process.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.jobs import Summary
+        >>> summary = Summary(3, 0, 1, 0.5, "no image file at b.png", Path("jobs-log-0.jsonl"))
+        >>> summary.done, summary.failed
+        (3, 1)
     """
 
     done: int
@@ -65,25 +72,25 @@ def run_jobs(
     world_size: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Summary:
-    """Draw the pictures that a table asks for.
+    r"""Draw the images that a table asks for.
 
     The whole table is checked before anything is drawn. A row that cannot be read or drawn is
     entered in the log as failed, and the next run tries it again; rows that are done are skipped.
     A row is done if the log says so, if neither it nor the weights, the size and the precision have
-    changed since, and if its picture is there. That a source was replaced by another picture of the
+    changed since, and if its image is there. That a source was replaced by another image of the
     same name is not noticed.
 
     Consecutive rows with the same sources are drawn from the same encoding of them; other rows go
-    through the network together if their pictures have one size.
+    through the network together if their images have one size.
 
     Args:
         generator: computes where its weights are, in the form of
             :meth:`rfwarp.nn.Generator.optimize`.
         table: see :func:`rfwarp.jobs.read_table`.
-        out: folder of the pictures, created if missing, and of the log ``jobs-log-RANK.jsonl``,
+        out: folder of the images, created if missing, and of the log ``jobs-log-RANK.jsonl``,
             see :class:`rfwarp.jobs.log.ResultsLog`.
         batch_size: rows that go through the network at a time.
-        workers: processes that read pictures; 0 reads them in between.
+        workers: processes that read images; 0 reads them in between.
         size: that sources are resized to, as in :meth:`rfwarp.nn.Generator.generate`.
         dtype: floating-point type to compute in; None takes that of the weights.
         rank, world_size: which share of the rows is this process's, of how many. Processes that
@@ -96,6 +103,19 @@ def run_jobs(
         BlockingIOError: if another process with this ``rank`` is writing to ``out``.
         OSError: if ``out`` cannot be written to, the disk is full, or a reader process died.
         KeyboardInterrupt: on Ctrl-C or SIGTERM, when what was begun is written.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp import Generator
+        >>> from rfwarp.data import write_chair_folder
+        >>> from rfwarp.jobs import run_jobs
+        >>> write_chair_folder("chairs", count=1, size=64, views=[0])
+        >>> _ = Path("chairs/jobs.csv").write_text("source_0,target\n000000_000_00.png,60:10\n")
+        >>> generator = Generator.from_pretrained("chairs-64")
+        >>> run_jobs(generator, "chairs/jobs.csv", "out", workers=0).done
+        1
+        >>> run_jobs(generator, "chairs/jobs.csv", "out", workers=0).skipped  # done before
+        1
     """
     if batch_size < 1 or workers < 0 or not 0 <= rank < world_size:
         raise ValueError(

@@ -27,16 +27,23 @@ _PARQUET_ROWS = 1024
 
 
 class Job(NamedTuple):
-    """One row.
+    r"""One row.
 
     Attributes:
         row: its number, from 0; blank lines are not counted.
         sources: paths, relative to the folder of the table.
-        poses: for each source a text that :func:`rfwarp.poses.text.parse_pose` takes (joints and
+        poses: for each source a text that :func:`rfwarp.poses.parse_pose` takes (joints and
             landmarks are in pixels of that source, if the text names no size), a vector (c_p,), or
-            None for the viewpoint in the picture's name. Empty if all are None.
+            None for the viewpoint in the image's name. Empty if all are None.
         target: the pose to draw, a text (the size is then the first source's) or a vector.
         out: path in the output folder, with slashes.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.jobs import read_table
+        >>> _ = Path("jobs.csv").write_text("source_0,target,out\na_120_10.png,60:10,new.png\n")
+        >>> next(read_table("jobs.csv"))
+        Job(row=0, sources=('a_120_10.png',), poses=(), target='60:10', out='new.png')
     """
 
     row: int
@@ -65,12 +72,20 @@ def read_table(path: str | os.PathLike[str]) -> Iterator[Job]:
             ``out``, cells empty where a row has fewer sources; ``.jsonl`` with an object per line,
             or ``.parquet``, both with the lists ``sources`` and ``poses``, and ``target`` and
             ``out``. Text is UTF-8. Poses and ``out`` may be missing: then the poses are read from
-            the names of the pictures, and ``out`` is the row's number.
+            the names of the images, and ``out`` is the row's number.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: for another kind of file, or if the table is malformed; it names the place.
         ImportError: for Parquet without pyarrow.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.jobs import read_table
+        >>> row = '{"sources": ["a.png", "b.png"], "poses": ["40:0", "80:0"], "target": "60:10"}'
+        >>> _ = Path("jobs.jsonl").write_text(row)
+        >>> [(job.sources, job.poses, job.target, job.out) for job in read_table("jobs.jsonl")]
+        [(('a.png', 'b.png'), ('40:0', '80:0'), '60:10', '00000000.png')]
     """
     path = Path(path)
     readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".parquet": _parquet_rows}

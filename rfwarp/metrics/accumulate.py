@@ -27,6 +27,12 @@ class Scores:
     """Means over all target images; see :class:`rfwarp.metrics.ImageScores`.
 
     What was not asked for is None.
+
+    Example:
+        >>> from rfwarp.metrics import Scores
+        >>> scores = Scores(psnr=24.0, ssim=0.9, l1=0.02, fid=12.5)
+        >>> scores.fid, scores.lpips  # the latter was not asked for
+        (12.5, None)
     """
 
     psnr: float
@@ -59,6 +65,15 @@ class ImageMetrics:
 
     Raises:
         ValueError: if the networks have real images, but fewer than two, or of another size.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.metrics import ImageMetrics
+        >>> metrics = ImageMetrics(16, 16)
+        >>> targets = torch.zeros(2, 3, 16, 16)
+        >>> metrics.update(targets, {"grey": targets, "brighter": targets + 0.2})
+        >>> {method: round(scores.l1, 3) for method, scores in metrics.compute().items()}
+        {'grey': 0.0, 'brighter': 0.1}
     """
 
     def __init__(self, height: int, width: int, networks: MetricNetworks = NO_NETWORKS) -> None:

@@ -21,6 +21,16 @@ def nearest_source(sources: Tensor, kind: PoseKind, poses: Tensor, target_poses:
 
     Returns:
         (N, 3, H, W); of sources that are equally close the first.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.metrics import nearest_source
+        >>> from rfwarp.poses import POSE_KINDS, Viewpoint
+        >>> sources = torch.arange(2.0).view(1, 2, 1, 1, 1).expand(1, 2, 3, 8, 8)  # number 0 and 1
+        >>> poses = torch.stack([Viewpoint(180, 0).code(), Viewpoint(40, 0).code()])[None]
+        >>> target_pose = Viewpoint(60, 10).code()[None]
+        >>> nearest_source(sources, POSE_KINDS["viewpoint"], poses, target_pose)[0, 0, 0, 0].item()
+        1.0
     """
     distances = kind.distance(poses, target_poses[:, None])
     # Rounded, so that poses that mirror each other are exactly as far away as each other.
@@ -29,7 +39,14 @@ def nearest_source(sources: Tensor, kind: PoseKind, poses: Tensor, target_poses:
 
 
 def mean_source(sources: Tensor) -> Tensor:
-    """The mean of the sources: (N, K, 3, H, W) to (N, 3, H, W)."""
+    """The mean of the sources: (N, K, 3, H, W) to (N, 3, H, W).
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.metrics import mean_source
+        >>> mean_source(torch.tensor([0.0, 1.0]).view(1, 2, 1, 1, 1)).item()
+        0.5
+    """
     return sources.mean(dim=1)
 
 

@@ -26,10 +26,19 @@ READERS: dict[str, tuple[Metric, ...]] = {"lpips": ("lpips", "mask-lpips"), "fid
 
 @dataclass(frozen=True)
 class EvaluationConfig(Config):
-    """What is evaluated and by which scores; PSNR, SSIM and L1 are always among them.
+    """Sets and scores of an evaluation; PSNR, SSIM and L1 are always among the scores.
 
     Raises:
         ValueError: if a number is out of range, or an option is for a metric not asked for.
+
+    Example:
+        >>> from rfwarp.metrics import EvaluationConfig
+        >>> EvaluationConfig(sources=(1, 2), sets=64).facts()
+        {'sources': [1, 2], 'sets': 64, 'seed': 0, 'batch_size': 16}
+        >>> EvaluationConfig(lpips_net="vgg")
+        Traceback (most recent call last):
+            ...
+        ValueError: lpips_net is for the metric lpips, got ()
     """
 
     sources: Annotated[tuple[Count, ...], MinLen(1)] = (1, 2, 4)

@@ -62,7 +62,14 @@ class LevelScores:
 
 @dataclass(frozen=True)
 class WarpScores:
-    """What the warp of a generator does; see :class:`LevelScores`."""
+    """Scores of a generator's warp against true correspondences; see :class:`LevelScores`.
+
+    Example:
+        >>> from rfwarp.metrics import WarpScores
+        >>> scores = WarpScores(flow_epe=1.2, flow_epe_zero=4.5, visibility_auc=None, levels=())
+        >>> scores.flow_epe < scores.flow_epe_zero
+        True
+    """
 
     flow_epe: float | None
     """Mean end-point error of w + r at the finest level, pixels of the image."""
@@ -75,7 +82,15 @@ class WarpScores:
 
 
 def end_point_error(flow: Tensor, truth: Tensor) -> Tensor:
-    """Euclidean distances (..., H, W) between flows (..., 2, H, W), in their unit and dtype."""
+    """Euclidean distances (..., H, W) between flows (..., 2, H, W), in their unit and dtype.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.metrics import end_point_error
+        >>> flow = torch.tensor([3.0, 4.0]).view(2, 1, 1)
+        >>> end_point_error(flow, torch.zeros(2, 1, 1))
+        tensor([[5.]])
+    """
     return torch.linalg.vector_norm(flow - truth, dim=-3)
 
 
@@ -99,6 +114,12 @@ def auc(scores: Tensor, labels: Tensor) -> float | None:
 
     Returns:
         None if all labels are equal, or there are none.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.metrics import auc
+        >>> auc(torch.tensor([0.9, 0.4, 0.6, 0.1]), torch.tensor([True, True, False, False]))
+        0.75
     """
     if scores.shape != labels.shape or labels.dtype != torch.bool:
         raise ValueError(
@@ -204,7 +225,21 @@ class WarpMeasures:
     Memory grows by a few bytes for each cell of a level that shows the object, for the AUC.
 
     Args:
-        height: of the pictures, pixels.
+        height: of the images, pixels.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.data import ProceduralChairs
+        >>> from rfwarp.data.truth import stack
+        >>> from rfwarp.metrics import WarpMeasures
+        >>> from rfwarp.nn import LevelMaps
+        >>> truth = stack([ProceduralChairs(0, 1, 16, memory_chairs=0).truth(0, [3, 0])])
+        >>> still, one = torch.zeros(1, 1, 2, 4, 4), torch.ones(1, 1, 1, 4, 4)
+        >>> measures = WarpMeasures(height=16)
+        >>> measures.add([LevelMaps(4, still, still, attention=one, occlusion=0 * one)], truth)
+        >>> scores = measures.scores()
+        >>> scores.flow_epe == scores.flow_epe_zero  # as good as no flow at all
+        True
     """
 
     def __init__(self, height: int) -> None:

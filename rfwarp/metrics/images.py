@@ -17,13 +17,28 @@ except ModuleNotFoundError as error:
     ) from error
 
 MAX_PSNR = 100.0
-"""What equal images get instead of infinity, so that means stay finite."""
+"""PSNR of equal images, dB; not infinity, so that means stay finite.
+
+>>> import torch
+>>> from rfwarp.metrics import MAX_PSNR, score_images
+>>> image = torch.zeros(1, 3, 16, 16)
+>>> score_images(image, image).psnr.item() == MAX_PSNR
+True
+"""
 
 _WINDOW = 11  # of SSIM
 
 
 class ImageScores(NamedTuple):
-    """Scores of N images against N references; each (N,) float64 on the CPU."""
+    """Scores of N images against N references; each (N,) float64 on the CPU.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.metrics import score_images
+        >>> scores = score_images(torch.full((2, 3, 16, 16), 0.2), torch.zeros(2, 3, 16, 16))
+        >>> scores.l1.round(decimals=3), scores.psnr.round(decimals=3)
+        (tensor([0.1000, 0.1000], dtype=torch.float64), tensor([20., 20.], dtype=torch.float64))
+    """
 
     psnr: Tensor
     """Peak signal-to-noise ratio in dB: -10 log10(mean squared difference), at most MAX_PSNR."""
@@ -42,10 +57,18 @@ def score_images(images: Tensor, references: Tensor) -> ImageScores:
 
     Args:
         images, references: (N, 3, H, W) in [-1, 1], as the networks have them, H and W at least 11.
-            They are mapped to [0, 1]; values outside are clipped, as when a picture is saved.
+            They are mapped to [0, 1]; values outside are clipped, as when an image is saved.
 
     Raises:
         ValueError: if the shapes differ or are no batches of images of at least 11 x 11.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.metrics import score_images
+        >>> grey, brighter = torch.zeros(1, 3, 16, 16), torch.full((1, 3, 16, 16), 0.2)
+        >>> psnr, ssim, l1 = score_images(brighter, grey)
+        >>> round(psnr.item(), 3), round(l1.item(), 3)  # 0.1 of the range from 0 to 1
+        (20.0, 0.1)
     """
     if images.shape != references.shape or images.ndim != 4 or min(images.shape[2:]) < _WINDOW:
         raise ValueError(

@@ -186,7 +186,7 @@ def _mixed_e(i: int, pool: str) -> Block:
 
 
 class Inception(nn.Module):
-    """The 2048 features of a picture that FID compares, frozen.
+    """The 2048 features of an image that FID compares, frozen.
 
     Args:
         weights: the file ``pt_inception-2015-12-05-6726825d.pth``, or its tensors as
@@ -199,6 +199,14 @@ class Inception(nn.Module):
         FileNotFoundError: if it is not there; the message says how to get it.
         ValueError: if it is damaged, a tensor in it is missing, misshapen or not finite, or it is
             torchvision's InceptionV3, whose features FID is not defined by.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.metrics import Inception
+        >>> Inception(Path("inception.pth"))  # a file that is not there
+        Traceback (most recent call last):
+            ...
+        FileNotFoundError: no FID's Inception weights: inception.pth is no file. ...
     """
 
     num_features = 2048

@@ -101,7 +101,7 @@ class FeatureDistance(nn.Module):
 
 
 class Lpips(FeatureDistance):
-    """The distance of pictures, frozen; lower is more alike, 0 is equal.
+    """The distance of images, frozen; lower is more alike, 0 is equal.
 
     Args:
         weights: torchvision's ``alexnet-owt-7be5be79.pth`` or ``vgg16-397923af.pth``, or its
@@ -116,6 +116,14 @@ class Lpips(FeatureDistance):
         FileNotFoundError: if a file is not there; the message says how to get it.
         ValueError: if the net is unknown, the file is damaged, or a tensor in it is missing,
             misshapen or not finite.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.metrics import Lpips
+        >>> Lpips(Path("alexnet.pth"))  # a file that is not there
+        Traceback (most recent call last):
+            ...
+        FileNotFoundError: no AlexNet weights: alexnet.pth is no file. ...
     """
 
     def __init__(self, weights: Path | None = None, net: LpipsNet = "alex") -> None:

@@ -18,7 +18,7 @@ HEAD_JOINTS = (0, 14, 15, 16, 17)  # nose, eyes, ears
 
 
 def person_mask(keypoints: Tensor, height: int, width: int) -> Tensor:
-    """Where people are, by their keypoints: capsules around the limbs and a disc for the head.
+    """Masks of people by their keypoints: capsules around the limbs and a disc for the head.
 
     A pixel is a person's if it is within ``LIMB`` of the height of a present joint or of a limb
     (:data:`rfwarp.poses.keypoints.LIMBS`) whose two joints are present, or within ``HEAD`` of the
@@ -31,6 +31,14 @@ def person_mask(keypoints: Tensor, height: int, width: int) -> Tensor:
 
     Returns:
         (N, height, width) bool.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.metrics import person_mask
+        >>> keypoints = torch.zeros(1, 18, 3)
+        >>> keypoints[0, 1] = torch.tensor([15.0, 15.0, 1.0])  # a neck alone
+        >>> person_mask(keypoints, 30, 30)[0, 15].nonzero().flatten().tolist()  # along its row
+        [13, 14, 15, 16, 17]
     """
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     pixels = torch.stack([columns, rows], dim=-1).to(keypoints)
@@ -56,5 +64,14 @@ def _distance(pixels: Tensor, start: Tensor, end: Tensor) -> Tensor:
 
 
 def mask_of_target(row: Row, sample: Sample) -> Tensor:
-    """:func:`person_mask` of a sample's target, which must be posed by keypoints."""
+    """:func:`person_mask` of a sample's target, which must be posed by keypoints.
+
+    Example:
+        >>> from rfwarp.data import ProceduralPeople
+        >>> from rfwarp.metrics import mask_of_target
+        >>> row = (0, 1, 2)
+        >>> mask = mask_of_target(row, ProceduralPeople(0, 1, size=(32, 16), views=3).load(row))
+        >>> mask.shape, mask.dtype
+        (torch.Size([32, 16]), torch.bool)
+    """
     return person_mask(sample.target_pose[None].float(), *sample.target.shape[-2:])[0]

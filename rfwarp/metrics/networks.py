@@ -31,6 +31,15 @@ class MetricNetworks:
 
     Raises:
         ValueError: if there is a mask without LPIPS, or real images without Inception.
+
+    Example:
+        >>> from rfwarp.metrics import MetricNetworks, mask_of_target
+        >>> bool(MetricNetworks())  # none: PSNR, SSIM and L1 need none
+        False
+        >>> MetricNetworks(mask=mask_of_target)
+        Traceback (most recent call last):
+            ...
+        ValueError: masked LPIPS needs the network of LPIPS
     """
 
     lpips: Lpips | None = None

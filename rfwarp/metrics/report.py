@@ -50,7 +50,7 @@ def evaluation_report(
     Args:
         results: of :func:`rfwarp.metrics.evaluate`.
         record: of the dataset.
-        facts: of the dataset, see :meth:`rfwarp.data.catalog.DataConfig.facts`.
+        facts: of the dataset, see :meth:`rfwarp.data.DataConfig.facts`.
         dataset: what was evaluated on.
         config: what was asked for.
         networks: what ``config`` opened.

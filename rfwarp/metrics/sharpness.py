@@ -12,11 +12,24 @@ SIGMA, RADIUS = 1.5, 5  # pixels: the window of SSIM
 def high_pass(images: Tensor) -> Tensor:
     """Images minus their blur by a Gaussian.
 
-    Its sigma is 1.5 pixels at any size of picture, cut off at 5 pixels; beyond the picture its edge
+    Its sigma is 1.5 pixels at any size of image, cut off at 5 pixels; beyond the image its edge
     goes on.
 
     Args:
         images: (N, C, H, W) floating point.
+
+    Returns:
+        (N, C, H, W) in their type and range.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.metrics import high_pass
+        >>> image = torch.zeros(1, 1, 9, 9)
+        >>> high_pass(image + 0.5).abs().max().item() < 1e-6  # no detail
+        True
+        >>> image[..., 4, 4] = 1
+        >>> round(high_pass(image)[..., 4, 4].item(), 2)
+        0.93
     """
     offsets = torch.arange(-RADIUS, RADIUS + 1, device=images.device, dtype=images.dtype)
     line = (-offsets.square() / (2 * SIGMA**2)).exp()

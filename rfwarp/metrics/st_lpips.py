@@ -31,7 +31,7 @@ class Blur(nn.Module):
 
 
 class StLpips(FeatureDistance):
-    """The shift-tolerant distance of pictures by AlexNet, frozen; lower is more alike, 0 is equal.
+    """The shift-tolerant distance of images by AlexNet, frozen; lower is more alike, 0 is equal.
 
     Attributes:
         path: of the file of weights.
@@ -39,6 +39,14 @@ class StLpips(FeatureDistance):
     Raises:
         FileNotFoundError: if the package is not installed, or lacks the file.
         ValueError: if the file is damaged, or a tensor in it is missing, misshapen or not finite.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.metrics import StLpips
+        >>> distance = StLpips()
+        >>> black, white = -torch.ones(1, 3, 64, 64), torch.ones(1, 3, 64, 64)
+        >>> distance(black, black).item(), (distance(black, white) > 0.1).item()
+        (0.0, True)
     """
 
     def __init__(self) -> None:

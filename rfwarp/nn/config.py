@@ -15,7 +15,17 @@ Side = Annotated[int, Interval(ge=1, le=65536)]
 
 @dataclass(frozen=True)
 class NetworkConfig(Config):
-    """Options of the generator's networks, whatever the dataset; the defaults are the paper's."""
+    """Options of the generator's networks, whatever the dataset; the defaults are the paper's.
+
+    Example:
+        >>> from rfwarp.nn import NetworkConfig
+        >>> NetworkConfig(width=0.5).channels(64, 128)
+        (32, 64)
+        >>> NetworkConfig(levels=(4, 8))
+        Traceback (most recent call last):
+            ...
+        ValueError: levels must be some of 8, 4, 2, 1, coarse first and not 1 alone, got (4, 8)
+    """
 
     width: Annotated[float, Interval(ge=1 / 64, le=16)] = 1.0
     """Scales all channel counts of Tables 5-7 (rounded to multiples of 8)."""
@@ -84,7 +94,14 @@ class NetworkConfig(Config):
 @dataclass(frozen=True, kw_only=True)
 class GeneratorConfig(NetworkConfig):
     """Fields of :class:`rfwarp.nn.Generator`: its networks' options, and what the dataset that they
-    were trained on decides."""
+    were trained on decides.
+
+    Example:
+        >>> from rfwarp.nn import GeneratorConfig
+        >>> config = GeneratorConfig(pose_channels=18, pose_kind="keypoints", image_size=(256, 176))
+        >>> config.levels, config.to_dict()["image_size"]
+        ((8, 4), [256, 176])
+    """
 
     pose_channels: Annotated[int, Interval(ge=1, le=4096)]
     """c_p: 18 body joints, 21 viewpoints, 6 camera motion, 3 face landmarks."""

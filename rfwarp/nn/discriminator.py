@@ -20,6 +20,16 @@ class Discriminator(nn.Module):
     Args:
         channels: after each block.
         negative_slope: of LeakyReLU.
+
+    Raises:
+        ValueError: if there are no channels, or a number is below 1.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.nn import Discriminator
+        >>> discriminator = Discriminator(channels=(8, 16))
+        >>> discriminator(torch.zeros(1, 3, 32, 32)).shape  # a logit for every 4 x 4 pixels
+        torch.Size([1, 1, 8, 8])
     """
 
     def __init__(

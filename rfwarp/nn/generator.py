@@ -45,6 +45,17 @@ class Generator(nn.Module):
 
     Raises:
         ValueError: if a field is unknown, missing, of a wrong type or out of range.
+
+    Example:
+        >>> from rfwarp import Generator
+        >>> from rfwarp.data import render_views
+        >>> from rfwarp.poses import Viewpoint
+        >>> generator = Generator.from_pretrained("chairs-64")
+        >>> views = [Viewpoint(120, 10), Viewpoint(320, 10)]
+        >>> sources = list(render_views(900_000, views, size=64))  # or files, or PIL images
+        >>> image = generator.generate(sources, views, Viewpoint(60, 10))
+        >>> image.size
+        (64, 64)
     """
 
     def __init__(self, **config: Any) -> None:

@@ -25,6 +25,14 @@ class CudaGraph:
 
     Raises:
         ValueError: if there are no examples, or one is not on the CUDA device of the others.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.nn import CudaGraph
+        >>> CudaGraph(torch.square, torch.ones(3))  # one that is not on a GPU
+        Traceback (most recent call last):
+            ...
+        ValueError: a CUDA graph needs examples on one CUDA device, got cpu
     """
 
     def __init__(self, function: Callable[..., Tensor], *examples: Tensor) -> None:

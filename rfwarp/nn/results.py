@@ -13,7 +13,7 @@ from rfwarp.nn.flow import FlowConfidence
 
 @dataclass(frozen=True)
 class EncodedSources:
-    """What depends on the sources alone; made by :meth:`rfwarp.nn.Generator.encode`.
+    """Everything that depends on the sources alone; made by :meth:`rfwarp.nn.Generator.encode`.
 
     Attributes:
         features: appearance features (N, K, C, H / stride, W / stride) of every level, coarse
@@ -23,6 +23,17 @@ class EncodedSources:
         for_residual: the same of the fusing blocks.
         present: (N, K) bool, False for a missing source; None if all are present.
         size: height and width before padding.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp import Generator
+        >>> generator = Generator(pose_channels=21, width=0.125).eval()
+        >>> encoded = generator.encode(torch.zeros(1, 2, 3, 64, 64), torch.zeros(1, 2, 21, 64, 64))
+        >>> encoded.size, [tuple(level.shape[-2:]) for level in encoded.features]
+        ((64, 64), [(8, 8), (16, 16)])
+        >>> image = generator.decode(encoded, torch.zeros(5, 21, 64, 64))  # five target poses
+        >>> image.shape
+        torch.Size([5, 3, 64, 64])
     """
 
     features: list[Tensor]
@@ -40,7 +51,7 @@ class EncodedSources:
 
 @dataclass(frozen=True)
 class LevelMaps:
-    """What the network did at one level (Fig. 7), (h, w) its resolution, cropped like the image.
+    """Maps of one level of the network (Fig. 7), (h, w) its resolution, cropped like the image.
 
     Attributes:
         stride: pixels of the image per pixel of this level.
@@ -51,6 +62,15 @@ class LevelMaps:
         depth: of the target, (N, 1, h, w); None unless flows come of it.
         foreground: how sure it is that the target shows the object, (N, 1, h, w), in [0, 1]; None
             with free flows without silhouette.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp import Generator
+        >>> generator = Generator(pose_channels=21, width=0.125).eval()
+        >>> sources, poses = torch.zeros(1, 2, 3, 64, 64), torch.zeros(1, 2, 21, 64, 64)
+        >>> image, levels = generator(sources, poses, torch.zeros(1, 21, 64, 64), return_maps=True)
+        >>> [level.stride for level in levels], levels[0].flow.shape
+        ([8, 4], torch.Size([1, 2, 2, 8, 8]))
     """
 
     stride: int

@@ -27,11 +27,17 @@ _reference_on_top: torch.library.Library | None = None
 
 
 class Kernels(NamedTuple):
-    """What computes the operators for the tensors of one device.
+    """Implementation that computes the operators for the tensors of one device.
 
     Attributes:
         kind: ``"compiled"``, ``"torch"``, or ``"none"`` where calls raise an error.
         reason: why, for people.
+
+    Example:
+        >>> from rfwarp.ops import backend, use_backend
+        >>> with use_backend("torch"):
+        ...     print(backend().cpu.reason)
+        the backend torch was asked for
     """
 
     kind: str
@@ -39,12 +45,18 @@ class Kernels(NamedTuple):
 
 
 class Backend(NamedTuple):
-    """What computes the operators.
+    """Implementations that compute the operators, by device.
 
     Attributes:
         name: what was asked for: ``"auto"``, ``"torch"``, ``"cpu"`` or ``"cuda"``.
         cpu: what computes CPU tensors.
         cuda: what computes CUDA tensors. Tensors of any other device: PyTorch.
+
+    Example:
+        >>> from rfwarp.ops import backend, use_backend
+        >>> with use_backend("torch"):
+        ...     print(backend().name, backend().cpu.kind, backend().cuda.kind)
+        torch torch torch
     """
 
     name: str
@@ -53,7 +65,14 @@ class Backend(NamedTuple):
 
 
 def backend() -> Backend:
-    """What computes the operators in this process, and why."""
+    """Implementations that compute the operators in this process, and why these.
+
+    Example:
+        >>> from rfwarp.ops import backend, use_backend
+        >>> with use_backend("torch"):
+        ...     backend().cpu
+        Kernels(kind='torch', reason='the backend torch was asked for')
+    """
     return Backend(_active, _kernels("cpu"), _kernels("cuda"))
 
 
@@ -88,6 +107,14 @@ def use_backend(name: str) -> Iterator[None]:
     Raises:
         ValueError: if the name is unknown.
         RuntimeError: if there are no such kernels here; it says why.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.ops import use_backend, warp
+        >>> features, flow = torch.arange(3.0).view(1, 1, 1, 3), torch.zeros(1, 2, 1, 3)
+        >>> with use_backend("torch"):  # the reference, for comparison
+        ...     print(warp(features, flow))
+        tensor([[[[0., 1., 2.]]]])
     """
     previous = _active
     _select(name)

@@ -54,6 +54,14 @@ def warp(features: Tensor, flow: Tensor, padding_mode: str = "zeros") -> Tensor:
           CUDA, which is so under ``torch.use_deterministic_algorithms(True)``, and slower then.
         * Derivatives: first order, reverse mode; others raise NotImplementedError. Of torch.func,
           vmap works (as a loop), and grad raises PyTorch's RuntimeError.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.ops import warp
+        >>> features = torch.tensor([[[[10.0, 20.0, 30.0]]]])  # (1, 1, 1, 3)
+        >>> flow = torch.tensor([[[[1.0, 0.5, 0.0]], [[0.0, 0.0, 0.0]]]])  # x, then y
+        >>> warp(features, flow)  # from x = 1, 1.5 and 2
+        tensor([[[[20., 25., 30.]]]])
     """
     _check_padding(padding_mode)
     _check_features(features)
@@ -116,6 +124,16 @@ def warp_fuse(
 
     Convention: as for :func:`warp`. Values follow IEEE arithmetic, so m = 1 does not hide an
     infinite or NaN feature (only ``present`` does), nor does m = 0 hide such a target.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.ops import warp_fuse
+        >>> features = torch.tensor([10.0, 30.0]).view(1, 2, 1, 1, 1)  # K = 2 sources
+        >>> still, level = torch.zeros(1, 2, 2, 1, 1), torch.zeros(1, 2, 1, 1, 1)
+        >>> hidden = torch.tensor([-torch.inf, torch.inf]).view(1, 2, 1, 1, 1)  # in source 2
+        >>> target = torch.full((1, 1, 1, 1), 50.0)
+        >>> warp_fuse(features, still, None, hidden, level, target).item()  # (10 + 50) / 2
+        30.0
     """
     _check_padding(padding_mode)
     _check_features(features)
@@ -175,6 +193,13 @@ def flow_from_grid(grid: Tensor, align_corners: bool) -> Tensor:
 
     Convention: the flow is that of :func:`warp`, in pixels, relative to each pixel, x before y.
     The residual of :func:`warp_fuse` stays in pixels. Differentiable any number of times.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.ops import flow_from_grid
+        >>> centre = torch.zeros(1, 1, 3, 2)  # all three pixels look at the middle of the image
+        >>> flow_from_grid(centre, align_corners=True)[0, 0]
+        tensor([[ 1.,  0., -1.]])
     """
     if not isinstance(grid, Tensor):
         raise TypeError(f"grid must be a tensor, got {type(grid).__name__}")

@@ -1,4 +1,4 @@
-"""What a pose can be, and how each kind becomes the (c_p, H, W) map that the networks read."""
+"""Poses of every kind, and how each becomes the (c_p, H, W) map that the networks read."""
 
 from rfwarp.poses.alignment import align_person
 from rfwarp.poses.body_flow import keypoint_flow
@@ -9,6 +9,7 @@ from rfwarp.poses.heatmaps import keypoint_heatmaps, keypoints_from_heatmaps
 from rfwarp.poses.keypoints import Keypoints, read_annotations, write_annotations
 from rfwarp.poses.kinds import POSE_KINDS, PoseKind
 from rfwarp.poses.landmarks import FaceLandmarks
+from rfwarp.poses.text import parse_pose
 from rfwarp.poses.viewpoint import Viewpoint
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "keypoint_flow",
     "keypoint_heatmaps",
     "keypoints_from_heatmaps",
+    "parse_pose",
     "read_annotations",
     "read_kitti_poses",
     "write_annotations",

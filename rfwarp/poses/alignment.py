@@ -41,17 +41,28 @@ def align_person(
     It is scaled by the ratio of both torsos' heights, and its neck moves onto the target's.
 
     Args:
-        image: the source, an RGB picture.
+        image: the source, an RGB image.
         keypoints: its pose, of the image's size.
         target: the target's pose; its size is that of the result.
         fill: RGB of what lies beyond the image, or ``"edge"`` for its outermost pixels.
 
     Returns:
-        The picture and its pose, of the target's size.
+        The image and its pose, of the target's size.
 
     Raises:
         ValueError: if the neck, a shoulder or a hip is missing in either pose, or the image is of
             another size than its pose.
+
+    Example:
+        >>> from PIL import Image
+        >>> from rfwarp.data import render_person
+        >>> from rfwarp.poses import Keypoints, align_person
+        >>> people = render_person(0, [0, 1], 64)
+        >>> source, target = (Keypoints(points, 64, 64) for points in people.keypoints)
+        >>> image = Image.fromarray(people.pictures[0].permute(1, 2, 0).numpy())
+        >>> moved, pose = align_person(image, source, target)
+        >>> bool(abs(pose.points[1] - target.points[1]).max() < 1e-3)  # the necks are at one place
+        True
     """
     if image.size != (keypoints.width, keypoints.height):
         raise ValueError(

@@ -50,8 +50,8 @@ def keypoint_flow(target: Tensor, sources: Tensor, height: int, width: int) -> T
     Args:
         target: (N, 18, 3) float: x and y in pixels and how present a joint is, 0 for missing,
             whatever its x and y; see :class:`rfwarp.poses.Keypoints`.
-        sources: (N, K, 18, 3), poses in pictures of the same size.
-        height, width: of the pictures.
+        sources: (N, K, 18, 3), poses in images of the same size.
+        height, width: of the images.
 
     Returns:
         (N, K, 2, height, width) in the dtype of ``target``, float32 at least; always finite.
@@ -61,9 +61,19 @@ def keypoint_flow(target: Tensor, sources: Tensor, height: int, width: int) -> T
 
     Convention: in pixels, channel 0 = x to the right, 1 = y down, from the target to the source:
     the pixel p of the target shows what the source shows at p + flow, so that
-    ``warp(source, flow)`` looks like the target. A part that lacks joints in either picture leaves
+    ``warp(source, flow)`` looks like the target. A part that lacks joints in either image leaves
     its pixels to its neighbours; a body without whole parts moves as its common joints do on
     average; without a common joint the flow is 0.
+
+    Example:
+        >>> from rfwarp.data import render_person
+        >>> from rfwarp.poses import keypoint_flow
+        >>> codes = render_person(0, [0, 1, 2], 64).keypoints
+        >>> flow = keypoint_flow(codes[:1], codes[None, 1:], height=64, width=64)
+        >>> flow.shape
+        torch.Size([1, 2, 2, 64, 64])
+        >>> keypoint_flow(codes[:1], codes[None, :1], 64, 64).abs().max().item() < 1e-3  # to itself
+        True
     """
     if target.shape[1:] != (18, 3) or sources.shape[2:] != (18, 3) or target.ndim + 1 != 4:
         raise ValueError(

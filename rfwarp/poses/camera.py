@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rfwarp.deprecation import warn
 from rfwarp.poses.encoding import tile
 
 Array = npt.NDArray[np.float64]
@@ -36,6 +37,14 @@ class CameraMotion:
     ``R p + t`` in the frame of reference, with ``R = R_z(angle z) R_y(angle y) R_x(angle x)``. The
     angle about y is in [-pi/2, pi/2] when it comes from a matrix; at its ends, where the other two
     turn about one axis, that about z is 0.
+
+    Example:
+        >>> from rfwarp.poses import CameraMotion
+        >>> motion = CameraMotion(rotation=(0, 0.5, 0), translation=(0, 0, 1.5))
+        >>> motion.code()
+        tensor([0.0000, 0.5000, 0.0000, 0.0000, 0.0000, 1.5000])
+        >>> motion.encode(height=64, width=96).shape
+        torch.Size([6, 64, 96])
     """
 
     rotation: tuple[float, float, float]
@@ -88,13 +97,18 @@ class CameraMotion:
         matrix: Array = np.concatenate([rotation, np.array(self.translation)[:, None]], axis=1)
         return matrix
 
-    def vector(self) -> Tensor:
+    def code(self) -> Tensor:
         """(6,) float32: the rotation's angles, then the translation."""
         return torch.tensor([*self.rotation, *self.translation])
 
+    def vector(self) -> Tensor:
+        """Former name of :meth:`code`."""
+        warn("vector", "code", 3)
+        return self.code()
+
     def encode(self, height: int, width: int) -> Tensor:
-        """(6, height, width) float32: :meth:`vector` tiled over the image, without copying."""
-        return tile(self.vector(), height, width)
+        """(6, height, width) float32: :meth:`code` tiled over the image, without copying."""
+        return tile(self.code(), height, width)
 
 
 def _checked(matrix: Any) -> Array:
@@ -113,13 +127,21 @@ def _checked(matrix: Any) -> Array:
 
 
 def read_kitti_poses(path: str | os.PathLike[str]) -> Array:
-    """(frames, 3, 4) float64: KITTI odometry's poses of every frame in that of the first camera.
+    r"""(frames, 3, 4) float64: KITTI odometry's poses of every frame in that of the first camera.
 
     A line has 12 numbers, [R | t] row by row.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if a line has other than 12 numbers or is no pose; the message has its number.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.poses import read_kitti_poses
+        >>> _ = Path("09.txt").write_text("1 0 0 0 0 1 0 0 0 0 1 0\n1 0 0 0 0 1 0 0 0 0 1 0.9\n")
+        >>> poses = read_kitti_poses("09.txt")
+        >>> poses.shape, poses[1, :, 3].tolist()  # 0.9 metres ahead
+        ((2, 3, 4), [0.0, 0.0, 0.9])
     """
     poses = []
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):

@@ -11,7 +11,15 @@ from torch import Tensor
 
 @runtime_checkable
 class Pose(Protocol):
-    """What the objects of :mod:`rfwarp.poses` can do."""
+    """Interface of a pose object, one of yours too: what a generator asks of it.
+
+    The poses of :mod:`rfwarp.poses` also have ``code()``, which datasets hand out.
+
+    Example:
+        >>> from rfwarp.poses import Pose, Viewpoint
+        >>> isinstance(Viewpoint(40, 10), Pose), isinstance("40:10", Pose)
+        (True, False)
+    """
 
     @property
     def kind(self) -> str:
@@ -29,6 +37,15 @@ class Pose(Protocol):
 
 
 PoseLike: TypeAlias = "Pose | np.ndarray[Any, Any] | Tensor"
+"""A pose as a generator takes it: a pose object, a vector (c_p,), or a map (c_p, H, W).
+
+>>> import numpy as np
+>>> from rfwarp.poses import PoseLike
+>>> from rfwarp.poses.encoding import encode_pose
+>>> pose: PoseLike = np.zeros(21)  # a vector, which is tiled
+>>> encode_pose("pose", pose, channels=21, height=64, width=64).shape
+torch.Size([21, 64, 64])
+"""
 
 
 def encode_pose(name: str, pose: PoseLike, channels: int, height: int, width: int) -> Tensor:

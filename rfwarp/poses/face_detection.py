@@ -22,7 +22,7 @@ MAX_SIDE = 1024
 
 
 class FaceDetector:
-    """Finds the landmarks of faces; keep one for many pictures, as it loads two networks.
+    """Finds the landmarks of faces; keep one for many images, as it loads two networks.
 
     The package downloads its weights where they are missing. This class does not let it: it wants
     ``WEIGHTS`` in the torch hub's folder, ``checkpoints`` in ``torch.hub.get_dir()``.
@@ -34,6 +34,13 @@ class FaceDetector:
         ImportError: without ``pip install "rfwarp[face]"``.
         FileNotFoundError: if a file of weights is missing; the message says where it belongs.
         ValueError: if one cannot be loaded, or the device cannot be used.
+
+    Example:
+        >>> from rfwarp.poses import FaceDetector
+        >>> FaceDetector("tpu")
+        Traceback (most recent call last):
+            ...
+        ValueError: device 'tpu' cannot be used: ...
     """
 
     def __init__(self, device: str | torch.device = "cpu") -> None:

@@ -14,15 +14,22 @@ def keypoint_heatmaps(points: Tensor, height: int, width: int) -> Tensor:
     ``s = SIGMA height / 256``; all zero for a missing joint.
 
     Args:
-        points: (..., J, 3) of any real dtype: x and y in pixels of a picture of that size, whole
+        points: (..., J, 3) of any real dtype: x and y in pixels of an image of that size, whole
             numbers being centres of pixels, and how present the joint is: 0 for missing, whatever
-            its x and y, else 1. Joints outside the picture are allowed.
+            its x and y, else 1. Joints outside the image are allowed.
 
     Returns:
         (..., J, height, width) float32 on the device of ``points``.
 
     Raises:
         ValueError: if ``points`` is not (..., J, 3).
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.poses import keypoint_heatmaps
+        >>> maps = keypoint_heatmaps(torch.tensor([[20.0, 10.0, 1.0]]), height=64, width=48)
+        >>> maps.shape, maps[0, 10, 20].item()
+        (torch.Size([1, 64, 48]), 1.0)
     """
     if points.ndim < 2 or points.shape[-1] != 3:
         raise ValueError(f"points must be (..., J, 3), got {tuple(points.shape)}")
@@ -48,7 +55,7 @@ def keypoints_from_heatmaps(maps: Tensor, threshold: float = 0.1) -> Tensor:
     that are no Gaussians, the place is that of the highest value, give or take a pixel.
 
     Args:
-        maps: (..., J, H, W) of any floating dtype; pictures of at least 16 pixels, as in smaller
+        maps: (..., J, H, W) of any floating dtype; images of at least 16 pixels, as in smaller
             ones a Gaussian can fall between the pixels.
         threshold: a joint whose highest value is no more than that is missing.
 
@@ -58,6 +65,14 @@ def keypoints_from_heatmaps(maps: Tensor, threshold: float = 0.1) -> Tensor:
 
     Raises:
         ValueError: if a side is shorter than three pixels.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.poses import keypoint_heatmaps, keypoints_from_heatmaps
+        >>> maps = keypoint_heatmaps(torch.tensor([[20.25, 10.5, 1.0], [0.0, 0.0, 0.0]]), 64, 48)
+        >>> keypoints_from_heatmaps(maps).round(decimals=2)
+        tensor([[20.2500, 10.5000,  1.0000],
+                [ 0.0000,  0.0000,  0.0000]])
     """
     height, width = maps.shape[-2:]
     if min(height, width) < 3:

@@ -42,19 +42,32 @@ ANNOTATION_HEADER = ("name", "keypoints_y", "keypoints_x")
 
 @dataclass(frozen=True, eq=False)
 class Keypoints:
-    """The 18 OpenPose joints of a person in a picture.
+    """The 18 OpenPose joints of a person in an image.
 
     Args:
         points: (18, 2) or (18, 3), anything that becomes an array: x and y in pixels, and in the
             third column 0 for a missing joint, else anything positive. In two columns a joint is
-            missing if a coordinate is NaN or both are -1. Joints may lie outside of the picture.
-        height, width: of the picture, pixels.
+            missing if a coordinate is NaN or both are -1. Joints may lie outside of the image.
+        height, width: of the image, pixels.
 
     Raises:
         ValueError: if the shape is another, a present joint is not finite, or a size is below 1.
 
     Convention: x goes right and y down; whole numbers are the centres of pixels, (0, 0) that of the
     upper left one. Joints are in the order of ``JOINTS``.
+
+    Example:
+        >>> import numpy as np
+        >>> from rfwarp.poses import Keypoints
+        >>> points = np.full((18, 2), -1)  # all missing
+        >>> points[0] = 20, 10  # but the nose: x and y
+        >>> person = Keypoints(points, height=64, width=48)
+        >>> person.has(0), person.has(0, 1)
+        (True, False)
+        >>> person.code()[0]
+        tensor([20., 10.,  1.])
+        >>> person.encode(height=128, width=96).shape
+        torch.Size([18, 128, 96])
     """
 
     points: npt.NDArray[np.float32]
@@ -185,9 +198,9 @@ def _openpose_joints(flat: Sequence[float]) -> npt.NDArray[np.float32]:
 
 
 def read_annotations(path: str | os.PathLike[str], height: int, width: int) -> dict[str, Keypoints]:
-    """Keypoints by picture, from an annotation table as PATN and GFLA distribute it.
+    r"""Keypoints by image, from an annotation table as PATN and GFLA distribute it.
 
-    Its first line is ``name:keypoints_y:keypoints_x``; each further one has a picture's name and
+    Its first line is ``name:keypoints_y:keypoints_x``; each further one has an image's name and
     two JSON lists of 18 integers, -1 for a missing joint.
 
     Args:
@@ -196,6 +209,15 @@ def read_annotations(path: str | os.PathLike[str], height: int, width: int) -> d
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if a line is malformed or a name comes twice; the message has the line's number.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.poses import read_annotations
+        >>> x, y = [20] + [-1] * 17, [10] + [-1] * 17  # a nose
+        >>> table = f"name:keypoints_y:keypoints_x\na.jpg: {y}: {x}\n"
+        >>> _ = Path("keypoints.csv").write_text(table)
+        >>> read_annotations("keypoints.csv", height=256, width=176)["a.jpg"].code()[0]
+        tensor([20., 10.,  1.])
     """
     found: dict[str, Keypoints] = {}
     with open(path, newline="", encoding="utf-8") as file:
@@ -237,6 +259,15 @@ def write_annotations(path: Path, keypoints: dict[str, Keypoints]) -> None:
 
     Raises:
         ValueError: if a name has ``:`` or a line break.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from rfwarp.poses import Keypoints, read_annotations, write_annotations
+        >>> pose = Keypoints(np.full((18, 2), 20.0), height=256, width=176)
+        >>> write_annotations(Path("keypoints.csv"), {"a.jpg": pose})
+        >>> read_annotations("keypoints.csv", 256, 176)["a.jpg"] == pose
+        True
     """
     lines = [":".join(ANNOTATION_HEADER)]
     for name, pose in keypoints.items():

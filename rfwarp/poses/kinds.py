@@ -1,14 +1,15 @@
 """The four kinds of pose: how batches of their codes become maps, and how far apart two are.
 
-A code is a pose in its smallest form, a tensor that datasets hand out and that is cheap to move to
-a device. There the (c_p, H, W) maps are made of it, for whole batches at once.
+A code is a pose in its smallest form, a tensor: every pose of :mod:`rfwarp.poses` gives its own by
+``code()``, datasets hand codes out, and they are cheap to move to a device. There the (c_p, H, W)
+maps are made of them, for whole batches at once.
 
 =========  ===============================================================  ===
 kind       code                                                             c_p
 =========  ===============================================================  ===
-viewpoint  (21,) float32, see :meth:`rfwarp.poses.Viewpoint.vector`         21
+viewpoint  (21,) float32, see :meth:`rfwarp.poses.Viewpoint.code`           21
 keypoints  (18, 3) float32, see :meth:`rfwarp.poses.Keypoints.code`         18
-camera     (6,) float32, see :meth:`rfwarp.poses.CameraMotion.vector`       6
+camera     (6,) float32, see :meth:`rfwarp.poses.CameraMotion.code`         6
 landmarks  (3, H, W) uint8, see :meth:`rfwarp.poses.FaceLandmarks.code`     3
 =========  ===============================================================  ===
 """
@@ -32,7 +33,18 @@ CAMERA_DEPTH = 10.0
 
 @dataclass(frozen=True)
 class PoseKind:
-    """One kind of pose; all there are is ``POSE_KINDS``."""
+    """One kind of pose; all there are is ``POSE_KINDS``.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.poses import POSE_KINDS, Viewpoint
+        >>> kind = POSE_KINDS["viewpoint"]
+        >>> codes = torch.stack([Viewpoint(40, 0).code(), Viewpoint(100, 0).code()])
+        >>> kind.expand(codes, height=64, width=64).shape
+        torch.Size([2, 21, 64, 64])
+        >>> round(kind.distance(codes[0], codes[1]).item(), 6)  # degrees
+        60.0
+    """
 
     name: str
     channels: int
@@ -158,4 +170,9 @@ POSE_KINDS: dict[str, PoseKind] = {
         PoseKind("landmarks", 3, (3, None, None), _pictures, _mean_difference),
     )
 }
-"""Every kind of pose, by name."""
+"""Every kind of pose, by name.
+
+>>> from rfwarp.poses import POSE_KINDS
+>>> {name: kind.channels for name, kind in POSE_KINDS.items()}
+{'viewpoint': 21, 'keypoints': 18, 'camera': 6, 'landmarks': 3}
+"""

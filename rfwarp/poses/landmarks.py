@@ -30,12 +30,12 @@ _SUPERSAMPLING = 4
 
 @dataclass(frozen=True, eq=False)
 class FaceLandmarks:
-    """The 68 landmarks of a face in a picture (the iBUG 300-W scheme).
+    """The 68 landmarks of a face in an image (the iBUG 300-W scheme).
 
     Args:
         points: (68, 2), anything that becomes an array: x and y in pixels. They may lie outside of
-            the picture.
-        height, width: of the picture, pixels.
+            the image.
+        height, width: of the image, pixels.
 
     Raises:
         ValueError: if the shape is another, a value is not finite, or a size is below 1.
@@ -43,6 +43,13 @@ class FaceLandmarks:
     Convention: x goes right and y down; whole numbers are the centres of pixels, (0, 0) that of the
     upper left one. The drawing has lines of a 128th of the height on white, in the colours of
     ``PARTS``.
+
+    Example:
+        >>> import numpy as np
+        >>> from rfwarp.poses import FaceLandmarks
+        >>> face = FaceLandmarks(np.full((68, 2), 8), height=16, width=16)  # all at one place
+        >>> face.code().shape, face.code().dtype
+        (torch.Size([3, 16, 16]), torch.uint8)
     """
 
     points: npt.NDArray[np.float32]

@@ -75,13 +75,13 @@ def parse_pose(
     ``120:10`` or ``22.5:-10``     a viewpoint in degrees, azimuth and elevation
     ``camera:0,0.1,0,0,0,1.5``     a camera motion, radians and metres
     ``person.json``                the most confident person in a file of OpenPose
-    ``keypoints.csv``              the picture's row in a table of :func:`.read_annotations`
+    ``keypoints.csv``              the image's row in a table of :func:`.read_annotations`
     ``keypoints.csv:a.png``        the row of that name
     ``face.npy`` of shape (68, 2)  face landmarks
     ``pose.npy`` otherwise         the array itself, a vector (c_p,) or a map (c_p, H, W)
     =============================  =========================================================
 
-    Joints and landmarks are in pixels of ``picture``, or of a picture of the size that follows the
+    Joints and landmarks are in pixels of ``picture``, or of an image of the size that follows the
     name of the file: ``person.json@256x176``, height before width.
 
     Args:
@@ -91,6 +91,17 @@ def parse_pose(
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if the text or the file holds no pose.
+
+    Example:
+        >>> import numpy as np
+        >>> from rfwarp.poses import parse_pose
+        >>> parse_pose("120:10")
+        Viewpoint(azimuth=120, elevation=10)
+        >>> parse_pose("camera:0,0.1,0,0,0,1.5")
+        CameraMotion(rotation=(0.0, 0.1, 0.0), translation=(0.0, 0.0, 1.5))
+        >>> np.save("face.npy", np.zeros((68, 2)))
+        >>> parse_pose("face.npy@256x256").kind
+        'landmarks'
     """
     match = _FILE.fullmatch(text)
     if match is None:

@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from rfwarp.deprecation import warn
 from rfwarp.poses.encoding import tile
 
 AZIMUTH_STEP = 20  # degrees
@@ -38,6 +39,16 @@ class Viewpoint:
     it goes on in a straight line, but slowly, so that it stays small: an elevation of 90 has the
     weights 0, -1 and 2, and -90 has 2, -1 and 0. Weights that learned from the protocol alone know
     nothing of other views; those between its own they draw more or less well.
+
+    Example:
+        >>> from rfwarp.poses import Viewpoint
+        >>> view = Viewpoint(azimuth=-20, elevation=10)
+        >>> view
+        Viewpoint(azimuth=340, elevation=10)
+        >>> view.code().nonzero().flatten().tolist()  # two ones
+        [17, 19]
+        >>> Viewpoint(30, 10).code()[:3].tolist()  # between two of the protocol
+        [0.0, 0.5, 0.5]
     """
 
     azimuth: float
@@ -77,8 +88,8 @@ class Viewpoint:
 
     @classmethod
     def codes(cls) -> Tensor:
-        """(54, 21) float32: :meth:`vector` of every viewpoint of the protocol, in index order."""
-        return torch.stack([view.vector() for view in cls.grid()])
+        """(54, 21) float32: :meth:`code` of every viewpoint of the protocol, in index order."""
+        return torch.stack([view.code() for view in cls.grid()])
 
     @property
     def index(self) -> int:
@@ -97,7 +108,7 @@ class Viewpoint:
             place.append(grid.index(angle))
         return place[0] * len(self.ELEVATIONS) + place[1]
 
-    def vector(self) -> Tensor:
+    def code(self) -> Tensor:
         """(21,) float32: weights of the azimuths (18), then of the elevations (3)."""
         code = torch.zeros(self.channels)
         turn, rise = code[: len(self.AZIMUTHS)], code[len(self.AZIMUTHS) :]
@@ -116,13 +127,18 @@ class Viewpoint:
             rise[0], rise[1], rise[2] = max(0, -part), 1 - abs(part), max(0, part)
         return code
 
+    def vector(self) -> Tensor:
+        """Former name of :meth:`code`."""
+        warn("vector", "code", 3)
+        return self.code()
+
     def encode(self, height: int, width: int) -> Tensor:
-        """(21, height, width) float32: :meth:`vector` tiled over the image, without copying."""
-        return tile(self.vector(), height, width)
+        """(21, height, width) float32: :meth:`code` tiled over the image, without copying."""
+        return tile(self.code(), height, width)
 
 
 def angles(codes: Tensor) -> tuple[Tensor, Tensor]:
-    """Azimuth and elevation in degrees of (..., 21) codes, see :meth:`Viewpoint.vector`; exact on
+    """Azimuth and elevation in degrees of (..., 21) codes, see :meth:`Viewpoint.code`; exact on
     the grid of the protocol.
 
     The code of no viewpoint, zeros, counts as the first one.

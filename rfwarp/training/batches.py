@@ -28,7 +28,7 @@ class Batch(Pictures, total=False):
     ``sources`` (N, K, 3, H, W) and ``target`` (N, 3, H, W) uint8; ``poses`` (N, K, *code) and
     ``target_pose`` (N, *code), which :data:`rfwarp.poses.kinds.POSE_KINDS` makes maps of.
 
-    With ``data.truth``: the fields of :class:`rfwarp.data.truth.Truth`, and ``taught`` (N,) bool:
+    With ``data.truth``: the fields of :class:`rfwarp.data.Truth`, and ``taught`` (N,) bool:
     whether the sample is painted from true flows.
     """
 

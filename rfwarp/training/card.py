@@ -120,7 +120,7 @@ def trained_card(
     size: tuple[int, int],
     run: Mapping[str, Any],
 ) -> str:
-    """:func:`model_card` of a generator that :class:`rfwarp.training.trainer.Trainer` made.
+    """:func:`model_card` of a generator that :class:`rfwarp.training.Trainer` made.
 
     Args:
         size: height and width of the pictures.

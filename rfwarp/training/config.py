@@ -17,7 +17,18 @@ from rfwarp.nn.config import NetworkConfig
 
 @dataclass(frozen=True)
 class LossWeights(Config):
-    """Weights of the losses (Eq. 7 and 8); the defaults are the paper's. 0 leaves a loss out."""
+    """Weights of the losses (Eq. 7 and 8); the defaults are the paper's. 0 leaves a loss out.
+
+    Example:
+        >>> from rfwarp.training import LossWeights
+        >>> weights = LossWeights(adversarial=0, flow=0.5)
+        >>> weights.style, weights.supervised
+        (250.0, True)
+        >>> LossWeights(l1=-1)
+        Traceback (most recent call last):
+            ...
+        ValueError: l1 must be greater than or equal to 0, got -1
+    """
 
     correctness: NonNegative = 2.5
     """Sampling correctness of the flow."""
@@ -54,7 +65,21 @@ class LossWeights(Config):
 
 @dataclass(frozen=True)
 class TrainConfig(Config):
-    """Train a generator in the paper's two stages; the defaults are the paper's where it says."""
+    """Train a generator in the paper's two stages; the defaults are the paper's where it says.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.data import DataConfig
+        >>> from rfwarp.nn import NetworkConfig
+        >>> from rfwarp.training import TrainConfig
+        >>> config = TrainConfig(Path("run"), DataConfig("people"), NetworkConfig(width=0.5))
+        >>> config.batch_size, config.to_dict()["network"]["width"]
+        (5, 0.5)
+        >>> TrainConfig(Path("run"), DataConfig("people", size=48))
+        Traceback (most recent call last):
+            ...
+        ValueError: size must be a multiple of 32, at least 64, got 48
+    """
 
     out: Path
     """Folder of the run: checkpoint, log, loss curve, samples, model. A run found here resumes."""

@@ -40,7 +40,7 @@ _Loader.add_constructor("!home", lambda loader, node: str(Path(node.value).expan
 
 
 def load_config(path: Path, kind: type[T], **given: Any) -> T:
-    """A configuration from a YAML file; ``given`` fields take precedence.
+    r"""A configuration from a YAML file; ``given`` fields take precedence.
 
     Paths in the file are relative to the working directory, as on the command line.
 
@@ -48,6 +48,14 @@ def load_config(path: Path, kind: type[T], **given: Any) -> T:
         FileNotFoundError: if there is no such file.
         ValueError: if it is no YAML mapping, or a field is unknown, missing, of another type or out
             of range: the message names file and field, and what was expected.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.training import TrainConfig, load_config
+        >>> _ = Path("run.yaml").write_text("steps: 1000\nnetwork: {width: 0.5}\n")
+        >>> config = load_config(Path("run.yaml"), TrainConfig, out=Path("run"))
+        >>> config.steps, config.network.width
+        (1000, 0.5)
     """
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader)

@@ -59,6 +59,13 @@ class EfficientNetLite0(nn.Module):
         ImportError: if no file is given and the package is not installed.
         FileNotFoundError: if the file is not there.
         ValueError: if it is damaged, or a tensor in it is missing, misshapen or not finite.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.training import EfficientNetLite0
+        >>> maps = EfficientNetLite0().maps(torch.zeros(1, 3, 64, 64), ["matching"])
+        >>> [tuple(x.shape) for x in maps["matching"]]
+        [(1, 608, 8, 8), (1, 304, 16, 16)]
     """
 
     name = "efficientnet-lite0"

@@ -50,6 +50,17 @@ class ExperimentConfig(Config):
         variants: by name, the fields that each changes; none of those that make training equal.
         seeds: of initialisation and of what is drawn; every variant is trained with each.
         evaluation: how the runs are judged.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.training import ExperimentConfig
+        >>> config = ExperimentConfig(
+        ...     train={"steps": 1000},
+        ...     variants={"full": {}, "without-residual": {"network": {"residual_flow": False}}},
+        ...     seeds=(0, 1),
+        ... )
+        >>> [(run.variant, run.config.seed) for run in config.runs(Path("out"))]
+        [('full', 0), ('without-residual', 0), ('full', 1), ('without-residual', 1)]
     """
 
     train: dict[str, Any]
@@ -117,6 +128,15 @@ def run_experiment(
         ValueError: if there is no such variant or seed, or the folder holds another experiment; see
             also :class:`Trainer`.
         KeyboardInterrupt: see :meth:`Trainer.train`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.training import ExperimentConfig, run_experiment
+        >>> config = ExperimentConfig(train={"steps": 1000}, variants={"full": {}}, seeds=(0,))
+        >>> run_experiment(config, Path("out"), variants=["wide"])
+        Traceback (most recent call last):
+            ...
+        ValueError: there is no variant 'wide'; there are ['full']
     """
     for name, asked, known in (
         ("variant", variants, list(config.variants)),

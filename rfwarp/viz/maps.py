@@ -37,6 +37,13 @@ def flow_to_rgb(flow: Tensor, limit: float | None = None) -> Image.Image:
 
     Raises:
         ValueError: for another shape, non-finite values, or a limit that is not positive.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.viz import flow_to_rgb
+        >>> flow = torch.tensor([[[0.0, 2.0]], [[0.0, 0.0]]])  # still, and to the right
+        >>> [flow_to_rgb(flow).getpixel((x, 0)) for x in (0, 1)]
+        [(255, 255, 255), (255, 0, 0)]
     """
     if flow.ndim != 3 or flow.shape[0] != 2:
         raise ValueError(f"flow must be (2, H, W), got {tuple(flow.shape)}")
@@ -59,6 +66,12 @@ def map_to_rgb(values: Tensor) -> Image.Image:
 
     Raises:
         ValueError: for another shape or non-finite values.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.viz import map_to_rgb
+        >>> [map_to_rgb(torch.tensor([[[0.0, 1.0]]])).getpixel((x, 0)) for x in (0, 1)]
+        [(0, 0, 0), (255, 255, 255)]
     """
     if values.ndim != 3 or values.shape[0] != 1:
         raise ValueError(f"a map must be (1, H, W), got {tuple(values.shape)}")
@@ -84,12 +97,24 @@ def draw_maps(
     Visibility and attention are black there.
 
     Args:
-        sources: K pictures.
+        sources: K images.
         result: what the network made of them, of the size that it made.
         levels: the maps of a batch of one, coarse first; of some levels alone if need be.
 
     Raises:
         ValueError: for a larger batch, or a result of another size than the maps are for.
+
+    Example:
+        >>> import torch
+        >>> from PIL import Image
+        >>> from rfwarp import Generator
+        >>> from rfwarp.viz import draw_maps
+        >>> generator = Generator(pose_channels=21, width=0.125).eval()
+        >>> tensors = torch.zeros(1, 2, 3, 64, 64), torch.zeros(1, 2, 21, 64, 64)
+        >>> _, levels = generator(*tensors, torch.zeros(1, 21, 64, 64), return_maps=True)
+        >>> grey = Image.new("RGB", (64, 64), "grey")
+        >>> draw_maps([grey, grey], result=grey, levels=levels).size
+        (820, 155)
     """
     fitted = [source.resize(result.size, Image.Resampling.LANCZOS) for source in sources]
     rows: list[list[Image.Image | None]] = [
@@ -113,7 +138,7 @@ def _draw_level(level: LevelMaps) -> list[tuple[Image.Image, ...]]:
     matters, attention = _matters(level), level.attention[0]
     if level.foreground is not None:
         attention = attention * level.foreground
-    lengths = torch.stack([flows, residuals]).norm(dim=2)
+    lengths = torch.stack([flows, residuals]).detach().norm(dim=2)
     longest = float((lengths * (matters[:, 0] > 0.5)).max()) or float(lengths.max()) or 1.0
     return [
         (

@@ -17,7 +17,13 @@ _TURN = (5**0.5 - 1) / 2  # of the wheel of hues, from a source to the next: nev
 
 
 def source_colour(k: int) -> tuple[int, int, int]:
-    """The RGB colour that stands for source ``k``, counted from 0: blue, lime, magenta, ..."""
+    """The RGB colour that stands for source ``k``, counted from 0: blue, lime, magenta, ...
+
+    Example:
+        >>> from rfwarp.viz import source_colour
+        >>> source_colour(0), source_colour(1)
+        ((22, 123, 217), (180, 217, 22))
+    """
     red, green, blue = colorsys.hsv_to_rgb((0.58 + k * _TURN) % 1, 0.9, 0.85)
     return round(255 * red), round(255 * green), round(255 * blue)
 
@@ -46,6 +52,18 @@ def where_from(maps: LevelMaps, result: Image.Image) -> Image.Image:
 
     Raises:
         ValueError: for a larger batch, or a result of another size than the maps are for.
+
+    Example:
+        >>> import torch
+        >>> from PIL import Image
+        >>> from rfwarp.nn import LevelMaps
+        >>> from rfwarp.viz import where_from
+        >>> flow, half = torch.zeros(1, 2, 2, 1, 1), torch.full((1, 2, 1, 1, 1), 0.5)
+        >>> hidden = torch.tensor([0.0, 1.0]).view(1, 2, 1, 1, 1)  # in source 1
+        >>> maps = LevelMaps(1, flow, flow, attention=half, occlusion=hidden)
+        >>> white = Image.new("RGB", (1, 1), "white")
+        >>> where_from(maps, white).getpixel((0, 0))  # pale blue: source 0
+        (185, 215, 244)
     """
     shares = source_shares(maps)
     width, height = result.size

@@ -15,7 +15,7 @@ from rfwarp.viz.sheet import INK, PAPER
 
 
 def draw_pose(kind: PoseKind, code: Tensor, height: int, width: int) -> Image.Image:
-    """A pose as a picture of that size.
+    """A pose as an image of that size.
 
     Keypoints are drawn as a skeleton, landmarks as the drawing that they are; a viewpoint is an
     arrow from the camera to the object seen from above (azimuth 0 is below), with its elevation; a
@@ -26,6 +26,12 @@ def draw_pose(kind: PoseKind, code: Tensor, height: int, width: int) -> Image.Im
 
     Raises:
         ValueError: if the code is not of this kind.
+
+    Example:
+        >>> from rfwarp.poses import POSE_KINDS, Viewpoint
+        >>> from rfwarp.viz import draw_pose
+        >>> draw_pose(POSE_KINDS["viewpoint"], Viewpoint(60, 10).code(), height=64, width=48).size
+        (48, 64)
     """
     if kind.expand(code, height, width).ndim != 3:
         raise ValueError(f"one pose is drawn at a time, got codes {tuple(code.shape)}")

@@ -32,7 +32,17 @@ def draw_samples(
         names: of the results.
 
     Raises:
-        ValueError: if there is no sample, or the pictures differ in size.
+        ValueError: if there is no sample, or the images differ in size.
+
+    Example:
+        >>> from rfwarp.data import ProceduralPeople
+        >>> from rfwarp.images import from_uint8
+        >>> from rfwarp.poses import POSE_KINDS
+        >>> from rfwarp.viz import draw_samples
+        >>> sample = ProceduralPeople(0, 1, size=64, views=3).load((0, 1, 2))
+        >>> perfect = from_uint8(sample.target)
+        >>> draw_samples(POSE_KINDS["keypoints"], [sample], [[perfect]]).width  # of five columns
+        344
     """
     rows = []
     for sample, images in zip(samples, results, strict=True):

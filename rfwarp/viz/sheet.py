@@ -14,6 +14,12 @@ def enlarge(image: Image.Image, scale: int) -> Image.Image:
 
     Raises:
         ValueError: if ``scale`` is less than 1.
+
+    Example:
+        >>> from PIL import Image
+        >>> from rfwarp.viz import enlarge
+        >>> enlarge(Image.new("RGB", (32, 16)), 3).size
+        (96, 48)
     """
     if scale < 1:
         raise ValueError(f"scale must be at least 1, got {scale}")
@@ -29,17 +35,24 @@ def draw_sheet(
     scale: int = 1,
     gap: int = 4,
 ) -> Image.Image:
-    """One RGB picture of many.
+    """One RGB image of many.
 
     Args:
-        rows: pictures of one size, row by row; None leaves a place empty. Short rows end early.
+        rows: images of one size, row by row; None leaves a place empty. Short rows end early.
         columns: text above the columns, at most one for each.
         names: text to the left of the rows, at most one for each.
-        scale: every picture is enlarged that many times.
-        gap: pixels between the pictures and around them.
+        scale: every image is enlarged that many times.
+        gap: pixels between the images and around them.
 
     Raises:
-        ValueError: if there is no picture, if their sizes differ, or if there are too many labels.
+        ValueError: if there is no image, if their sizes differ, or if there are too many labels.
+
+    Example:
+        >>> from PIL import Image
+        >>> from rfwarp.viz import draw_sheet
+        >>> red, blue = (Image.new("RGB", (32, 32), colour) for colour in ("red", "blue"))
+        >>> draw_sheet([[red, blue], [blue, None]]).size
+        (76, 76)
     """
     sizes = {picture.size for row in rows for picture in row if picture is not None}
     if len(sizes) != 1:

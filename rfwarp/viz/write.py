@@ -18,6 +18,15 @@ def picture_format(path: str | os.PathLike[str]) -> str:
 
     Raises:
         ValueError: if it is not one that is written here.
+
+    Example:
+        >>> from rfwarp.viz import picture_format
+        >>> picture_format("view.jpg")
+        'JPEG'
+        >>> picture_format("view.bmp")
+        Traceback (most recent call last):
+            ...
+        ValueError: pictures can be written to .png, .jpg, .jpeg, .webp, .gif, got 'view.bmp'
     """
     suffix = Path(path).suffix.lower()
     if suffix not in _FORMATS:
@@ -26,11 +35,18 @@ def picture_format(path: str | os.PathLike[str]) -> str:
 
 
 def write_picture(path: str | os.PathLike[str], image: Image.Image) -> None:
-    """Write a still picture; missing folders are created.
+    """Write a still image; missing folders are created.
 
     Raises:
         ValueError: for an unknown format.
         OSError: if the file cannot be written.
+
+    Example:
+        >>> from PIL import Image
+        >>> from rfwarp.viz import write_picture
+        >>> write_picture("out/view.png", Image.new("RGB", (32, 16)))
+        >>> Image.open("out/view.png").size
+        (32, 16)
     """
     form, path = picture_format(path), Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,12 +62,20 @@ def write_animation(
 
     Args:
         path: ends in ``.gif``.
-        frames: RGB pictures of one size.
+        frames: RGB images of one size.
         milliseconds: how long each frame is shown.
 
     Raises:
         ValueError: for another format, no frames, or frames of several sizes.
         OSError: if the file cannot be written.
+
+    Example:
+        >>> from PIL import Image
+        >>> from rfwarp.viz import write_animation
+        >>> frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "green", "blue")]
+        >>> write_animation("out/turn.gif", frames)
+        >>> Image.open("out/turn.gif").n_frames
+        3
     """
     path = Path(path)
     if picture_format(path) != "GIF":

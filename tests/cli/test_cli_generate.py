@@ -41,7 +41,7 @@ def test_generate_takes_poses_in_order(model: Path, sources: list[str], tmp_path
 
 
 def test_generate_takes_arrays_as_poses(model: Path, sources: list[str], tmp_path: Path) -> None:
-    np.save(tmp_path / "source.npy", Viewpoint(0, 10).vector().numpy())
+    np.save(tmp_path / "source.npy", Viewpoint(0, 10).code().numpy())
     np.save(tmp_path / "target.npy", Viewpoint(40, 10).encode(64, 64).numpy())
     common = ["generate", "-s", sources[0], "-w", str(model)]
     arrays = ["-p", str(tmp_path / "source.npy"), "-t", str(tmp_path / "target.npy")]

@@ -66,7 +66,7 @@ def test_train_refuses_bad_arguments(
 def test_train_names_the_missing_extra(
     tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rfwarp.cli.train.find_spec", lambda name: None)
+    monkeypatch.setattr("rfwarp.training.extra.find_spec", lambda name: None)
     message = refused("train", "--out", tmp_path / "run", status=1)
     assert (
         "accelerate and matplotlib and tensorboard and torchmetrics and pyyaml: "

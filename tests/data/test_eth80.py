@@ -85,7 +85,7 @@ def test_splits_and_samples(root, split):
         images, codes = [*sample.sources, sample.target], [*sample.poses, sample.target_pose]
         for number, image, code in zip(row, images, codes, strict=True):
             thing, view = things[number // len(VIEWS)], number % len(VIEWS)
-            assert torch.equal(code, Viewpoint(*SEEN[view]).vector())
+            assert torch.equal(code, Viewpoint(*SEEN[view]).code())
             middle, corner = image[:, SIDE // 2, SIDE // 2], image[:, 0, 0]
             assert middle.tolist() == pytest.approx(colour(thing, view), abs=3)
             assert corner.tolist() == pytest.approx(BLUE, abs=3)

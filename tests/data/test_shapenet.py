@@ -44,7 +44,7 @@ def test_samples(root):
             [*sample.sources, sample.target], [*sample.poses, sample.target_pose], row, strict=True
         ):
             assert picture[:2, 3, 3].tolist() == [number % 54, number // 54]
-            assert code.tolist() == Viewpoint.from_index(number % 54).vector().tolist()
+            assert code.tolist() == Viewpoint.from_index(number % 54).code().tolist()
 
 
 def test_other_processes_open_the_file_anew(root):

@@ -20,7 +20,14 @@ VIEW_COUNT = 54
 
 
 class ChairViews(Protocol):
-    """What training and evaluation need to know of a set of chairs."""
+    """A set of chairs as training and evaluation need it: images by chair and view.
+
+    Example:
+        >>> from rfwarp.data import ChairViews, ProceduralChairs
+        >>> chairs: ChairViews = ProceduralChairs(0, 3, size=16, memory_chairs=0)
+        >>> chairs.count, len(chairs.available)
+        (3, 54)
+    """
 
     @property
     def count(self) -> int:
@@ -40,7 +47,13 @@ class ChairViews(Protocol):
 
 @runtime_checkable
 class TrueViews(ChairViews, Protocol):
-    """Chairs whose geometry is known."""
+    """Chairs whose geometry is known.
+
+    Example:
+        >>> from rfwarp.data import ProceduralChairs, TrueViews
+        >>> isinstance(ProceduralChairs(0, 1, size=16), TrueViews)
+        True
+    """
 
     def truth(self, chair: int, indices: Sequence[int] | Tensor) -> Truth:
         """True correspondences of views of one chair: of K sources, then the target."""
@@ -76,13 +89,19 @@ class ProceduralChairs:
         first_seed: seed of chair 0.
         count: number of chairs.
         size: height and width in pixels.
-        cache: a folder for the pictures, 54 * 3 * size^2 bytes per chair. It is created if need be;
+        cache: a folder for the images, 54 * 3 * size^2 bytes per chair. It is created if need be;
             an existing one must have been made with the same arguments and renderer version.
         memory_chairs: how many chairs are kept in memory when there is no cache; 0 keeps none.
 
     Raises:
         ValueError: for bad numbers, for seeds on both sides of ``HELD_OUT_FIRST_SEED``, or for a
             cache folder that holds something else.
+
+    Example:
+        >>> from rfwarp.data import ProceduralChairs
+        >>> chairs = ProceduralChairs(first_seed=0, count=10, size=16, memory_chairs=0)
+        >>> chairs.views(3, [0, 27]).shape
+        torch.Size([2, 3, 16, 16])
     """
 
     def __init__(

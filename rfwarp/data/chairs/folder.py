@@ -48,6 +48,13 @@ def write_chair_folder(
 
     Raises:
         ValueError: for a bad count, size, seed or view, before anything is written.
+
+    Example:
+        >>> import os
+        >>> from rfwarp.data import write_chair_folder
+        >>> write_chair_folder("chairs", count=1, size=16, first_seed=7, views=[0, 1])
+        >>> sorted(os.listdir("chairs"))
+        ['000007_000_00.png', '000007_000_10.png', 'poses.csv']
     """
     for name, value, least in (
         ("count", count, 1),
@@ -83,15 +90,22 @@ def write_chair_folder(
 class ChairFolder:
     """Reads what :func:`write_chair_folder` wrote, or a folder of the same form.
 
-    Every chair must have the same views, and every picture must be square and of one size. Pictures
+    Every chair must have the same views, and every image must be square and of one size. Images
     are decoded when asked for; a transparent background becomes white.
 
     Args:
         path: the folder.
 
     Raises:
-        ValueError: if the table is missing, empty or malformed (naming the line), if a picture is
+        ValueError: if the table is missing, empty or malformed (naming the line), if an image is
             missing, or if the first one cannot be read.
+
+    Example:
+        >>> from rfwarp.data import ChairFolder, write_chair_folder
+        >>> write_chair_folder("chairs", count=1, size=16, views=[0, 27])
+        >>> chairs = ChairFolder("chairs")
+        >>> chairs.chairs, chairs.available, chairs.views(0, [27]).shape
+        (('000000',), (0, 27), torch.Size([1, 3, 16, 16]))
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

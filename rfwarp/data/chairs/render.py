@@ -63,7 +63,7 @@ def render_chairs(
     size: int,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """One picture per entry: chair ``seeds[i]`` at ``views[i]``.
+    """One image per entry: chair ``seeds[i]`` at ``views[i]``.
 
     Args:
         seeds: B chair seeds, integers of at least 0.
@@ -77,7 +77,14 @@ def render_chairs(
     Raises:
         ValueError: for a bad seed, view or size, or if the lengths differ.
 
-    A picture depends on its seed, view, size and device type, never on its batch.
+    An image depends on its seed, view, size and device type, never on its batch.
+
+    Example:
+        >>> from rfwarp.data import render_chairs
+        >>> from rfwarp.poses import Viewpoint
+        >>> images = render_chairs([0, 7], [Viewpoint(40, 10), Viewpoint(200, 0)], size=16)
+        >>> images.shape, images[0, :, 0, 0].tolist()  # white at the corner
+        (torch.Size([2, 3, 16, 16]), [255, 255, 255])
     """
     chosen = _viewpoints(views)
     if len(seeds) != len(chosen):
@@ -91,7 +98,13 @@ def render_views(
     size: int,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """Many pictures of one chair: (V, 3, size, size) uint8 RGB, as :func:`render_chairs`."""
+    """Many images of one chair: (V, 3, size, size) uint8 RGB, as :func:`render_chairs`.
+
+    Example:
+        >>> from rfwarp.data import render_views
+        >>> render_views(seed=7, views=[0, 27, 53], size=16).shape
+        torch.Size([3, 3, 16, 16])
+    """
     return _render([seed], [_viewpoints(views)], size, device)
 
 

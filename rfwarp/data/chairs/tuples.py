@@ -9,7 +9,7 @@ from rfwarp.poses import Viewpoint
 
 
 class ChairTuples:
-    """A :class:`rfwarp.data.TupleDataset` of chairs; picture c * 54 + v is view v of chair c.
+    """A :class:`rfwarp.data.TupleDataset` of chairs; image c * 54 + v is view v of chair c.
 
     Args:
         views: the chairs, or other things of the same views.
@@ -18,6 +18,14 @@ class ChairTuples:
 
     Raises:
         ValueError: if they have none.
+
+    Example:
+        >>> from rfwarp.data import ChairTuples, ProceduralChairs
+        >>> dataset = ChairTuples(ProceduralChairs(0, 2, size=16, memory_chairs=0))
+        >>> dataset.draw(seed=0, step=0, batch_size=1, sources=2)
+        [(56, 73, 64)]
+        >>> dataset.load((54, 60, 70)).sources.shape  # views 0, 6 and 16 of chair 1
+        torch.Size([2, 3, 16, 16])
     """
 
     pose_kind = Viewpoint.kind

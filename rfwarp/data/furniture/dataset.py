@@ -39,6 +39,18 @@ class Furniture:
 
     Raises:
         ValueError: for bad numbers, or for a cache folder that holds something else.
+
+    Example:
+        >>> from pathlib import Path, PurePosixPath
+        >>> import trimesh
+        >>> from rfwarp.data import Furniture
+        >>> from rfwarp.data.furniture import Piece
+        >>> Path("box").mkdir()
+        >>> _ = trimesh.creation.box().export("box/model.obj")
+        >>> model, upright = PurePosixPath("box/model.obj"), (1, 0, 0, 0, 1, 0, 0, 0, 1)
+        >>> piece = Piece("box", "Box", "me", "CC0", "Kitchen", frozenset(), Path(), model, upright)
+        >>> Furniture([piece], size=8).views(0, [0, 27]).shape
+        torch.Size([2, 3, 8, 8])
     """
 
     def __init__(

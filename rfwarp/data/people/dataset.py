@@ -29,10 +29,10 @@ VIEWS = 24
 
 
 class ProceduralPeople:
-    """A :class:`rfwarp.data.tuples.TupleDataset` of people of consecutive seeds.
+    """A :class:`rfwarp.data.TupleDataset` of people of consecutive seeds.
 
-    Each has the same number of pictures, all in poses of their own; picture p * views + v is
-    picture v of person p. All pictures of a person are rendered when one is first asked for (about
+    Each has the same number of images, all in poses of their own; image p * views + v is
+    image v of person p. All images of a person are rendered when one is first asked for (about
     7 ms each at 64 x 64 on one core) and kept: in ``cache``, which several processes may share and
     which outlives them, or else in memory. The code of a pose is the keypoints of :class:`.People`.
 
@@ -40,8 +40,8 @@ class ProceduralPeople:
         first_seed: seed of person 0.
         count: number of people.
         size: height and width in pixels, one number if they are equal.
-        views: number of pictures of each person.
-        cache: a folder for the pictures, 3 * H * W bytes each. It is created if need be; an
+        views: number of images of each person.
+        cache: a folder for the images, 3 * H * W bytes each. It is created if need be; an
             existing one must have been made with the same arguments and renderer version.
         memory_people: how many people are kept in memory when there is no cache.
         truth: give true correspondences with every tuple. What they are made from is kept with the
@@ -51,6 +51,13 @@ class ProceduralPeople:
     Raises:
         ValueError: for bad numbers, for seeds on both sides of ``HELD_OUT_FIRST_SEED``, or for a
             cache folder that holds something else.
+
+    Example:
+        >>> from rfwarp.data import ProceduralPeople
+        >>> people = ProceduralPeople(first_seed=0, count=2, size=(32, 16), views=3)
+        >>> sample = people.load((3, 4, 5))  # the pictures of person 1
+        >>> sample.sources.shape, sample.poses.shape, sample.target.shape
+        (torch.Size([2, 3, 32, 16]), torch.Size([2, 18, 3]), torch.Size([3, 32, 16]))
     """
 
     pose_kind = "keypoints"

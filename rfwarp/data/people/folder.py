@@ -36,11 +36,18 @@ def write_people_folder(
         count: number of people.
         size: height and width in pixels, one number if they are equal.
         first_seed: seed of the first person; the others follow.
-        views: number of pictures of each.
+        views: number of images of each.
         progress: called with (people done, count) after each person.
 
     Raises:
         ValueError: for a bad count, size, seed or number of views, before anything is written.
+
+    Example:
+        >>> import os
+        >>> from rfwarp.data import write_people_folder
+        >>> write_people_folder("people", count=1, size=16, views=2)
+        >>> sorted(os.listdir("people"))
+        ['000000_000.png', '000000_001.png', 'keypoints.csv']
     """
     for name, value in (("count", count), ("views", views)):
         if value < 1:

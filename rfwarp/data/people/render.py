@@ -90,17 +90,23 @@ def picture(
 
 
 def render_person(seed: int, views: Sequence[int], size: int | tuple[int, int]) -> People:
-    """Pictures of one person.
+    """Images of one person.
 
     Args:
         seed: of the person.
-        views: numbers of pictures, at least 0; each is one pose and camera of its own.
+        views: numbers of images, at least 0; each is one pose and camera of its own.
         size: height and width in pixels, one number if they are equal.
 
     Raises:
         ValueError: for a bad seed, view or size.
 
-    A picture depends on its seed, view and size alone; it is the same to the bit on one machine.
+    An image depends on its seed, view and size alone; it is the same to the bit on one machine.
+
+    Example:
+        >>> from rfwarp.data import render_person
+        >>> people = render_person(seed=0, views=[0, 1], size=(32, 16))
+        >>> people.pictures.shape, people.keypoints.shape
+        (torch.Size([2, 3, 32, 16]), torch.Size([2, 18, 3]))
     """
     if any(view < 0 for view in views):
         raise ValueError(f"views must be at least 0, got {min(views)}")
