@@ -31,6 +31,7 @@ def exported(request, tmp_path_factory) -> tuple[Generator, Path]:
     return generator, export_onnx(generator, path, (64, 96))
 
 
+@pytest.mark.slow
 def test_onnx_has_only_standard_operators(exported):
     model = onnx.load(exported[1])
     onnx.checker.check_model(model)
@@ -39,6 +40,7 @@ def test_onnx_has_only_standard_operators(exported):
     assert sum(node.op_type == "GridSample" for node in model.graph.node) == 4
 
 
+@pytest.mark.slow
 def test_onnx_says_what_it_takes(exported):
     session = onnxruntime.InferenceSession(exported[1])
     assert {x.name: x.shape for x in session.get_inputs()} == {
@@ -49,6 +51,7 @@ def test_onnx_says_what_it_takes(exported):
     assert [(x.name, x.shape) for x in session.get_outputs()] == [("image", ["batch", 3, 64, 96])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "k"), SHAPES)
 def test_onnxruntime_draws_the_same(exported, n, k):
     generator, path = exported
@@ -59,6 +62,7 @@ def test_onnxruntime_draws_the_same(exported, n, k):
     assert np.abs(image - generator(*arguments).numpy()).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_a_package_draws_the_same(tmp_path):
     generator = randomised(width=1 / 64).requires_grad_(False).optimize()
     path = export_package(generator, tmp_path / "generator.pt2", (64, 64))
@@ -93,6 +97,7 @@ def model(tmp_path_factory) -> Path:
     return make(width=1 / 64).save_pretrained(tmp_path_factory.mktemp("model"))
 
 
+@pytest.mark.slow
 def test_the_command(model, tmp_path):
     out = tmp_path / "new" / "model.onnx"
     done = subprocess.run(

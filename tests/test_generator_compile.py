@@ -16,6 +16,7 @@ def generator(request) -> Generator:
     return generator.optimize() if request.param else generator
 
 
+@pytest.mark.slow
 def test_one_graph_for_all_n_and_k(generator):
     """Numbers of 1 apart, which PyTorch compiles on their own, and batches from 16 on, for which
     its convolutions do."""
@@ -28,6 +29,7 @@ def test_one_graph_for_all_n_and_k(generator):
     assert counter.frame_count == 1
 
 
+@pytest.mark.slow
 def test_encode_and_decode_compile_apart(generator):
     """For any number of targets."""
     torch.compiler.reset()

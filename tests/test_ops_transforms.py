@@ -116,6 +116,7 @@ def package(exported, tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 def test_aotinductor_packages_them(package):
     larger = larger_batch()
     torch.testing.assert_close(

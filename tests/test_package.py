@@ -134,6 +134,7 @@ def test_wheel_without_kernels_is_for_every_platform(pure_wheel: Path, tmp_path:
 
 
 @compiled
+@pytest.mark.slow
 def test_wheel_with_kernels_is_for_this_platform(wheel: Path, tmp_path: Path) -> None:
     python = f"cp{sys.version_info.major}{sys.version_info.minor}"
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")

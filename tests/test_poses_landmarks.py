@@ -103,6 +103,7 @@ def hub(tmp_path_factory):
     return folder.parent
 
 
+@pytest.mark.slow
 def test_the_packages_own_networks_find_faces(hub, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(hub))
     monkeypatch.setattr("face_alignment.utils.get_dir", lambda: str(hub))

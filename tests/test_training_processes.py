@@ -85,6 +85,7 @@ def log(out: Path) -> list[dict]:
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_gradients_of_one(program, tmp_path):
     """On the same samples: two processes with two batches of two, one with one of eight."""
     for processes, settings in ((1, (8, 1)), (2, (2, 2))):

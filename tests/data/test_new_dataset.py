@@ -74,6 +74,7 @@ def _known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DATASETS, RECORD.name, RECORD)
 
 
+@pytest.mark.slow
 def test_it_is_trained_on_evaluated_and_described(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
