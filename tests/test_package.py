@@ -240,8 +240,3 @@ def test_the_trainer_names_the_missing_extra(monkeypatch: pytest.MonkeyPatch) ->
 def test_unknown_attribute_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = rfwarp.nonsense
-
-
-def test_bundled_weights_stay_within_their_budget() -> None:
-    size = sum(file.stat().st_size for file in (ROOT / "rfwarp" / "weights").rglob("*.safetensors"))
-    assert size <= 30e6

@@ -176,7 +176,9 @@ def parse_group(name: str) -> tuple[str, Viewpoint]:
         raise ValueError(f"expected ID_AZIMUTH_ELEVATION, got {name!r}")
     if int(azimuth) * AZIMUTH_STEP not in Viewpoint.AZIMUTHS:
         raise ValueError(f"azimuth must be one of 0, 2, ..., 34 (tens of degrees), got {name!r}")
-    return chair, Viewpoint(int(azimuth) * AZIMUTH_STEP, int(elevation))
+    view = Viewpoint(int(azimuth) * AZIMUTH_STEP, int(elevation))
+    _ = view.index  # refuses other elevations
+    return chair, view
 
 
 def group_name(chair: str, view: Viewpoint) -> str:
