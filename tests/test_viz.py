@@ -165,5 +165,5 @@ def test_maps_of_a_generator_become_a_sheet() -> None:
             return_maps=True,
         )
     sheet = draw_maps([plain("red", (64, 64))] * 3, plain("blue", (64, 64)), levels)
-    assert sheet.size[0] == 4 + 12 * 68
-    assert (np.asarray(sheet)[-60:-10, 10:60] == [255, 0, 0]).all()
+    assert sheet.size[0] == 4 + 12 * 132
+    assert (np.asarray(sheet)[-110:-20, 20:110] == [255, 0, 0]).all()

@@ -114,7 +114,7 @@ def draw_maps(
         >>> _, levels = generator(*tensors, torch.zeros(1, 21, 64, 64), return_maps=True)
         >>> grey = Image.new("RGB", (64, 64), "grey")
         >>> draw_maps([grey, grey], result=grey, levels=levels).size
-        (820, 155)
+        (1588, 295)
     """
     fitted = [source.resize(result.size, Image.Resampling.LANCZOS) for source in sources]
     rows: list[list[Image.Image | None]] = [
@@ -129,7 +129,7 @@ def draw_maps(
         row += [moved, None, None]
     rows[0][-2:] = [result, where_from(levels[-1], result)]
     columns += ["moved", "result", "from"]
-    return draw_sheet(rows, columns=columns, scale=max(1, 96 // result.width))
+    return draw_sheet(rows, columns=columns, scale=max(1, 128 // result.width))
 
 
 def _draw_level(level: LevelMaps) -> list[tuple[Image.Image, ...]]:
