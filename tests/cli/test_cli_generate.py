@@ -11,6 +11,7 @@ from PIL import Image
 from rfwarp import Generator
 from rfwarp.cli import main
 from rfwarp.poses import Keypoints, Viewpoint
+from rfwarp.viz import enlarge
 
 Refused = Callable[..., str]
 
@@ -97,8 +98,9 @@ def test_generate_draws_maps(model: Path, sources: list[str], tmp_path: Path) ->
     given = ["-s", *sources[:2], "-w", str(model), "-t", "40:10", "--maps", str(maps)]
     assert main(["generate", *given, "-o", str(tmp_path / "x.png")]) == 0
     with Image.open(maps) as sheet, Image.open(tmp_path / "x.png") as picture:
-        corner = sheet.width - 2 * 68, sheet.height - 2 * 68  # beside it, where pixels came from
-        assert np.array_equal(sheet.crop((*corner, corner[0] + 64, corner[1] + 64)), picture)
+        corner = sheet.width - 2 * 132, sheet.height - 2 * 132  # beside it, where pixels came from
+        drawn = sheet.crop((*corner, corner[0] + 128, corner[1] + 128))
+        assert np.array_equal(drawn, enlarge(picture, 2))
 
 
 @pytest.mark.parametrize(
