@@ -3,8 +3,9 @@
 Names are imported on first use, so that reading a configuration does not wait for torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from rfwarp.lazy import exports
 
 if TYPE_CHECKING:
     from rfwarp.data.catalog import (
@@ -83,7 +84,6 @@ _MODULES = {
     ),
     "rfwarp.data.voxceleb": ("VoxCelebVideos",),
 }
-_LAZY = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "DATASETS",
@@ -119,12 +119,4 @@ __all__ = [
     "write_people_folder",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'rfwarp.data' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = exports(__name__, _MODULES)

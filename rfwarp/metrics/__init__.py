@@ -3,8 +3,9 @@
 Names are imported on first use, so that reading a configuration does not wait for torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from rfwarp.lazy import exports
 
 if TYPE_CHECKING:
     from rfwarp.metrics.accumulate import ImageMetrics, Scores
@@ -21,20 +22,19 @@ if TYPE_CHECKING:
     from rfwarp.metrics.st_lpips import StLpips
 
 _MODULES = {
-    "accumulate": ("ImageMetrics", "Scores"),
-    "baselines": ("mean_source", "nearest_source"),
-    "config": ("EvaluationConfig",),
-    "evaluation": ("Evaluation", "evaluate"),
-    "flow": ("WarpMeasures", "WarpScores", "auc", "end_point_error"),
-    "images": ("MAX_PSNR", "ImageScores", "score_images"),
-    "inception": ("Inception",),
-    "lpips": ("Lpips",),
-    "masks": ("mask_of_target", "person_mask"),
-    "networks": ("MetricNetworks",),
-    "sharpness": ("high_pass",),
-    "st_lpips": ("StLpips",),
+    "rfwarp.metrics.accumulate": ("ImageMetrics", "Scores"),
+    "rfwarp.metrics.baselines": ("mean_source", "nearest_source"),
+    "rfwarp.metrics.config": ("EvaluationConfig",),
+    "rfwarp.metrics.evaluation": ("Evaluation", "evaluate"),
+    "rfwarp.metrics.flow": ("WarpMeasures", "WarpScores", "auc", "end_point_error"),
+    "rfwarp.metrics.images": ("MAX_PSNR", "ImageScores", "score_images"),
+    "rfwarp.metrics.inception": ("Inception",),
+    "rfwarp.metrics.lpips": ("Lpips",),
+    "rfwarp.metrics.masks": ("mask_of_target", "person_mask"),
+    "rfwarp.metrics.networks": ("MetricNetworks",),
+    "rfwarp.metrics.sharpness": ("high_pass",),
+    "rfwarp.metrics.st_lpips": ("StLpips",),
 }
-_LAZY = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "MAX_PSNR",
@@ -60,12 +60,4 @@ __all__ = [
     "score_images",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(f"rfwarp.metrics.{_LAZY[name]}"), name)
-    raise AttributeError(f"module 'rfwarp.metrics' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = exports(__name__, _MODULES)

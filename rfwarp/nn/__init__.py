@@ -3,8 +3,9 @@
 Names are imported on first use, so that reading a configuration does not wait for torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from rfwarp.lazy import exports
 
 if TYPE_CHECKING:
     from rfwarp.nn.config import GeneratorConfig, NetworkConfig
@@ -23,22 +24,12 @@ __all__ = [
     "NetworkConfig",
 ]
 
-_LAZY = {
-    "CudaGraph": "rfwarp.nn.graphs",
-    "Discriminator": "rfwarp.nn.discriminator",
-    "EncodedSources": "rfwarp.nn.results",
-    "Generator": "rfwarp.nn.generator",
-    "GeneratorConfig": "rfwarp.nn.config",
-    "LevelMaps": "rfwarp.nn.results",
-    "NetworkConfig": "rfwarp.nn.config",
+_MODULES = {
+    "rfwarp.nn.graphs": ("CudaGraph",),
+    "rfwarp.nn.discriminator": ("Discriminator",),
+    "rfwarp.nn.results": ("EncodedSources", "LevelMaps"),
+    "rfwarp.nn.generator": ("Generator",),
+    "rfwarp.nn.config": ("GeneratorConfig", "NetworkConfig"),
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'rfwarp.nn' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = exports(__name__, _MODULES)

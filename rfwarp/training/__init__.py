@@ -4,9 +4,9 @@ Training needs ``pip install "rfwarp[train]"``; the losses and the configuration
 imported on first use, so that reading a configuration does not wait for torch.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rfwarp.lazy import exports
 from rfwarp.training.extra import require_extra
 
 if TYPE_CHECKING:
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
     from rfwarp.training.vgg import Vgg19
 
 _MODULES = {
-    "config": (
+    "rfwarp.training.config": (
         "LossWeights",
         "TrainConfig",
     ),
-    "config_file": ("load_config",),
-    "efficientnet": ("EfficientNetLite0",),
-    "experiment": (
+    "rfwarp.training.config_file": ("load_config",),
+    "rfwarp.training.efficientnet": ("EfficientNetLite0",),
+    "rfwarp.training.experiment": (
         "ExperimentConfig",
         "run_experiment",
     ),
-    "features": (
+    "rfwarp.training.features": (
         "FEATURE_SETS",
         "OrientedPyramid",
         "make_features",
     ),
-    "losses": (
+    "rfwarp.training.losses": (
         "adversarial_discriminator",
         "adversarial_generator",
         "affine_regularisation",
@@ -54,10 +54,9 @@ _MODULES = {
         "sampling_correctness",
         "style",
     ),
-    "trainer": ("Trainer",),
-    "vgg": ("Vgg19",),
+    "rfwarp.training.trainer": ("Trainer",),
+    "rfwarp.training.vgg": ("Vgg19",),
 }
-_LAZY = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "FEATURE_SETS",
@@ -81,14 +80,10 @@ __all__ = [
     "style",
 ]
 
+_get, __dir__ = exports(__name__, _MODULES)
+
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        if _LAZY[name] in ("trainer", "experiment"):
-            require_extra()
-        return getattr(import_module(f"rfwarp.training.{_LAZY[name]}"), name)
-    raise AttributeError(f"module 'rfwarp.training' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+    if name in ("Trainer", "ExperimentConfig", "run_experiment"):
+        require_extra()
+    return _get(name)

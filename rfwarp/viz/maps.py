@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from rfwarp.images import to_rgb, to_tensor
 from rfwarp.nn import LevelMaps
+from rfwarp.nn.flow_models import enlarge
 from rfwarp.ops import warp
 from rfwarp.viz.origins import frame, source_colour, where_from
 from rfwarp.viz.sheet import draw_sheet
@@ -163,11 +163,7 @@ def _moved(sources: Sequence[Image.Image], level: LevelMaps) -> list[Image.Image
     height, width = pixels.shape[-2:]
     flow = (level.flow + level.residual)[0].detach().cpu().double()
     known = torch.cat([flow * level.stride, _matters(level).detach().cpu().double()], dim=1)
-    if level.stride > 1:
-        known = F.interpolate(
-            known, scale_factor=float(level.stride), mode="bilinear", align_corners=False
-        )
-    known = known[..., :height, :width]
+    known = enlarge(known, level.stride)[..., :height, :width]
     moved = warp(pixels, known[:, :2].contiguous(), "border").permute(0, 2, 3, 1).numpy()
     return [_fade(_to_image((m + 1) / 2), k[2]) for m, k in zip(moved, known, strict=True)]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import colorsys
 
 import numpy as np
-import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 from rfwarp.nn import LevelMaps
+from rfwarp.nn.flow_models import enlarge
 
 PAINTED = np.array([255.0, 255.0, 255.0])
 _TINT = 0.6  # how much of a pixel is its source's colour; the rest is its brightness
@@ -73,11 +73,7 @@ def where_from(maps: LevelMaps, result: Image.Image) -> Image.Image:
             f"maps of {shares.shape[-2]} x {shares.shape[-1]} cells of stride {maps.stride} are "
             f"not for a result of {height} x {width} pixels"
         )
-    if maps.stride > 1:
-        shares = F.interpolate(
-            shares[None], scale_factor=float(maps.stride), mode="bilinear", align_corners=False
-        )[0]
-    shares = shares[:, :height, :width]
+    shares = enlarge(shares[None], maps.stride)[0, :, :height, :width]
     colours = np.array([source_colour(k) for k in range(len(shares))], dtype=float)
     taken = shares.sum(0).clamp(0, 1).numpy()[..., None]
     tint = taken * colours[shares.argmax(0).numpy()] + (1 - taken) * PAINTED
