@@ -32,17 +32,19 @@ test: lint docs
 test-all: lint docs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "slow or not slow"
 
-# Into dist, with the kernels that this machine can compile.
+# Into dist, for every Python, with the kernels that this machine can compile.
 wheel: $(VENV)/.developer
-	$(BIN)/python -m build --no-isolation --wheel .
+	$(BIN)/python packaging/wheel.py dist
 
 # Pages and reference as HTML; warnings are errors.
 docs: $(VENV)/.developer
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs build/docs
 
-# The operators' tests on CPU kernels built with AddressSanitizer and UndefinedBehaviorSanitizer.
+# The operators' tests on CPU kernels built with AddressSanitizer and UndefinedBehaviorSanitizer,
+# and the kernels on threads with ThreadSanitizer.
 sanitize: $(VENV)/.developer
 	OMP_NUM_THREADS=1 $(BIN)/python tests/sanitize.py
+	$(BIN)/python tests/sanitize.py --thread
 
 lint: $(VENV)/.developer
 	$(BIN)/ruff check .
@@ -68,12 +70,16 @@ $(VENV)/.torch:
 # in its parent, whose folder rfwarp it takes for a package.
 EDITABLE := --no-build-isolation --config-settings editable_mode=compat --editable
 
+# Detectors of bodies, for the tests. Alone: rtmlib brings a second OpenCV, mediapipe an old protobuf.
+DETECTORS := rtmlib "mediapipe==0.10.14; python_version < '3.13'"
+
 $(VENV)/.installed: $(VENV)/.torch pyproject.toml setup.py $(CXX_FILES)
 	$(BIN)/pip install --quiet $(EDITABLE) .
 	touch $@
 
 $(VENV)/.developer: pyproject.toml setup.py | $(VENV)/.installed
 	$(BIN)/pip install --quiet $(EDITABLE) ".[dev]"
+	$(BIN)/pip install --quiet --no-deps $(DETECTORS)
 	touch $@
 
 clean:

@@ -1,20 +1,22 @@
-"""The whole generator: time per picture, first call and memory, against PyTorch as one writes it.
+"""The whole generator: time per image, first call and memory, against plain PyTorch.
 
     python benchmarks/generator.py --out benchmarks/results/<name>
 
-Every candidate's pictures are checked against the plain network in float64 first; a mismatch ends
+Every candidate's images are checked against the plain network in float64 first; a mismatch ends
 the run. With --out it writes generator.json, generator.md and two plots.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 import multiprocessing
 import sys
+import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,19 +24,28 @@ import torch
 import torch._inductor.config
 import tyro
 from harness import machine
-from harness.checking import Mismatch
 from harness.cuda import interleave_cuda
-from harness.generator_report import render
-from harness.generators import Candidate, Case, DType, Job, candidates, make_inputs, network
-from harness.profile import Shares, where_time_goes
-from harness.report import write_results
+from harness.generator.candidates import (
+    Candidate,
+    Case,
+    DType,
+    Job,
+    candidates,
+    make_inputs,
+    network,
+)
+from harness.generator.profile import Shares, where_time_goes
+from harness.generator.report import render
+from harness.generator.runtimes import Files, runtimes
 from harness.timing import Call, LoadMeter, Turn, interleave
+from harness.warp.checking import Mismatch
+from harness.warp.report import write_results
 from memory import Peak
 from torch import Tensor
 from tqdm import tqdm
 
 SCHEMA = "generator 1"
-CHECKED = 4  # pictures of a batch or a stream
+CHECKED = 4  # images of a batch or a stream
 # Largest error of values in [-1, 1] in float32, against float64, through some forty layers.
 TOLERANCE = 1e-4
 # In 16 bits: how many times eager's own error, root mean square, as single pixels say little there.
@@ -51,20 +62,23 @@ class GeneratorBenchmark:
     """Batch sizes. Beyond 1 with --batched-k sources only."""
     batched_k: int = 2
     job: tuple[Job, ...] = get_args(Job)
-    """A picture from its sources, the next one of the same sources, a stream of targets."""
+    """An image from its sources, the next image of the same sources, a stream of targets."""
     stream: int = 100
-    """Pictures in a stream, with the middle one of --k sources."""
+    """Images in a stream, with the middle one of --k sources."""
     dtype: tuple[DType, ...] = ("float32",)
     device: str = "cpu"
     size: int = 256
     width: float = 1.0
-    """Of the network; 1 is the paper's."""
+    """Width of the network; 1 is the paper's."""
     seconds: float = 20.0
-    """For each case, beside 3 rounds at least."""
+    """Seconds for each case; 3 rounds at least."""
     compile: bool = True
     """Time torch.compile too. It takes minutes per case."""
+    runtimes: bool = False
+    """Time ONNX Runtime and OpenVINO too (CPU; pip install ".[export,int8,openvino]"), beside
+    bfloat16 in 8 bits as well. Exports take minutes."""
     first_call: bool = True
-    """Measure first calls and memory, each in a process of its own, with one picture."""
+    """Measure first calls and memory, each in a process of its own, with one image."""
     seed: int = 0
     out: Path | None = None
     """Folder for generator.json, generator.md, generator.png and generator-profile.png."""
@@ -74,7 +88,7 @@ class GeneratorBenchmark:
         chosen = [
             Case(n, k, job, self.size, dtype, self.device, self.stream)
             for dtype, job, n, k in product(self.dtype, self.job, self.n, self.k)
-            if (n == 1 or (k == self.batched_k and job == "picture"))
+            if (n == 1 or (k == self.batched_k and job == "image"))
             and (job != "stream" or k == middle)
         ]
         return list(dict.fromkeys(chosen))
@@ -95,9 +109,11 @@ class GeneratorBenchmark:
             "measurements": [],
         }
         plain = network(self.seed, self.width)
-        for case in tqdm(self.cases(), unit="case"):
-            results["measurements"].append(self._measure(case, plain))
-            self._write(results)
+        with tempfile.TemporaryDirectory() as folder:
+            files = Files(plain, self.size, Path(folder)) if self.runtimes else None
+            for case in tqdm(self.cases(), unit="case"):
+                results["measurements"].append(self._measure(case, plain, files))
+                self._write(results)
         if self.first_call:
             results["first_calls"] = self._first_calls()
             self._write(results)
@@ -109,27 +125,33 @@ class GeneratorBenchmark:
         if self.out is not None:
             write_results(results, self.out / "generator.json")
 
-    def _measure(self, case: Case, plain: Any) -> dict[str, Any]:
+    def _measure(self, case: Case, plain: Any, files: Files | None) -> dict[str, Any]:
         torch.compiler.reset()
         inputs = make_inputs(case, self.seed)
-        # The first pictures tell whether a batch is right, and a stream need not run twice.
+        # The first images tell whether a batch is right, and a stream need not run twice.
         first = inputs
         if case.job == "stream":
             first = inputs._replace(targets=inputs.targets[:CHECKED])
         expected = _in_float64(plain, inputs)
         calls: dict[str, Call] = {}
-        kinds, errors = {}, {}
-        for candidate in candidates(case, plain, compiled=self.compile):
+        kinds, errors, psnr = {}, {}, {}
+        rivals = () if files is None else runtimes(case, files)
+        for candidate in chain(candidates(case, plain, compiled=self.compile), rivals):
             with candidate.active():
                 images = candidate.runner(case, first)(0)
                 allowed = (
                     TOLERANCE if case.dtype == "float32" else OF_EAGER * errors.get("eager", 1)
                 )
+                if candidate.kind == "runtime":
+                    # In fewer bits they round flows too: what that costs is shown beside the time.
+                    allowed = 10 * TOLERANCE if case.dtype == "float32" else math.inf
                 errors[candidate.name] = check(candidate.name, case, images, expected, allowed)
+                psnr[candidate.name] = decibels(images, expected)
             run = candidate.runner(case, inputs)
             calls[candidate.name] = Call(run, candidate.active)
             kinds[candidate.name] = candidate.kind
         measured: dict[str, Any] = {"case": asdict(case), "kinds": kinds, "errors": errors}
+        measured["psnr"] = psnr
         if case.device != "cpu":
             timings = interleave_cuda(calls, slots=1, seconds=self.seconds, seed=self.seed)
             measured |= {"clock": "graph", "load": None, "invalid": None}
@@ -137,7 +159,8 @@ class GeneratorBenchmark:
             meter = LoadMeter()
             timings = interleave(
                 calls,
-                {"wall": time.perf_counter, "cpu": time.thread_time},
+                # Of the whole process: a runtime may compute in a thread of its own.
+                {"wall": time.perf_counter, "cpu": time.process_time},
                 slots=1,
                 turn=Turn(untimed=0, timed=1),
                 rounds=1 if case.job == "stream" else 3,
@@ -146,11 +169,11 @@ class GeneratorBenchmark:
             )
             load = meter.read()
             measured |= {"clock": "cpu", "load": load._asdict(), "invalid": load.invalidates}
-        per_picture = case.pictures
+        per_image = case.images
         measured["timings"] = {
             name: {
                 clock: {
-                    key: value if key == "calls" else value / per_picture
+                    key: value if key == "calls" else value / per_image
                     for key, value in timing.to_json().items()
                 }
                 for clock, timing in by.items()
@@ -161,7 +184,7 @@ class GeneratorBenchmark:
 
     def _first_calls(self) -> list[dict[str, Any]]:
         k = self.k[len(self.k) // 2]
-        case = Case(1, k, "picture", self.size, self.dtype[0], self.device)
+        case = Case(1, k, "image", self.size, self.dtype[0], self.device)
         plain = network(self.seed, self.width)
         names = [c.name for c in candidates(case, plain, compiled=self.compile)]
         with ProcessPoolExecutor(
@@ -171,7 +194,7 @@ class GeneratorBenchmark:
             return [{"name": n, **job.result()} for n, job in zip(names, jobs, strict=True)]
 
     def _profile(self, plain: Any) -> dict[str, Shares]:
-        case = Case(1, self.k[len(self.k) // 2], "picture", self.size, self.dtype[0], self.device)
+        case = Case(1, self.k[len(self.k) // 2], "image", self.size, self.dtype[0], self.device)
         inputs = make_inputs(case, self.seed)
         found = {}
         for candidate in candidates(case, plain, compiled=False):
@@ -183,7 +206,7 @@ class GeneratorBenchmark:
 
 
 def _in_float64(plain: Any, inputs: Any) -> Tensor:
-    """The plain network's pictures, one target at a time."""
+    """The plain network's images, one target at a time."""
     exact = copy.deepcopy(plain).double()
     sources, poses, targets = (x.cpu().double() for x in inputs)
     shared = sources.shape[0] != targets.shape[0]
@@ -201,8 +224,14 @@ def _in_float64(plain: Any, inputs: Any) -> Tensor:
         )
 
 
+def decibels(images: Tensor, expected: Tensor) -> float:
+    """PSNR of the first images against float64, values in [-1, 1]."""
+    squares = (images[: len(expected)].cpu().double() - expected).square().mean()
+    return float(10 * torch.log10(4 / squares))
+
+
 def check(name: str, case: Case, images: Tensor, expected: Tensor, allowed: float) -> float:
-    """The error of the first pictures: the largest, in 16-bit types the root mean square.
+    """The error of the first images: the largest, in 16-bit types the root mean square.
 
     Raises:
         Mismatch: if it is more than allowed.

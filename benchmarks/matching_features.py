@@ -1,9 +1,9 @@
-"""Does the sampling-correctness loss have its minimum at the true flow? By feature set.
+"""Whether the sampling-correctness loss has its minimum at the true flow, by feature set.
 
     python benchmarks/matching_features.py --out benchmarks/results/matching-features
 
 The loss compares features; it teaches flow only if the features of one surface point in two
-pictures are more alike than those of others. Here procedural things of held-out seeds tell the true
+images are more alike than those of others. Here procedural things of held-out seeds tell the true
 flow. With --out it writes matching_features.json and matching_features.md.
 """
 
@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 import tyro
 from harness import machine
-from harness.report import heading, markdown, write_results
+from harness.warp.report import heading, markdown, write_results
 from torch import Tensor
 
 from rfwarp.data import DataConfig, open_dataset
@@ -35,8 +35,8 @@ AROUND = ((1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0))
 MATCHED = 0.5
 """Least share of a cell that a source shows for the cell to count."""
 COLUMNS = (
-    *("pictures", "level", "zero flow off by", "features (channels)", "loss at the true flow"),
-    *("at zero flow", "1 cell beside", "matching off by", "median", "ms per picture"),
+    *("images", "level", "zero flow off by", "features (channels)", "loss at the true flow"),
+    *("at zero flow", "1 cell beside", "matching off by", "median", "ms per image"),
 )
 
 
@@ -53,23 +53,23 @@ class MatchingFeatures:
     """Sampling correctness at the true flow and beside it, and exhaustive matching."""
 
     features: tuple[str, ...] = tuple(FEATURE_SETS)
-    """Feature sets; one whose weights are missing is said to be."""
+    """Feature sets; one whose weights are missing is reported so."""
     feature_weights: Path | None = None
     """File of the weights of vgg19; without one the torch hub's cache is looked into."""
     data: tuple[Name, ...] = ("chairs", "people")
     """Procedural things, of held-out seeds."""
     size: int = 64
-    """Side of the pictures, pixels."""
+    """Side of the images, pixels."""
     count: int = 40
     """Targets."""
     sources: int = 2
     """Sources of each."""
     sampler: Literal["gaussian", "bilinear"] = "gaussian"
-    """Of the loss."""
+    """Sampler of the loss."""
     threads: int = 1
-    """Of PyTorch; the time depends on it."""
+    """Threads of PyTorch; the time depends on them."""
     seed: int = 0
-    """Of the choice of views."""
+    """Seed of the choice of views."""
     out: Path | None = None
     """Folder for matching_features.json and matching_features.md."""
 
@@ -114,7 +114,7 @@ class MatchingFeatures:
 
 @torch.no_grad()
 def measure(features: FeatureSet, pairs: Pairs, sampler: str) -> list[dict[str, Any]]:
-    """For each level of the feature set a row of the table, means over the matched cells."""
+    """The rows of the table, one for each level of the feature set: means over matched cells."""
     begin = time.thread_time()
     maps = [_maps(features, images) for images in (pairs.source, pairs.target)]
     milliseconds = (time.thread_time() - begin) * 1000 / (2 * len(pairs.source))

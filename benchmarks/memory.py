@@ -1,4 +1,4 @@
-"""Peak memory of one forward and backward of warp_fuse, against what one would use instead.
+"""Peak memory of one forward and backward of warp_fuse, against the alternatives in PyTorch.
 
     python benchmarks/memory.py --out benchmarks/results/<name>
 
@@ -24,11 +24,11 @@ from typing import Any, NamedTuple, get_args
 import torch
 import tyro
 from harness import machine
-from harness.candidates import baselines, ours
-from harness.cases import Case, DType, Layout, Shape, make_inputs
-from harness.checking import Reference
-from harness.measure import runner
-from harness.report import heading, markdown, write_results
+from harness.warp.candidates import baselines, ours
+from harness.warp.cases import Case, DType, Layout, Shape, make_inputs
+from harness.warp.checking import Reference
+from harness.warp.measure import runner
+from harness.warp.report import heading, markdown, write_results
 from torch import Tensor
 from tqdm import tqdm
 
@@ -41,7 +41,7 @@ class Memory(NamedTuple):
     peak: int
     """Most that was in use at once: temporaries, output and gradients."""
     saved: int
-    """What the forward keeps for the backward."""
+    """Tensors that the forward keeps for the backward."""
     results: int
     """Output and gradients: nobody can do with less."""
 
@@ -56,7 +56,7 @@ class MemoryBenchmark:
     dtype: tuple[DType, ...] = ("float32",)
     device: str = "cpu"
     compile: bool = True
-    """torch.compile too."""
+    """Measure torch.compile too."""
     out: Path | None = None
     """Folder for memory.json and memory.md."""
 
@@ -124,7 +124,7 @@ def _saved(run: Any, inputs: Sequence[Tensor]) -> int:
 
 
 class Peak:
-    """The most memory in use since its creation, beyond what was then."""
+    """Peak memory since its creation, beyond the memory in use then."""
 
     def __init__(self, device: str) -> None:
         self._device = device
@@ -152,7 +152,7 @@ def _status(field: str) -> int:
 
 
 def table(measurements: Iterable[dict[str, Any]]) -> str:
-    """As Markdown: MiB, and the peak as a share of eager PyTorch's."""
+    """A table in Markdown: MiB, and the peak as a share of eager PyTorch's."""
     measurements = list(measurements)
     eager = {str(m["case"]): m["peak"] for m in measurements if m["name"] == "eager"}
     lines = [["N,K,C,H,W", "layout", "dtype", "which", "peak MiB", "of eager", "saved", "results"]]

@@ -6,7 +6,8 @@ python benchmarks/report.py benchmarks/results/<name>/results.json
 from pathlib import Path
 
 import tyro
-from harness.report import read_results, render, rows, table
+from harness.warp.plot import render
+from harness.warp.report import read_results, rows, table
 
 
 def main(results: tyro.conf.Positional[Path]) -> None:

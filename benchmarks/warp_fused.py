@@ -1,4 +1,4 @@
-"""rfwarp.warp_fuse against everything one would use instead, and against the speed of light.
+"""rfwarp.warp_fuse against all alternatives in PyTorch, and against the speed of light.
 
     python benchmarks/warp_fused.py --quick
     python benchmarks/warp_fused.py --out benchmarks/results/<name>
@@ -16,9 +16,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
-import tyro
 from harness import machine
-from harness.candidates import (
+from harness.warp.candidates import (
     Candidate,
     Capability,
     Unavailable,
@@ -26,10 +25,10 @@ from harness.candidates import (
     ours,
     require_kernels,
 )
-from harness.cases import SHAPES, Case, DType, Flow, Layout, Pass, Shape
-from harness.checking import Mismatch
-from harness.measure import Settings, measure
-from harness.report import SCHEMA, heading, render, rows, table, write_results
+from harness.warp.cases import SHAPES, Case, DType, Flow, Layout, Pass, Shape
+from harness.warp.checking import Mismatch
+from harness.warp.measure import Settings, measure
+from harness.warp.report import SCHEMA, heading, rows, table, write_results
 from tqdm import tqdm
 
 QUICK = ("1,2,256,32,32", "1,4,128,64,64")
@@ -38,7 +37,7 @@ TYPICAL = Shape.parse("1,4,128,64,64")
 
 @dataclass(frozen=True)
 class WarpFused:
-    """Time rfwarp.warp_fuse, forward and backward, against what one would use instead.
+    """Time rfwarp.warp_fuse, forward and backward, against the alternatives in PyTorch.
 
     Without a selection: all shapes and layouts in float32 with a smooth flow, and all types and
     flows on one shape. With one: the product of what is selected, other axes as said there.
@@ -51,7 +50,7 @@ class WarpFused:
     dtype: tuple[DType, ...] = ()
     """Types of features and target. Default: float32."""
     flow: tuple[Flow, ...] = ()
-    """Where the flow points. Default: smooth."""
+    """Kinds of flow. Default: smooth."""
     passes: tuple[Pass, ...] = get_args(Pass)
     """With or without a backward."""
     threads: tuple[int, ...] = (1,)
@@ -68,19 +67,21 @@ class WarpFused:
     """Time torch.compile too. It takes most of the time of a run."""
     max_autotune: bool = False
     """Time torch.compile(mode="max-autotune") too; on a GPU it always is."""
+    profile: bool = True
+    """On a GPU, sum kernel times by the profiler too: seconds for each candidate."""
     seconds: float | None = None
-    """For each case and state of the caches, beside 3 rounds at least. Default: 3, quick: 0.5."""
+    """Seconds for each case and state of the caches; 3 rounds at least. Default: 3, quick: 0.5."""
     max_gib: float = 0.25
-    """Without --shape, leaves out those whose features are larger in float32."""
+    """Size of the features in float32 above which a shape is left out, unless named by --shape."""
     llc_mib: int = 0
     """Size of the last-level cache; 0 asks the system."""
     seed: int = 0
-    """Of inputs and orders."""
+    """Seed of inputs and orders."""
     out: Path | None = None
     """Folder for results.json, table.md and plot.png."""
 
     def cases(self) -> list[Case]:
-        """What is selected, without repetitions."""
+        """The selected cases, without repetitions."""
         names = self.shape or (QUICK if self.quick else ())
         shapes = [Shape.parse(name) for name in names]
         if not shapes:
@@ -99,7 +100,7 @@ class WarpFused:
         ]
 
     def candidates(self, case: Case) -> Iterator[Candidate]:
-        """All that a case is timed with."""
+        """All candidates for a case."""
         yield from baselines(
             case,
             compiled=self.compile and not self.quick,
@@ -125,7 +126,8 @@ class WarpFused:
         }
         for case, threads in tqdm(list(product(self.cases(), self.threads)), unit="case"):
             seconds = self.seconds or (0.5 if self.quick else 3.0)
-            how = Settings(threads, seconds, self.seed, self.llc_mib * 2**20)
+            cache = self.llc_mib * 2**20
+            how = Settings(threads, seconds, self.seed, cache, self.profile)
             for measurement in measure(case, self.candidates(case), how):
                 results["measurements"].append(measurement)
                 if self.out is not None:
@@ -134,12 +136,16 @@ class WarpFused:
 
 
 def main() -> None:
+    import tyro  # harness.gpu_day runs WarpFused on images that lack it
+
     config = tyro.cli(WarpFused)
     try:
         results = config.run()
     except (Mismatch, Unavailable, ValueError) as error:
         sys.exit(f"warp_fused.py: error: {error}")
     if config.out is not None:
+        from harness.warp.plot import render  # needs matplotlib
+
         render(results, config.out)
     print(heading(results), table(rows(results)), sep="\n\n")
 

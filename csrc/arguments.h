@@ -15,21 +15,26 @@ enum class FeatureType : int { Float, Double, Half, BFloat16 };
 // data is null for an argument that is absent or a gradient that is not asked for.
 struct View {
   void* data = nullptr;
-  int64_t n = 0, k = 0, c = 0, y = 0, x = 0;
+  int64_t n = 0, k = 0, c = 0, y = 0, x = 0, z = 0;
 };
 
 struct Arguments {
-  int64_t N, K, C;
-  int H, W;  // of output and sources alike
-  Padding padding;
-  FeatureType type;
+  int64_t N = 0, K = 1, C = 0;
+  int H = 0, W = 0;  // of output and sources alike
+  int D = 1;
+  bool volume = false;  // warp alone: every tensor has D planes, and flow a third channel, z
+  int64_t flows = 1;    // warp alone: so many samples of flow and output share one of features
+  Padding padding = Padding::zeros;
+  bool visibility = false;  // occlusion holds 1 - m, not the logit of m
+  FeatureType type = FeatureType::Float;
   View features;   // (N, K, C, H, W)
   View flow;       // (N, K, 2, H, W)
   View residual;   // (N, K, 2, H, W), absent: zero
-  View occlusion;  // (N, K, 1, H, W), absent: m = 0, and no target
-  View attention;  // (N, K, 1, H, W), absent: K = 1 and a = 1
-  View target;     // (N, C, H, W), absent with occlusion
+  View occlusion;  // (N, K, 1, H, W), absent: m = 0
+  View attention;  // (N, K, 1, H, W), absent: equal logits
+  View target;     // (N, C, H, W), absent: zero
   View mask;       // (N, K) bool, absent: every source is present
+  View warped;     // (N, K, C, H, W), given to the forward: W(f), to be written
 };
 
 struct Gradients {

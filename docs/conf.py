@@ -40,13 +40,13 @@ nitpick_ignore_regex = [
     ("py:obj", r".*"),  # words in single backticks
     (
         "py:.*",
-        r"(torch|numpy|np|PIL|os|pathlib|collections|typing|zipfile|annotated_types|re)\..*|Tensor|Path|Image\.Image|(tuple|list)\[.*",
+        r"(torch|numpy|np|PIL|os|pathlib|collections|typing|zipfile|annotated_types|re|fractions)\..*|Tensor|Fraction|Path|Image\.Image|(tuple|list)\[.*",
     ),
     # Type aliases, which the signatures spell out.
-    ("py:class", r"(PoseLike|PictureSize|ImageLike|PoseText|Row)"),
-    # What annotated types say beside the type: texts, and bounds that are fractions.
+    ("py:class", r"(PoseLike|ImageSize|ImageLike|PoseText|Row|Part)"),
+    # Metadata of annotated types: texts, and bounds that are fractions.
     ("py:class", r"Doc|[0-9.]+"),
-    # What only the code's reader meets.
+    # Names that are not part of the reference.
     ("py:.*", r"rfwarp\.(metrics|data|nn)\.[a-z_]+\..*"),
     ("py:.*", r"Config|LevelScores|People|person_bytes|TupleDataset\..*|PoseKind\..*|parse_[a-z]+"),
     ("py:class", r"Split|Options|Report|Progress|PaperResult|rfwarp\.training\.[a-z_]+\.(Run|T)"),
@@ -81,7 +81,7 @@ def setup(app: Sphinx) -> None:
 def read_literally(
     app: object, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
-    """What reads well in the code but means something else to Sphinx."""
+    """Escape text that reads well in the code but means something else to Sphinx."""
     if lines and lines[0].startswith("Alias for field number"):
         lines.clear()
     if lines and what in ("attribute", "data", "property"):

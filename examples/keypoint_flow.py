@@ -1,7 +1,7 @@
 """People in other poses, warped by their keypoints alone: no network, nothing learned.
 
 Writes a sheet: a source, its skeleton, the skeleton of the target, the source warped by the flow
-that the two skeletons tell, and the truth. Prints how far the flow is off.
+between the two skeletons, and the truth. Prints the error of the flow.
 
     python examples/keypoint_flow.py
 
@@ -23,12 +23,12 @@ from rfwarp.data import HELD_OUT_FIRST_SEED, ProceduralPeople, Sample
 from rfwarp.images import from_uint8, to_pil
 from rfwarp.ops import warp
 from rfwarp.poses import POSE_KINDS, keypoint_flow
-from rfwarp.viz import draw_pose, draw_sheet, write_picture
+from rfwarp.viz import draw_pose, draw_sheet, write_image
 
 SIZE = 128  # pixels
 PEOPLE = 12
 ROWS = 3
-MEASURED = 240  # pairs of pictures
+MEASURED = 240  # pairs of images
 COLUMNS = ("source", "its pose", "target pose", "warped", "truth")
 
 
@@ -43,12 +43,12 @@ def row(sample: Sample) -> list[Image.Image]:
 
 
 class Errors(NamedTuple):
-    """Of a flow, over the pixels of the target that the source shows, in pixels."""
+    """Errors of a flow, over the pixels of the target that the source shows, in pixels."""
 
     mean: float
     median: float
     within: float
-    """Share of pixels off by less than 1.5 pixels in a picture 64 pixels high."""
+    """Share of pixels off by less than 1.5 pixels in an image 64 pixels high."""
 
     @classmethod
     def of(cls, flows: list[Tensor], samples: list[Sample]) -> Errors:
@@ -76,7 +76,7 @@ def main() -> None:
         samples = [people.load(views) for views in people.evaluation_rows(0, options.pairs, 1)]
         flows = [keypoint_flow(s.target_pose[None], s.poses[None], SIZE, SIZE)[0] for s in samples]
         sheet = options.out / "keypoint_flow.png"
-        write_picture(sheet, draw_sheet([row(sample) for sample in shown], columns=COLUMNS))
+        write_image(sheet, draw_sheet([row(sample) for sample in shown], columns=COLUMNS))
     except (OSError, ValueError) as error:
         sys.exit(f"{parser.prog}: error: {error}")
     print(f"flow from keypoints: {Errors.of(flows, samples)}")

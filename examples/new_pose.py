@@ -1,6 +1,6 @@
-"""New poses of people that the network has never seen, from one, two and four pictures of each.
+"""New poses of people that the network has never seen, from one, two and four images of each.
 
-Writes a sheet (sources, target pose, our picture, the truth), what the network did for one of them
+Writes a sheet (sources, target pose, our images, the truth), the network's maps of one of them
 (flows, visibility, attention), and an animation: everybody walks and turns, ours above the truth.
 
     python examples/new_pose.py
@@ -19,9 +19,16 @@ from typing import NamedTuple
 from PIL import Image
 
 from rfwarp import Generator
-from rfwarp.data.people import Arm, BodyPose, Camera, Leg, People, render_person, render_poses
+from rfwarp.data.people import (
+    BodyPose,
+    Camera,
+    People,
+    render_person,
+    render_poses,
+    walking_pose,
+)
 from rfwarp.poses import POSE_KINDS, Keypoints
-from rfwarp.viz import draw_maps, draw_pose, draw_sheet, write_animation, write_picture
+from rfwarp.viz import draw_maps, draw_pose, draw_sheet, write_animation, write_image
 
 SEEDS = range(900_008, 900_014)
 COUNTS = (1, 2, 4)
@@ -30,20 +37,20 @@ SOURCES = max(COUNTS)
 
 
 class Views(NamedTuple):
-    """Pictures of one person, and the pose in each, as :meth:`Generator.generate` takes them."""
+    """Images of one person, and the pose in each, as :meth:`Generator.generate` takes them."""
 
-    pictures: list[Image.Image]
+    images: list[Image.Image]
     poses: list[Keypoints]
 
     @classmethod
     def of(cls, drawn: People) -> Views:
-        height, width = drawn.pictures.shape[-2:]
-        pictures = [Image.fromarray(x.permute(1, 2, 0).numpy()) for x in drawn.pictures]
-        return cls(pictures, [Keypoints(x.numpy(), height, width) for x in drawn.keypoints])
+        height, width = drawn.images.shape[-2:]
+        images = [Image.fromarray(x.permute(1, 2, 0).numpy()) for x in drawn.images]
+        return cls(images, [Keypoints(x.numpy(), height, width) for x in drawn.keypoints])
 
 
 def new_pose(generator: Generator, views: Views) -> list[Image.Image]:
-    """A row of the sheet: sources, target pose, it made of 1, 2 and 4 sources, the truth."""
+    """A row of the sheet: sources, target pose, our image from 1, 2 and 4 sources, the truth."""
     (*sources, truth), (*poses, target) = views
     ours = [generator.generate(sources[:k], poses[:k], target) for k in COUNTS]
     skeleton = draw_pose(POSE_KINDS[Keypoints.kind], target.code(), truth.height, truth.width)
@@ -51,7 +58,7 @@ def new_pose(generator: Generator, views: Views) -> list[Image.Image]:
 
 
 def maps(generator: Generator, views: Views) -> Image.Image:
-    """What the network did for one row of the sheet."""
+    """The network's maps of one row of the sheet: flows, visibility, attention."""
     (*sources, _), (*poses, target) = views
     result, levels = generator.generate_with_maps(sources, poses, target)
     return draw_maps(sources, result, levels[-1:])  # the finest, of the pixels themselves
@@ -59,28 +66,17 @@ def maps(generator: Generator, views: Views) -> Image.Image:
 
 def step(time: float) -> tuple[BodyPose, Camera]:
     """A walk of two steps in which the camera goes around once; ``time`` from 0 to 1."""
-    swing, lift = math.sin(4 * math.pi * time), math.cos(4 * math.pi * time)
-    legs = [Leg(0.45 * s * swing, 0.03, 0.12 + 0.45 * max(0.0, s * lift)) for s in (1, -1)]
-    arms = [Arm((-0.4 * s * swing, 0.2, -0.9), (-1.0, 0.4, 0.0)) for s in (1, -1)]
-    pose = BodyPose(
-        legs=(legs[0], legs[1]),
-        arms=(arms[0], arms[1]),
-        lean=0.03,
-        bend=0.0,
-        twist=-0.1 * swing,
-        nod=0.0,
-        turn=0.0,
-        sway=(-0.1, 0.0),
+    return walking_pose(2 * time), Camera(
+        2 * math.pi * time - math.pi, math.radians(6), 1.0, (0.0, 0.0)
     )
-    return pose, Camera(2 * math.pi * time - math.pi, math.radians(6), 1.0, (0.0, 0.0))
 
 
 def walk(generator: Generator, seed: int, views: Views) -> list[tuple[Image.Image, Image.Image]]:
-    """Of each frame ours and the true one; all of ours are made of the same sources."""
+    """Our image and the true one for each frame; all of ours are made from the same sources."""
     poses = [step(frame / FRAMES) for frame in range(FRAMES)]
-    first = views.pictures[0]
+    first = views.images[0]
     frames, targets = Views.of(render_poses(seed, poses, (first.height, first.width)))
-    ours = generator.generate_many(views.pictures[:SOURCES], views.poses[:SOURCES], targets)
+    ours = generator.generate_many(views.images[:SOURCES], views.poses[:SOURCES], targets)
     return list(zip(ours, frames, strict=True))
 
 
@@ -100,10 +96,10 @@ def main() -> None:
         columns = [f"source {k + 1}" for k in range(SOURCES)] + ["pose"]
         columns += [f"ours from {k}" for k in COUNTS] + ["truth"]
         people = {seed: Views.of(render_person(seed, range(SOURCES + 1), size)) for seed in SEEDS}
-        scale = max(1, 128 // people[SEEDS[0]].pictures[0].height)
+        scale = max(1, 128 // people[SEEDS[0]].images[0].height)
         rows = [new_pose(generator, views) for views in people.values()]
-        write_picture(sheet, draw_sheet(rows, columns=columns, scale=scale))
-        write_picture(flows, maps(generator, people[SEEDS[0]]))
+        write_image(sheet, draw_sheet(rows, columns=columns, scale=scale))
+        write_image(flows, maps(generator, people[SEEDS[0]]))
         walks = [walk(generator, seed, views) for seed, views in people.items()]
         frames = [
             draw_sheet([list(row) for row in zip(*frame, strict=True)], scale=scale)

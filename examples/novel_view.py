@@ -1,7 +1,7 @@
 """New views of chairs that the network has never seen, from one, two and four images of each.
 
-Writes a sheet (sources, our view, what it really looks like), what the network did for one of them
-(flows, visibility, attention), and a turntable animation:
+Writes a sheet (sources, our views, the truth), the network's maps of one of them (flows,
+visibility, attention), and a turntable animation:
 
     python examples/novel_view.py
 
@@ -21,7 +21,7 @@ from PIL import Image
 
 from rfwarp import Generator
 from rfwarp.poses import Viewpoint
-from rfwarp.viz import draw_maps, draw_sheet, write_animation, write_picture
+from rfwarp.viz import draw_maps, draw_sheet, write_animation, write_image
 
 ASSETS = Path(__file__).parent / "assets"
 SOURCES = [Viewpoint(320, 10), Viewpoint(120, 10), Viewpoint(220, 20), Viewpoint(20, 0)]
@@ -38,14 +38,14 @@ def photographed(chair: str, view: Viewpoint, size: int) -> Image.Image:
 
 
 def novel_views(generator: Generator, chair: str, size: int) -> list[Image.Image]:
-    """A row of the sheet: the sources, the target view made of 1, 2 and 4 of them, the truth."""
+    """A row of the sheet: the sources, our view from 1, 2 and 4 of them, the truth."""
     sources = [photographed(chair, view, size) for view in SOURCES]
     ours = [generator.generate(sources[:k], SOURCES[:k], TARGET) for k in COUNTS]
     return [*sources, *ours, photographed(chair, TARGET, size)]
 
 
 def maps(generator: Generator, chair: str, size: int) -> Image.Image:
-    """What the network did for one row of the sheet: flows, visibility, attention."""
+    """The network's maps of one row of the sheet: flows, visibility, attention."""
     sources = [photographed(chair, view, size) for view in SOURCES]
     image, levels = generator.generate_with_maps(sources, SOURCES, TARGET)
     return draw_maps(sources, image, levels[-1:])  # the finest, of the pixels themselves
@@ -80,8 +80,8 @@ def main() -> None:
         rows = [novel_views(generator, chair, size) for chair in chairs]
         columns = [f"source {k}" for k in range(1, len(SOURCES) + 1)]
         columns += [f"ours from {k}" for k in COUNTS]
-        write_picture(sheet, draw_sheet(rows, columns=[*columns, "truth"], scale=scale))
-        write_picture(flows, maps(generator, chairs[0], size))
+        write_image(sheet, draw_sheet(rows, columns=[*columns, "truth"], scale=scale))
+        write_image(flows, maps(generator, chairs[0], size))
         write_animation(animation, turntable(generator, chairs, size, scale))
     except (OSError, ValueError) as error:
         sys.exit(f"{parser.prog}: error: {error}")

@@ -51,7 +51,7 @@ class Config:
         for tuples, text for paths, integers for whole floats.
 
         Args:
-            where: what error messages put before the names of fields, such as ``train.``.
+            where: prefix of the names of fields in error messages, such as ``train.``.
 
         Raises:
             ValueError: as the class does; also if a field is unknown or missing.
@@ -68,7 +68,7 @@ class Config:
 
 @cache
 def _reader(config: Any) -> TypeAdapter[Any]:
-    """Makes a configuration from JSON."""
+    """The adapter that makes a configuration from JSON."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(config)
@@ -76,7 +76,7 @@ def _reader(config: Any) -> TypeAdapter[Any]:
 
 @cache
 def _model(config: Any) -> type[BaseModel]:
-    """Checks the values of one that is being made: a reader would make another."""
+    """The model that checks the values of a configuration while it is made, and makes no other."""
     from pydantic import create_model
 
     types = get_type_hints(config, include_extras=True)
@@ -116,7 +116,7 @@ def _describe(
 
 
 def _place(loc: tuple[int | str, ...], values: Any) -> str:
-    """The name of a field by its place, in which pydantic also names the members of unions."""
+    """The name of a field, from a location that also names the members of unions."""
     name = ""
     for part in loc:
         if isinstance(part, int):

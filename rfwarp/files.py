@@ -1,4 +1,4 @@
-"""Files that are there completely or not at all."""
+"""Files: written completely or not at all, and what errors say of those that cannot be read."""
 
 from __future__ import annotations
 
@@ -15,3 +15,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def shortened(value: object, length: int = 80) -> str:
+    """The value as text, cut at a length that an error in one line can hold."""
+    text = str(value).strip()
+    return text if len(text) <= length else f"{text[: length - 3]}..."

@@ -1,7 +1,9 @@
-"""Pictures as people have them, to and from the tensors that the networks take."""
+"""Conversion between images (files, PIL images, arrays) and the tensors of the networks."""
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,21 +11,25 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
+
+logger = logging.getLogger(__name__)
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor"
 
 RESIZE_FILTER = Image.Resampling.LANCZOS
-"""Of every resizing of an image that the networks read; antialiased where it shrinks."""
+"""Filter of every resizing of an image that the networks read; antialiased where it shrinks."""
 
 MAX_PIXELS = 64_000_000  # larger files are refused before they are decoded
 # Not everything that PIL can open: EPS, for one, would run another program.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+# Of the still images that a folder is searched for.
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 
 
 def open_image(path: str | os.PathLike[str]) -> Image.Image:
-    """Read a picture completely; its format must be one of ``FORMATS``.
+    """Read an image completely; its format must be one of ``FORMATS``.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -32,20 +38,41 @@ def open_image(path: str | os.PathLike[str]) -> Image.Image:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no image file at {path}")
+    return _decode(path, str(path))
+
+
+def image_from_bytes(name: str, data: bytes) -> Image.Image:
+    """The image of a file that was read already; ``name`` is what errors call it.
+
+    Raises:
+        ValueError: see :func:`open_image`.
+    """
+    return _decode(io.BytesIO(data), name)
+
+
+def _decode(file: Path | io.BytesIO, name: str) -> Image.Image:
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(
                     f"it has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}"
                 )
+            if getattr(image, "is_animated", False):
+                logger.warning("%s has several frames: the first one is taken", name)
+            if image.mode.startswith("RGB") and ";16" in str(image.tile):
+                logger.warning("%s has 16 bits a channel: 8 of them are taken", name)
             image.load()
             return image
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as an image: {error}") from error
+    except UnidentifiedImageError as error:  # its text names the file, or where bytes are kept
+        raise ValueError(
+            f"{name} cannot be read as an image: it is none of {', '.join(FORMATS)}"
+        ) from error
+    except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{name} cannot be read as an image: {error}") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB, EXIF rotation applied, transparency laid over white.
+    """The image in 8-bit RGB, EXIF rotation applied, transparency laid over white.
 
     Raises:
         ValueError: for modes with more than 8 bits per channel, which PIL would clip, and for
@@ -64,7 +91,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def array_to_pil(name: str, array: np.ndarray[Any, Any]) -> Image.Image:
-    """An (H, W, 3) RGB array, uint8 or floating point in [0, 1], rounded to 8 bits, as a picture.
+    """An RGB array (H, W, 3), uint8 or floating point in [0, 1], as a PIL image, rounded to 8 bits.
 
     Raises:
         TypeError, ValueError: for another dtype, shape or range, or non-finite values.
@@ -87,7 +114,7 @@ def array_to_pil(name: str, array: np.ndarray[Any, Any]) -> Image.Image:
 
 
 def load_image(name: str, image: ImageLike) -> Image.Image:
-    """Whatever was given as a picture, in RGB; ``name`` is what error messages call it.
+    """An image in any accepted form as a PIL image in RGB; error messages call it ``name``.
 
     Raises:
         FileNotFoundError, TypeError, ValueError: see :func:`open_image`, :func:`to_rgb` and
@@ -117,28 +144,28 @@ def load_image(name: str, image: ImageLike) -> Image.Image:
 def load_images(
     images: Sequence[ImageLike], size: int | tuple[int, int] | None, name: str = "images"
 ) -> Tensor:
-    """K pictures as (K, 3, H, W) float32 in [-1, 1].
+    """K images as (K, 3, H, W) float32 in [-1, 1].
 
     Args:
         size: (height, width) or side to resize to, with PIL's antialiasing Lanczos filter; None
-            leaves the pictures as they are.
+            leaves the images as they are.
         name: what errors call the images.
 
     Raises:
         TypeError, ValueError: see :func:`load_image`; also if ``size`` is not one, if the sizes
-            differ and no ``size`` is given, or if resizing would distort a picture by more than a
+            differ and no ``size`` is given, or if resizing would distort an image by more than a
             pixel.
     """
     wanted = None if size is None else _height_and_width(size)
-    pictures = []
+    loaded = []
     for k, image in enumerate(images):
-        picture = load_image(f"{name}[{k}]", image)
-        # Resized at once: of many large pictures only one is held at its full size.
-        pictures.append(_resize(f"{name}[{k}]", picture, *wanted) if wanted else picture)
-    if len({picture.size for picture in pictures}) > 1:
-        sizes = ", ".join(f"{p.height} x {p.width}" for p in pictures)
+        one = load_image(f"{name}[{k}]", image)
+        # Resized at once: of many large images only one is held at its full size.
+        loaded.append(_resize(f"{name}[{k}]", one, *wanted) if wanted else one)
+    if len({one.size for one in loaded}) > 1:
+        sizes = ", ".join(f"{p.height} x {p.width}" for p in loaded)
         raise ValueError(f"{name} must have one size, got {sizes}; pass size= to resize them")
-    return torch.stack([to_tensor(picture) for picture in pictures])
+    return torch.stack([to_tensor(one) for one in loaded])
 
 
 def _height_and_width(size: int | tuple[int, int]) -> tuple[int, int]:
@@ -168,13 +195,13 @@ def _resize(name: str, image: Image.Image, height: int, width: int) -> Image.Ima
 
 
 def to_tensor(image: Image.Image) -> Tensor:
-    """An RGB picture as (3, H, W) float32 in [-1, 1]."""
+    """A PIL image in RGB as (3, H, W) float32 in [-1, 1]."""
     return from_uint8(torch.from_numpy(np.array(image)).permute(2, 0, 1))
 
 
-def from_uint8(pictures: Tensor) -> Tensor:
+def from_uint8(image: Tensor) -> Tensor:
     """uint8 images of any shape to float32 in [-1, 1]."""
-    return pictures.float() / 127.5 - 1
+    return image.float() / 127.5 - 1
 
 
 def to_uint8(image: Tensor) -> Tensor:
@@ -183,5 +210,5 @@ def to_uint8(image: Tensor) -> Tensor:
 
 
 def to_pil(image: Tensor) -> Image.Image:
-    """An image (3, H, W) in [-1, 1] as a picture."""
+    """A tensor (3, H, W) in [-1, 1] as a PIL image."""
     return Image.fromarray(to_uint8(image.detach()).permute(1, 2, 0).cpu().numpy())

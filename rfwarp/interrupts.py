@@ -40,8 +40,8 @@ def noted_interrupts() -> Iterator[list[signal.Signals]]:
 
 
 def outlive_interrupts(worker: int = 0) -> None:
-    """For the start of a worker process: what is sent to the whole group (Ctrl-C, ``timeout``, a
-    batch system) reaches it too, but its parent decides, and still needs batches to end well.
+    """Initialise a worker process: a signal sent to the whole group (Ctrl-C, ``timeout``, a batch
+    system) reaches it too, but its parent decides, and still needs batches to end well.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform != "win32":

@@ -24,6 +24,8 @@ BUNDLED = Path(__file__).parent / "weights"
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_BY_NAME = {str(dtype).removeprefix("torch."): dtype for dtype in _DTYPES}
+SAVED_FROM = "saved_from"  # in the metadata of a file that stores weights in fewer bits
 
 
 def list_models() -> list[str]:
@@ -71,7 +73,7 @@ def resolve(
             token=token,
             local_files_only=local_files_only,
             force_download=force_download,
-            allow_patterns=[CONFIG_NAME, WEIGHTS_NAME],
+            allow_patterns=[CONFIG_NAME, WEIGHTS_NAME, CARD_NAME],
         )
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise FileNotFoundError(
@@ -109,7 +111,8 @@ def load_weights(
     """Fill ``model`` (it may be on the meta device) from ``model.safetensors``, strictly.
 
     Args:
-        device, dtype: of the loaded weights; a dtype of None keeps the file's.
+        device, dtype: of the loaded weights; a dtype of None takes the one that they were saved
+            from, see ``storage`` of :func:`save`.
 
     Raises:
         FileNotFoundError: if the file is missing.
@@ -125,9 +128,14 @@ def load_weights(
         with safe_open(path, framework="pt", device="cpu") as file:
             # Copied: the tensors of an open file are views of it, and files get replaced.
             state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            saved_from = (file.metadata() or {}).get(SAVED_FROM)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
     _check_state(path, model, state)
+    if dtype is None and saved_from is not None:
+        dtype = _BY_NAME.get(saved_from)
+        if dtype is None:
+            raise ValueError(f"{path} says {SAVED_FROM} {saved_from!r}, not one of {[*_BY_NAME]}")
     # Cast by the model: some of its parts stay in float32.
     model.load_state_dict(state, strict=True, assign=True)
     model.to(device=device, dtype=dtype)
@@ -152,7 +160,7 @@ def _check_state(path: Path, model: nn.Module, given: Mapping[str, Tensor]) -> N
 
 
 def _mixed_dtypes(model: nn.Module, given: Mapping[str, Tensor]) -> list[str]:
-    """What is not of the type that the model gives it when all of it is cast to one type."""
+    """Tensors whose type is not the one they get when the whole model is cast to one type."""
     first = next(iter(model.state_dict()))
     cast = copy.deepcopy(model).to("meta", given[first].dtype).state_dict()
     return [
@@ -166,19 +174,36 @@ def _mixed_dtypes(model: nn.Module, given: Mapping[str, Tensor]) -> list[str]:
 def save(
     folder: str | os.PathLike[str],
     config: Mapping[str, Any],
-    state: Mapping[str, Tensor],
+    model: nn.Module,
     card: str | None = None,
+    storage: torch.dtype | None = None,
 ) -> Path:
-    """Write a model folder; every file is replaced atomically. Returns the folder."""
+    """Write a model folder; every file is replaced atomically. Returns the folder.
+
+    Args:
+        storage: type of the weights in the file; None is their own. The file says what they were
+            saved from, and :func:`load_weights` gives that back.
+
+    Raises:
+        ValueError: if ``storage`` is no floating-point type of 16, 32 or 64 bits.
+    """
+    if storage is not None and storage not in _DTYPES:
+        raise ValueError(f"storage must be one of {', '.join(map(str, _DTYPES))}, got {storage}")
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} exists and is not a folder")
     folder.mkdir(parents=True, exist_ok=True)
+    metadata = {"format": "pt"}
+    if storage is not None:
+        first = next(iter(model.state_dict().values()))
+        metadata[SAVED_FROM] = str(first.dtype).removeprefix("torch.")
+        model = copy.deepcopy(model).to(storage)
+    state = model.state_dict()
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     text = json.dumps(dict(config), indent=2) + "\n"
     card = _plain_card(text) if card is None else card
     # Not save_file: it makes files that only their owner can read.
-    weights = to_bytes(tensors, metadata={"format": "pt"})
+    weights = to_bytes(tensors, metadata=metadata)
     write_atomically(folder / WEIGHTS_NAME, lambda path: path.write_bytes(weights))
     write_atomically(folder / CARD_NAME, lambda path: path.write_text(card, encoding="utf-8"))
     write_atomically(folder / CONFIG_NAME, lambda path: path.write_text(text, encoding="utf-8"))

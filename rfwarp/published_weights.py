@@ -63,7 +63,7 @@ def load_weights(module: nn.Module, path: Path, what: str, prefix: str = "") -> 
 
 
 def read_tensors(path: Path) -> Mapping[str, object]:
-    """What a ``.safetensors`` file or one of ``torch.save`` holds, by name.
+    """The content of a ``.safetensors`` file or one of ``torch.save``, by name.
 
     Raises:
         OSError: if it cannot be opened.

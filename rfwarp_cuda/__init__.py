@@ -1,4 +1,4 @@
-"""The compiled kernels of ``torch.ops.rfwarp``: loads their binaries, and says what they are.
+"""The compiled kernels of ``torch.ops.rfwarp``: their loading, and facts about their build.
 
 rfwarp runs without them, on the PyTorch implementations in ``rfwarp.ops.reference``. Importing this
 package loads nothing yet, not even torch.
@@ -13,18 +13,32 @@ from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["NAMESPACE", "OLDEST_TORCH", "Loaded", "build_info", "cpu_capability", "load"]
+from rfwarp_cuda._by_ctypes import Functions
+
+__all__ = [
+    "NAMESPACE",
+    "OLDEST_TORCH",
+    "Loaded",
+    "build_info",
+    "cpu_capability",
+    "load",
+    "set_cpu_capability",
+]
 
 NAMESPACE = "rfwarp"
-"""Of ``torch.ops``. A copy of this package in another project needs a namespace of its own."""
+"""Namespace in ``torch.ops``. A copy of this package in another project needs one of its own."""
+
+CONTRACT = 2
+"""Version of the operators' arguments and results, which compiled kernels must state too."""
 
 OLDEST_TORCH = (2, 11)
 
 _HERE = Path(__file__).parent
+_CPU = "_cpu.so"
 
 
 class Loaded(NamedTuple):
-    """Which kernels are registered with PyTorch: None, or the reason why they are not."""
+    """Registration of the kernels, by device: None if registered, else the reason why not."""
 
     cpu: str | None
     cuda: str | None
@@ -38,8 +52,9 @@ def load() -> Loaded:
     loaded is no error; the result says why.
 
     Raises:
-        ImportError: if the environment variable RFWARP_CPU_CAPABILITY names an unknown instruction
-            set, or one that this processor does not have.
+        ImportError: if the kernels were compiled from an earlier state of the source tree, whose
+            operators had other arguments; or if the environment variable RFWARP_CPU_CAPABILITY
+            names an unknown instruction set, or one that this processor does not have.
     """
     import torch
 
@@ -52,23 +67,40 @@ def load() -> Loaded:
 
 
 def _load_cpu() -> str | None:
+    import torch
+
     if not _has_kernels(_HERE):
-        others = sorted(file.name for file in _HERE.glob("_C.*.so"))
-        if others:
-            return f"the kernels are compiled for another Python: {', '.join(others)}"
         return _not_built("CPU")
     try:
-        module = import_module("._C", __name__)
-    except ImportError as error:
-        return f"the compiled CPU kernels do not load: {error}"
-    built_for = module.build_info()["namespace"]
+        torch.ops.load_library(_HERE / _CPU)
+        binary = _binary()
+    except (OSError, AttributeError) as error:
+        # PyTorch names the file, and the cause what is wrong with it.
+        return f"the compiled CPU kernels do not load: {error.__cause__ or error}"
+    built_for = binary.build_info()["namespace"]
     if built_for != NAMESPACE:
         return f"the compiled kernels are for torch.ops.{built_for}, not torch.ops.{NAMESPACE}"
+    if binary.contract != CONTRACT:
+        # They are registered by now, and would read arguments that are not there.
+        raise ImportError(
+            f"the compiled kernels in {_HERE} are for contract {binary.contract} of the operators,"
+            f" this source for {CONTRACT}: compile them again (pip install --no-build-isolation"
+            f" --editable {_HERE.parent})"
+        )
     try:
-        module.cpu_capability()
+        binary.cpu_capability()
     except RuntimeError as error:
         raise ImportError(f"RFWARP_CPU_CAPABILITY: {error}") from error
     return None
+
+
+@cache
+def _binary() -> Any:
+    """The functions of the binary of the CPU kernels, which is loaded: csrc/information.h."""
+    suffixes = (suffix for suffix in EXTENSION_SUFFIXES if (_HERE / f"_info{suffix}").is_file())
+    if next(suffixes, None) is not None:
+        return import_module("._info", __name__)
+    return Functions(_HERE / _CPU)
 
 
 def _load_cuda(without_cpu: str | None) -> str | None:
@@ -80,18 +112,17 @@ def _load_cuda(without_cpu: str | None) -> str | None:
         return without_cpu
     binary = _HERE / "_cuda.so"
     # An earlier editable installation may have left a binary behind.
-    if not (binary.is_file() and import_module("._C", __name__).build_info()["nvcc"]):
+    if not (binary.is_file() and _binary().build_info()["nvcc"]):
         return _not_built("CUDA")
     try:
         torch.ops.load_library(binary)
     except OSError as error:
-        # PyTorch names the file, and the cause what is wrong with it.
         return f"the compiled CUDA kernels do not load: {error.__cause__ or error}"
     return None
 
 
 def _has_kernels(folder: Path) -> bool:
-    return any((folder / f"_C{suffix}").is_file() for suffix in EXTENSION_SUFFIXES)
+    return (folder / _CPU).is_file()
 
 
 def _not_built(device: str) -> str:
@@ -111,8 +142,8 @@ def _not_built(device: str) -> str:
 
 
 def build_info() -> dict[str, Any]:
-    """What the kernels were compiled from, with and for; empty where there are none."""
-    return {} if load().cpu else import_module("._C", __name__).build_info()
+    """Facts about the kernels' build: versions, tools and targets; empty where there are none."""
+    return {} if load().cpu else _binary().build_info()
 
 
 def cpu_capability() -> str | None:
@@ -120,4 +151,16 @@ def cpu_capability() -> str | None:
 
     None where there are no compiled CPU kernels.
     """
-    return None if load().cpu else import_module("._C", __name__).cpu_capability()
+    return None if load().cpu else _binary().cpu_capability()
+
+
+def set_cpu_capability(name: str) -> None:
+    """Let the CPU kernels use another instruction set in this process, to test or to compare them.
+
+    Raises:
+        RuntimeError: if there are no compiled CPU kernels, or none of this name that run here.
+    """
+    reason = load().cpu
+    if reason is not None:
+        raise RuntimeError(reason)
+    _binary().set_cpu_capability(name)

@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 
+import rfwarp_cuda
 from rfwarp.ops import backend, use_backend
 
 
@@ -20,16 +21,15 @@ def kernels(request: pytest.FixtureRequest):
         return
     if backend().cpu.kind != "compiled":
         pytest.skip(backend().cpu.reason)
-    from rfwarp_cuda import _C
-
-    before = _C.cpu_capability()
+    before = rfwarp_cuda.cpu_capability()
+    assert before is not None
     try:
-        _C.set_cpu_capability(before if request.param == "compiled" else request.param)
+        rfwarp_cuda.set_cpu_capability(before if request.param == "compiled" else request.param)
     except RuntimeError as cannot_run_here:
         pytest.skip(str(cannot_run_here))
     with use_backend("cpu"):
         yield torch.ops.rfwarp
-    _C.set_cpu_capability(before)
+    rfwarp_cuda.set_cpu_capability(before)
 
 
 @pytest.fixture(autouse=True)

@@ -2,11 +2,16 @@
 are installed, and runs tests on them.
 
     python tests/sanitize.py [arguments of pytest; where they name no file: all operators' tests]
+    python tests/sanitize.py --thread
+
+The second builds them with ThreadSanitizer, into a program that runs them on threads of its own
+(tests/ops/threads.cpp), without PyTorch.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -39,7 +44,7 @@ def build(folder: Path) -> None:
 def run(folder: Path, *arguments: str | Path) -> int:
     """Python, where rfwarp_cuda is that of a folder. Returns its exit status."""
     # The sanitizers have to be there before all else, and Python itself is not built with them.
-    # Its own memory is not theirs to judge: leaks.
+    # Leaks of its own memory are not to be reported.
     compiler = os.environ.get("CXX", "c++")
     libraries = [
         subprocess.check_output([compiler, f"-print-file-name={name}.so"], text=True).strip()
@@ -58,11 +63,33 @@ def run(folder: Path, *arguments: str | Path) -> int:
     return subprocess.run(command, cwd=folder, env=environment, check=False).returncode
 
 
+def run_threads() -> int:
+    """Build and run the program of threads. Returns its exit status, 66 after a data race."""
+    warnings = ["-w", "-Wno-psabi"]
+    flags = ["-std=c++17", "-O1", "-g1", *warnings, "-fsanitize=thread", f"-I{ROOT / 'csrc'}"]
+    sources: dict[str, list[str]] = {"tests/ops/threads.cpp": [], "csrc/cpu/baseline.cpp": []}
+    if platform.machine() == "x86_64":
+        flags.append("-DRFWARP_X86")
+        sources["csrc/cpu/avx2.cpp"] = ["-mavx2", "-mfma", "-mf16c"]
+    compiler = os.environ.get("CXX", "c++")
+    with tempfile.TemporaryDirectory() as folder:
+        objects = [f"{Path(source).stem}.o" for source in sources]
+        for source, own in sources.items():
+            command = [compiler, *flags, *own, "-c", str(ROOT / source)]
+            subprocess.run(command, cwd=folder, check=True)
+        program = Path(folder, "threads")
+        link = [compiler, "-fsanitize=thread", *objects, "-pthread", "-o", str(program)]
+        subprocess.run(link, cwd=folder, check=True)
+        return subprocess.run([program], check=False).returncode
+
+
 def main() -> int:
+    if sys.argv[1:] == ["--thread"]:
+        return run_threads()
     files = {word: str(Path(word).resolve()) for word in sys.argv[1:] if Path(word).exists()}
     arguments = [files.get(word, word) for word in sys.argv[1:]]
     if not files:
-        arguments += map(str, sorted((ROOT / "tests").glob("test_ops*.py")))
+        arguments += map(str, sorted((ROOT / "tests" / "ops").glob("test_ops*.py")))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         build(folder)

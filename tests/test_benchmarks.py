@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,12 +20,13 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import generator as generator_benchmark  # noqa: E402
-from harness.candidates import Candidate, Unavailable, baselines  # noqa: E402
-from harness.cases import SHAPES, Case, Inputs, Shape, make_inputs  # noqa: E402
-from harness.checking import Mismatch, Reference  # noqa: E402
-from harness.measure import Settings, measure, runner  # noqa: E402
-from harness.report import SCHEMA, read_results, render, rows, write_results  # noqa: E402
 from harness.timing import Call, Load, Timing, Turn, interleave  # noqa: E402
+from harness.warp.candidates import Candidate, Unavailable, baselines  # noqa: E402
+from harness.warp.cases import SHAPES, Case, Inputs, Shape, make_inputs  # noqa: E402
+from harness.warp.checking import Mismatch, Reference  # noqa: E402
+from harness.warp.measure import Settings, measure, runner  # noqa: E402
+from harness.warp.plot import render  # noqa: E402
+from harness.warp.report import SCHEMA, read_results, rows, write_results  # noqa: E402
 from memory import measure as measure_memory  # noqa: E402
 from warp_fused import WarpFused  # noqa: E402
 
@@ -272,6 +274,19 @@ def test_a_mistake_on_the_command_line_is_one_line():
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("script", ["call_overhead.py", "few_channels.py"])
+def test_the_scripts_against_grid_sample(script):
+    command = [sys.executable, str(BENCHMARKS / script), "--rounds", "1", "--repeats", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "x F.grid_sample" in done.stdout
+    refused = subprocess.run(
+        [*command, "--rounds", "0"], capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("passes", ["forward", "forward+backward"])
@@ -297,8 +312,8 @@ def test_the_generator_end_to_end(tmp_path):
     written = json.loads((tmp_path / "generator.json").read_text())
     assert written == json.loads(json.dumps(results))
     jobs = [(m["case"]["job"], m["case"]["n"], m["case"]["k"]) for m in results["measurements"]]
-    pictures = [("picture", 1, 1), ("picture", 1, 2), ("picture", 2, 2)]
-    assert jobs == [*pictures, ("next picture", 1, 1), ("next picture", 1, 2), ("stream", 1, 2)]
+    images = [("image", 1, 1), ("image", 1, 2), ("image", 2, 2)]
+    assert jobs == [*images, ("next image", 1, 1), ("next image", 1, 2), ("stream", 1, 2)]
     for m in results["measurements"]:
         assert set(m["timings"]) == {"eager", "rfwarp, torch", "rfwarp"}
         assert max(m["errors"].values()) < 1e-4
@@ -310,15 +325,39 @@ def test_the_generator_end_to_end(tmp_path):
     warps = results["profile"]["rfwarp"]["predictor"]["warp and fuse"]
     assert 0 < warps < sum(results["profile"]["rfwarp"]["predictor"].values())
     text = generator_benchmark.render(results, tmp_path)
-    assert "| next picture | 1 | 2 | float32 |" in text
+    assert "| next image | 1 | 2 | float32 |" in text
     assert {path.name for path in tmp_path.iterdir()} == {
         f"generator{end}" for end in (".json", ".md", ".png", "-profile.png")
     }
 
 
+@pytest.mark.slow
+def test_the_generator_in_other_runtimes(tmp_path):
+    given = {**SMALL, "k": (2,), "n": (1,), "job": ("image", "next image")}
+    config = generator_benchmark.GeneratorBenchmark(
+        **given,
+        dtype=("float32", "bfloat16"),
+        compile=False,
+        first_call=False,
+        runtimes=True,
+        out=tmp_path,
+    )
+    results = config.run()
+    torch_alone = {"eager", "rfwarp, torch", "rfwarp"}
+    both = {f"{r}, {f}" for r in ("ONNX Runtime", "OpenVINO") for f in ("plain", "our form")}
+    of_16_bits = {"OpenVINO, plain", "OpenVINO, our form", "ONNX Runtime, int8", "OpenVINO, int8"}
+    for m in results["measurements"]:
+        rivals = both if m["case"]["dtype"] == "float32" else of_16_bits
+        assert set(m["timings"]) == set(m["psnr"]) == torch_alone | rivals
+        if m["case"]["dtype"] == "float32":
+            assert min(m["psnr"].values()) > 80
+    table = generator_benchmark.render(results, tmp_path)
+    assert re.search(r"\| ONNX Runtime, int8 +\|", table)
+
+
 def test_a_wrong_generator_ends_the_run(monkeypatch):
     """One whose warp is off by a pixel."""
-    import harness.generators as generators
+    import harness.generator.candidates as generators
 
     warp_fuse = generators.grid_sample.warp_fuse
     monkeypatch.setattr(
@@ -327,12 +366,12 @@ def test_a_wrong_generator_ends_the_run(monkeypatch):
         lambda features, flow, *rest: warp_fuse(features, flow + 1, *rest),
     )
     config = generator_benchmark.GeneratorBenchmark(**SMALL, compile=False, first_call=False)
-    with pytest.raises(Mismatch, match="eager on picture, N=1, K=1, float32 is off by"):
+    with pytest.raises(Mismatch, match="eager on image, N=1, K=1, float32 is off by"):
         config.run()
 
 
 def test_first_calls_are_measured(tmp_path):
-    case = generator_benchmark.Case(1, 2, "picture", 64)
+    case = generator_benchmark.Case(1, 2, "image", 64)
     found = generator_benchmark.first_call(case, "rfwarp", 1 / 64)
     assert found["seconds"] > 0
     assert found["peak"] > 2 * 8 * 64 * 64 * 4  # the last block's two feature maps

@@ -21,6 +21,9 @@ SHIMS = (
     "torch/csrc/inductor/aoti_torch/c/shim.h",
     "torch/csrc/inductor/aoti_torch/generated/c_shim_aten.h",
 )
+INFORMATION = {
+    f"rfwarp_{name}" for name in ("contract", "build_info", "cpu_capability", "set_cpu_capability")
+}
 # Versioned symbols, namespace std, and weak references that the linker adds.
 RUNTIME = re.compile(r".*@(GLIBC|GLIBCXX|CXXABI|GCC)_|_ZNK?St|_ITM_|__gmon_start__|__cxa_finalize")
 
@@ -40,8 +43,10 @@ def test_of_pytorch_only_stable_shims_are_used(binary: Path) -> None:
     declared = "".join((include / header).read_text() for header in SHIMS)
     names = [line.split()[-1] for line in output("nm", "-D", "--undefined-only", binary)]
     foreign = {name for name in names if not RUNTIME.match(name)}
-    if binary.name.startswith("_C."):
-        foreign = {name for name in foreign if not name.startswith(("Py", "_Py"))}
+    if binary.name.startswith("_info."):
+        # No kernels, but the functions of _cpu.so as a module of one Python.
+        assert {n for n in foreign if not n.startswith(("Py", "_Py"))} == INFORMATION
+        return
     shims = {name for name in foreign if re.search(rf"\b{name}\(", declared)}
     assert foreign == shims
     assert "torch_library_impl" in shims
@@ -54,11 +59,21 @@ def test_pytorch_is_found_as_it_was_imported(binary: Path) -> None:
     assert "RPATH" not in dynamic
     assert "RUNPATH" not in dynamic
     needed = set(re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic))
+    assert not any("python" in name for name in needed)
+    if binary.name.startswith("_info."):
+        assert "rfwarp_cuda._cpu.so" in needed
+        return
     assert "libtorch_cpu.so" in needed
     assert ("libtorch_cuda.so" in needed) == (binary.name == "_cuda.so")
     # A second OpenMP runtime would have threads of its own, which torch.set_num_threads forgets.
     assert not any("omp" in name for name in needed)
     assert not any("libcudart" in name for name in needed)
+
+
+@pytest.mark.skipif(not (PACKAGE / "_cpu.so").is_file(), reason="there are no CPU kernels")
+def test_nothing_but_the_information_is_offered_to_others() -> None:
+    lines = output("nm", "-D", "--defined-only", PACKAGE / "_cpu.so")
+    assert {line.split()[-1] for line in lines if line.split()[-2] == "T"} == INFORMATION
 
 
 @pytest.mark.parametrize("capability", ["baseline", "avx2", "avx512"])

@@ -16,7 +16,7 @@ from rfwarp.pretrained import BUNDLED
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 MARGIN = {"chairs-64": 6.0, "chairs-128": 5.0, "people-64": 5.0}
-"""How much better than the nearest source and than the mean of sources four sources must be, dB."""
+"""Least gain in PSNR, dB, by four sources over the nearest source and over the mean of sources."""
 
 
 def test_the_documented_models_are_there() -> None:
@@ -55,7 +55,7 @@ def held_out_things(name: str) -> TupleDataset:
     return ChairTuples(ProceduralChairs(HELD_OUT_FIRST_SEED, 12, int(size)))
 
 
-class Judged:
+class Evaluated:
     """A sample of the committed evaluation: fewer sets, the same protocol."""
 
     def __init__(self, name: str) -> None:
@@ -69,29 +69,29 @@ class Judged:
 
 
 @pytest.fixture(scope="module", params=sorted(MARGIN))
-def judged(request: pytest.FixtureRequest) -> Judged:
-    return Judged(request.param)
+def evaluated(request: pytest.FixtureRequest) -> Evaluated:
+    return Evaluated(request.param)
 
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16])
 def test_the_inference_form_loses_nothing_and_half_precision_hardly_anything(
-    judged: Judged, dtype: torch.dtype | None
+    evaluated: Evaluated, dtype: torch.dtype | None
 ) -> None:
-    generator = Generator.from_pretrained(judged.name).optimize(dtype)
-    config = EvaluationConfig(sources=(2,), sets=judged.sets)
-    (result,) = evaluate(generator, judged.dataset, config)
-    lost = judged.results[2].model.psnr - result.model.psnr
+    generator = Generator.from_pretrained(evaluated.name).optimize(dtype)
+    config = EvaluationConfig(sources=(2,), sets=evaluated.sets)
+    (result,) = evaluate(generator, evaluated.dataset, config)
+    lost = evaluated.results[2].model.psnr - result.model.psnr
     assert abs(lost) < (1e-3 if dtype is None else 0.1)  # dB
 
 
-def test_four_sources_beat_the_nearest_and_the_mean(judged: Judged) -> None:
-    result, margin = judged.results[4], MARGIN[judged.name]
+def test_four_sources_beat_the_nearest_and_the_mean(evaluated: Evaluated) -> None:
+    result, margin = evaluated.results[4], MARGIN[evaluated.name]
     assert result.model.psnr >= result.nearest_source.psnr + margin
     assert result.model.psnr >= result.mean_source.psnr + margin
 
 
-def test_more_sources_give_better_pictures(judged: Judged) -> None:
-    scores = [judged.results[k].model for k in (1, 2, 4)]
+def test_more_sources_give_better_images(evaluated: Evaluated) -> None:
+    scores = [evaluated.results[k].model for k in (1, 2, 4)]
     assert scores[0].psnr < scores[1].psnr < scores[2].psnr
     assert scores[0].l1 > scores[1].l1 > scores[2].l1
 

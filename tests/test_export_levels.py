@@ -1,5 +1,5 @@
-"""Networks with a prior, with depth and with the image level, in other runtimes and as people
-call them."""
+"""Networks with a prior, with depth and with the image level, in other runtimes and called with
+images."""
 
 import copy
 
@@ -20,7 +20,7 @@ NAMES = ("sources", "poses", "target_pose")
 @pytest.mark.slow  # over a minute of exporting each; test_export.py has the paper's levels
 @pytest.mark.parametrize(("name", "optimized"), [("keypoints", True), ("viewpoint", False)])
 def test_onnxruntime_draws_the_same(tmp_path, name, optimized):
-    """Where pixels of noise are warped, rounding shows: it is judged by a float64 reference."""
+    """Warped noise shows rounding, so the error is compared with our own, both against float64."""
     generator = network(name, width=1 / 64).requires_grad_(False)
     exact = copy.deepcopy(generator).double()
     generator = generator.optimize() if optimized else generator
@@ -52,13 +52,13 @@ def case(request) -> tuple[Generator, list]:
     return network(request.param).requires_grad_(False), POSES[request.param]
 
 
-def test_pictures_and_poses_as_people_have_them(case):
-    """Of a size that is padded."""
+def test_images_and_poses_as_people_have_them(case):
+    """PIL images and pose objects, at a size that is padded."""
     generator, (first, second, *targets) = case
     pixels = torch.rand(2, 3, 70, 64, generator=torch.Generator().manual_seed(0))
     images = [to_pil(x * 2 - 1) for x in pixels]
-    pictures = generator.generate_many(images, [first, second], targets)
-    assert [p.size for p in pictures] == [(64, 70)] * 2
+    drawn = generator.generate_many(images, [first, second], targets)
+    assert [p.size for p in drawn] == [(64, 70)] * 2
     _, maps = generator.generate_with_maps(images, [first, second], targets[0])
     assert len(maps) == len(generator.config.levels)
     sources = torch.stack([torch.from_numpy(np.array(i)).permute(2, 0, 1) for i in images])
@@ -66,9 +66,9 @@ def test_pictures_and_poses_as_people_have_them(case):
     encoded = generator.encode(sources[None] / 127.5 - 1, poses[None])
     streamed = list(generator.stream(encoded, targets, batch_size=2))
     assert streamed[0].tobytes() != streamed[1].tobytes()
-    for target, picture, other in zip(targets, pictures, streamed, strict=True):
+    for target, one, other in zip(targets, drawn, streamed, strict=True):
         alone = to_uint8(generator.decode(encoded, target.encode(70, 64)[None]))[0]
-        for mine in (picture, other):
+        for mine in (one, other):
             off = np.int16(np.array(mine)) - alone.permute(1, 2, 0).numpy()
             assert np.abs(off).max() <= 1
 

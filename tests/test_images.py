@@ -1,8 +1,9 @@
-"""Pictures of every sort, good and bad, into tensors and through `Generator.generate`."""
+"""Images in every accepted form, good and bad, to tensors and through `Generator.generate`."""
 
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,7 +15,7 @@ from rfwarp.poses import Viewpoint
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8)
-PICTURE = Image.fromarray(PIXELS)
+SMALL = Image.fromarray(PIXELS)
 
 
 # ------------------------------------------------------------------ files and modes
@@ -23,8 +24,8 @@ PICTURE = Image.fromarray(PIXELS)
 @pytest.mark.parametrize("kind", [str, "path"])
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "ppm", "webp", "gif", "jpg"])
 def test_files(tmp_path, suffix, kind):
-    path = tmp_path / f"picture.{suffix}"
-    PICTURE.save(path, **({"lossless": True} if suffix == "webp" else {}))
+    path = tmp_path / f"image.{suffix}"
+    SMALL.save(path, **({"lossless": True} if suffix == "webp" else {}))
     read = load_image("image", str(path) if kind is str else path)
     assert read.mode == "RGB"
     assert read.size == (60, 40)
@@ -33,12 +34,12 @@ def test_files(tmp_path, suffix, kind):
 
 
 def test_grey_palette_and_bilevel_become_rgb():
-    grey = PICTURE.convert("L")
+    grey = SMALL.convert("L")
     assert np.array_equal(np.array(to_rgb(grey)), np.array(grey)[..., None].repeat(3, 2))
-    palette = PICTURE.quantize(16)
+    palette = SMALL.quantize(16)
     assert np.array_equal(np.array(to_rgb(palette)), np.array(palette.convert("RGB")))
-    assert np.unique(np.array(to_rgb(PICTURE.convert("1")))).tolist() == [0, 255]
-    assert to_rgb(PICTURE.convert("CMYK")).mode == "RGB"
+    assert np.unique(np.array(to_rgb(SMALL.convert("1")))).tolist() == [0, 255]
+    assert to_rgb(SMALL.convert("CMYK")).mode == "RGB"
 
 
 def test_transparency_is_laid_over_white():
@@ -49,10 +50,10 @@ def test_transparency_is_laid_over_white():
 
 
 def test_a_transparent_palette_colour_becomes_white(tmp_path):
-    picture = Image.new("P", (8, 8), 0)
-    picture.putpalette([10, 20, 30, 200, 100, 50])
-    picture.paste(1, (4, 0, 8, 8))
-    picture.save(tmp_path / "p.png", transparency=0)
+    image = Image.new("P", (8, 8), 0)
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.paste(1, (4, 0, 8, 8))
+    image.save(tmp_path / "p.png", transparency=0)
     seen = np.array(load_image("image", tmp_path / "p.png"))
     assert (seen[:, :4] == 255).all()
     assert (seen[:, 4:] == (200, 100, 50)).all()
@@ -65,11 +66,11 @@ def test_grey_with_alpha():
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 def test_exif_rotation_is_applied(tmp_path, suffix):
-    picture = Image.new("RGB", (60, 40), "white")
-    picture.paste("black", (0, 0, 60, 8))
+    image = Image.new("RGB", (60, 40), "white")
+    image.paste("black", (0, 0, 60, 8))
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
-    picture.save(tmp_path / f"x.{suffix}", exif=exif)
+    image.save(tmp_path / f"x.{suffix}", exif=exif)
     seen = np.array(load_image("image", tmp_path / f"x.{suffix}"))
     assert seen.shape == (60, 40, 3)
     assert seen[:, -6:].max() < 40
@@ -85,11 +86,31 @@ def test_more_than_8_bits_are_refused(tmp_path):
             load_image("image", Image.new(mode, (8, 8)))
 
 
+def test_what_of_an_image_is_left_out_is_said(tmp_path, caplog):
+    frames = [SMALL, SMALL.rotate(180)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    wide = cv2.cvtColor(PIXELS, cv2.COLOR_RGB2BGR).astype(np.uint16) * 257
+    for name in ("a.gif", "a.png", "a.tiff"):
+        if name != "a.gif":
+            cv2.imwrite(str(tmp_path / name), wide)
+        caplog.clear()
+        image = load_image("image", tmp_path / name)
+        what = "several frames: the first one" if name == "a.gif" else "16 bits a channel: 8 of"
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert what in caplog.text
+        if name != "a.gif":
+            assert np.array_equal(np.array(image), PIXELS)
+    caplog.clear()
+    SMALL.save(tmp_path / "b.png")
+    load_image("image", tmp_path / "b.png")
+    assert caplog.records == []
+
+
 HOW = ("truncated", "header only", "empty", "text")
 
 
 def damaged(path, how):
-    PICTURE.save(path)
+    SMALL.save(path)
     data = path.read_bytes()
     if how == "truncated":
         path.write_bytes(data[: len(data) // 2])
@@ -98,7 +119,7 @@ def damaged(path, how):
     elif how == "empty":
         path.write_bytes(b"")
     elif how == "text":
-        path.write_text("not a picture")
+        path.write_text("not an image")
     elif how == "flipped":
         middle = len(data) // 2
         path.write_bytes(data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :])
@@ -128,7 +149,7 @@ def test_damaged_exif_is_an_error_of_its_own():
 
 
 def test_scripts_are_not_run(tmp_path):
-    PICTURE.save(tmp_path / "x.eps")
+    SMALL.save(tmp_path / "x.eps")
     with pytest.raises(ValueError, match="cannot be read as an image"):
         open_image(tmp_path / "x.eps")
 
@@ -212,7 +233,7 @@ def test_bad_arrays(image, error, message):
 
 
 def test_tensor_conversion_is_exact_both_ways():
-    tensor = to_tensor(PICTURE)
+    tensor = to_tensor(SMALL)
     assert tensor.dtype == torch.float32
     assert tensor.shape == (3, 40, 60)
     expected = torch.from_numpy(PIXELS).permute(2, 0, 1).double() * 2 / 255 - 1
@@ -222,10 +243,10 @@ def test_tensor_conversion_is_exact_both_ways():
 
 
 def test_sizes():
-    assert load_images([PICTURE, PIXELS], None).shape == (2, 3, 40, 60)
-    assert load_images([PICTURE], (20, 30)).shape == (1, 3, 20, 30)
+    assert load_images([SMALL, PIXELS], None).shape == (2, 3, 40, 60)
+    assert load_images([SMALL], (20, 30)).shape == (1, 3, 20, 30)
     assert load_images([Image.new("RGB", (64, 64)), Image.new("RGB", (32, 32))], 16).shape[2] == 16
-    assert load_images([PICTURE], (41, 61)).shape == (1, 3, 41, 61)  # off by less than a pixel
+    assert load_images([SMALL], (41, 61)).shape == (1, 3, 41, 61)  # off by less than a pixel
     smooth = load_images([Image.fromarray(np.tile(PIXELS[:1, :2], (64, 32, 1)))], 8)
     assert (
         smooth.std(dim=(2, 3)).max() < 0.05
@@ -235,15 +256,15 @@ def test_sizes():
 @pytest.mark.parametrize(
     ("images", "size", "message"),
     [
-        ([PICTURE, Image.new("RGB", (60, 41))], None, "one size, got 40 x 60, 41 x 60; pass size="),
-        ([PICTURE], 64, r"images\[0\] is 40 x 60 .* would be distorted at 64 x 64: crop or pad"),
-        ([PICTURE], 0, r"positive integers .* got 0"),
-        ([PICTURE], (20, -30), r"got \(20, -30\)"),
-        ([PICTURE], (20,), r"a side or a \(height, width\) .* got \(20,\)"),
-        ([PICTURE], 20.0, r"got 20\.0"),
-        ([PICTURE], True, "got True"),
-        ([PICTURE], "large", "got 'large'"),
-        ([PICTURE], 10**9, "at most 64,000,000 pixels, got 1000000000"),
+        ([SMALL, Image.new("RGB", (60, 41))], None, "one size, got 40 x 60, 41 x 60; pass size="),
+        ([SMALL], 64, r"images\[0\] is 40 x 60 .* would be distorted at 64 x 64: crop or pad"),
+        ([SMALL], 0, r"positive integers .* got 0"),
+        ([SMALL], (20, -30), r"got \(20, -30\)"),
+        ([SMALL], (20,), r"a side or a \(height, width\) .* got \(20,\)"),
+        ([SMALL], 20.0, r"got 20\.0"),
+        ([SMALL], True, "got True"),
+        ([SMALL], "large", "got 'large'"),
+        ([SMALL], 10**9, "at most 64,000,000 pixels, got 1000000000"),
     ],
 )
 def test_bad_sizes(images, size, message):
@@ -273,13 +294,13 @@ FRONT, SIDE = Viewpoint(0, 10), Viewpoint(80, 20)
 def test_generate_equals_the_tensors_way(chairs, tmp_path):
     SQUARE.save(tmp_path / "a.png")
     sources = [tmp_path / "a.png", np.array(SQUARE)[:, ::-1]]
-    picture = chairs.generate(sources, [FRONT, SIDE], Viewpoint(180, 0))
-    assert picture.mode == "RGB"
-    assert picture.size == (64, 64)
+    drawn = chairs.generate(sources, [FRONT, SIDE], Viewpoint(180, 0))
+    assert drawn.mode == "RGB"
+    assert drawn.size == (64, 64)
     stack = load_images(sources, 64)[None]
     poses = torch.stack([v.encode(64, 64) for v in (FRONT, SIDE)])[None]
     image = chairs(stack, poses, Viewpoint(180, 0).encode(64, 64)[None])
-    assert np.array_equal(np.array(picture), np.array(to_pil(image[0])))
+    assert np.array_equal(np.array(drawn), np.array(to_pil(image[0])))
 
 
 def test_many_targets(chairs):
@@ -295,8 +316,8 @@ def test_many_targets(chairs):
 def test_maps_of_a_target(chairs):
     sources, poses = load_images([SQUARE, SQUARE], 64)[None], [FRONT, SIDE]
     stack = torch.stack([v.encode(64, 64) for v in poses])[None]
-    picture, maps = chairs.generate_with_maps([SQUARE, SQUARE], poses, SIDE)
-    assert picture.tobytes() == chairs.generate([SQUARE, SQUARE], poses, SIDE).tobytes()
+    image, maps = chairs.generate_with_maps([SQUARE, SQUARE], poses, SIDE)
+    assert image.tobytes() == chairs.generate([SQUARE, SQUARE], poses, SIDE).tobytes()
     _, expected = chairs(sources, stack, SIDE.encode(64, 64)[None], return_maps=True)
     assert [level.stride for level in maps] == [8, 4]
     for ours, theirs in zip(maps, expected, strict=True):
@@ -307,9 +328,9 @@ def test_maps_of_a_target(chairs):
 def test_former_names_work_for_one_release(chairs):
     expected = chairs.generate([SQUARE], [FRONT], SIDE)
     with pytest.warns(DeprecationWarning, match="images is called sources now") as given:
-        picture = chairs.generate(images=[SQUARE], poses=[FRONT], target_pose=SIDE)
+        image = chairs.generate(images=[SQUARE], poses=[FRONT], target_pose=SIDE)
     assert given[0].filename == __file__
-    assert picture.tobytes() == expected.tobytes()
+    assert image.tobytes() == expected.tobytes()
     with pytest.raises(TypeError, match="images is the former name of sources"):
         chairs.generate(images=[SQUARE], sources=[SQUARE], poses=[FRONT], target_pose=SIDE)
 
@@ -330,18 +351,18 @@ def test_size_of_the_result(chairs, size, expected):
     assert chairs.generate([SQUARE], [FRONT], SIDE, size=size).size == expected
 
 
-def test_without_a_trained_size_pictures_stay_as_they_are(free):
+def test_without_a_trained_size_images_stay_as_they_are(free):
     pose = np.zeros(4)
-    assert free.generate([PICTURE, PIXELS], [pose, pose], pose).size == (60, 40)
+    assert free.generate([SMALL, PIXELS], [pose, pose], pose).size == (60, 40)
     with pytest.raises(ValueError, match="sources must have one size"):
-        free.generate([PICTURE, SQUARE], [pose, pose], pose)
+        free.generate([SMALL, SQUARE], [pose, pose], pose)
 
 
 def test_vectors_and_maps_of_poses_agree(free):
     vector = torch.tensor([0.1, 0.2, 0.3, 0.4])
     tiled = vector[:, None, None].expand(4, 40, 60)
-    a = free.generate([PICTURE], [vector], vector.numpy())
-    b = free.generate([PICTURE], [tiled], tiled.numpy())
+    a = free.generate([SMALL], [vector], vector.numpy())
+    b = free.generate([SMALL], [tiled], tiled.numpy())
     assert a.tobytes() == b.tobytes()
 
 
@@ -375,7 +396,7 @@ class CameraMotion:
         (([SQUARE], [np.zeros(20)], FRONT), ValueError, r"vector \(21,\), got \(20,\)"),
         (([SQUARE], [np.full(21, np.nan)], FRONT), ValueError, r"poses\[0\] has non-finite values"),
         (([SQUARE, None], [FRONT, SIDE], FRONT), TypeError, r"sources\[1\] must be a path"),
-        (([PICTURE], [FRONT], FRONT), ValueError, "would be distorted at 64 x 64"),
+        (([SMALL], [FRONT], FRONT), ValueError, "would be distorted at 64 x 64"),
         ((["nowhere.png"], [FRONT], FRONT), FileNotFoundError, "no image file at nowhere.png"),
     ],
 )
@@ -393,7 +414,7 @@ def test_bad_arguments_for_many_targets(chairs):
 
 def test_the_wrong_number_of_pose_channels(free):
     with pytest.raises(ValueError, match=r"poses\[0\] must be a map \(4, 40, 60\).* got \(21, 40"):
-        free.generate([PICTURE], [FRONT], FRONT)
+        free.generate([SMALL], [FRONT], FRONT)
 
 
 def test_unknown_size_word(chairs):

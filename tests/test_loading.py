@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import shutil
+import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 import rfwarp_cuda
+from rfwarp_cuda._by_ctypes import Functions
 
 INFO = rfwarp_cuda.build_info()
 
@@ -22,14 +24,15 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     package = tmp_path / "copied_cuda"
     package.mkdir()
     source = Path(rfwarp_cuda.__file__)
-    (package / source.name).write_text(source.read_text())
+    for file in source.parent.glob("*.py"):
+        (package / file.name).write_text(file.read_text())
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "copied_cuda", raising=False)
     return importlib.import_module("copied_cuda")
 
 
-def binary_of(package: ModuleType, suffix: str) -> Path:
-    return Path(str(package.__file__)).with_name(f"_C{suffix}")
+def binary_of(package: ModuleType) -> Path:
+    return Path(str(package.__file__)).with_name("_cpu.so")
 
 
 def test_without_binaries(copy: ModuleType) -> None:
@@ -48,16 +51,42 @@ def test_without_binaries_in_a_source_tree(copy: ModuleType) -> None:
     )
 
 
-def test_a_binary_for_another_python(copy: ModuleType) -> None:
-    binary_of(copy, ".cpython-27-linux.so").touch()
-    assert copy.load().cpu == "the kernels are compiled for another Python: _C.cpython-27-linux.so"
-
-
 def test_a_damaged_binary(copy: ModuleType) -> None:
-    binary_of(copy, sysconfig.get_config_var("EXT_SUFFIX")).write_bytes(b"not a library")
+    binary_of(copy).write_bytes(b"not a library")
     reason = copy.load().cpu
     assert reason.startswith("the compiled CPU kernels do not load: ")
-    assert "_C" in reason
+    assert "_cpu.so" in reason
+    with pytest.raises(RuntimeError, match="do not load"):
+        copy.set_cpu_capability("baseline")
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="there is no C++ compiler")
+def test_a_library_of_something_else(copy: ModuleType) -> None:
+    command = ["c++", "-shared", "-x", "c++", "/dev/null", "-o", binary_of(copy)]
+    subprocess.run(command, check=True)
+    reason = copy.load().cpu
+    assert reason.startswith("the compiled CPU kernels do not load: ")
+    assert "rfwarp_contract" in reason
+
+
+@pytest.mark.skipif(not INFO, reason=f"no CPU kernels: {rfwarp_cuda.load().cpu}")
+def test_the_information_is_the_same_with_and_without_a_module() -> None:
+    """The module is built where pybind11 is; by ctypes every Python can ask."""
+    by_ctypes = Functions(Path(rfwarp_cuda.__file__).with_name("_cpu.so"))
+    assert by_ctypes.contract == rfwarp_cuda.CONTRACT
+    assert by_ctypes.build_info() == INFO
+    before = rfwarp_cuda.cpu_capability()
+    assert before is not None
+    try:
+        for chosen in ("baseline", before):
+            by_ctypes.set_cpu_capability(chosen)
+            assert by_ctypes.cpu_capability() == rfwarp_cuda.cpu_capability() == chosen
+        for refusing in (by_ctypes, rfwarp_cuda):
+            with pytest.raises(RuntimeError, match=r"one of baseline, avx2, avx512 .* got 'sse'"):
+                refusing.set_cpu_capability("sse")
+        assert rfwarp_cuda.cpu_capability() == before
+    finally:
+        rfwarp_cuda.set_cpu_capability(before)
 
 
 @pytest.mark.parametrize("version", ["2.10.1+cu128", "1.13.0"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rfwarp.training.efficientnet import PACKAGE
+from rfwarp.efficientnet import PACKAGE
 from rfwarp.training.losses import sampling_correctness
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))

@@ -94,6 +94,31 @@ def test_dtype(folder, tmp_path, generator, dtype):
     assert same_weights(again, loaded)
 
 
+@pytest.mark.parametrize("storage", [torch.float16, torch.bfloat16])
+def test_weights_stored_in_fewer_bits_come_back_in_their_own(folder, tmp_path, generator, storage):
+    small = generator.save_pretrained(tmp_path / "small", storage=storage)
+    sizes = [(where / "model.safetensors").stat().st_size for where in (small, folder)]
+    assert sizes[0] < 0.75 * sizes[1]  # of this small network the float32 heads are a large part
+    loaded = Generator.from_pretrained(small)
+    for name, given in generator.named_parameters():
+        found = loaded.get_parameter(name)
+        assert found.dtype == given.dtype
+        assert torch.equal(found, given) or torch.equal(found, given.to(storage).to(given.dtype))
+    assert Generator.from_pretrained(small, dtype=storage).appearance.down2.conv1.weight.dtype == (
+        storage
+    )
+
+
+def test_wrong_storage(folder, tmp_path, generator):
+    with pytest.raises(ValueError, match=r"storage must be one of .* got torch\.int8"):
+        generator.save_pretrained(tmp_path / "m", storage=torch.int8)
+    assert not (tmp_path / "m").exists()
+    state = load_file(folder / "model.safetensors")
+    save_file(state, folder / "model.safetensors", metadata={"saved_from": "float12"})
+    with pytest.raises(ValueError, match=r"model\.safetensors says saved_from 'float12'"):
+        Generator.from_pretrained(folder)
+
+
 def test_device(folder):
     loaded = Generator.from_pretrained(folder, device="meta")
     assert {p.device.type for p in loaded.parameters()} == {"meta"}
@@ -194,7 +219,7 @@ def test_hub_options_are_passed_on(monkeypatch, folder, tmp_path, generator):
         "force_download": True,
     }
     assert same_weights(Generator.from_pretrained("some-one/a_model.v2", **options), generator)
-    allowed = {"allow_patterns": ["config.json", "model.safetensors"]}
+    allowed = {"allow_patterns": ["config.json", "model.safetensors", "README.md"]}
     assert asked == [("some-one/a_model.v2", {**options, **allowed})]
 
 

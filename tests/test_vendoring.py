@@ -54,7 +54,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def project(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the source distribution holds, built."""
+    """The unpacked source distribution, built."""
     folder = tmp_path_factory.mktemp("unpacked")
     with tarfile.open(sdist) as archive:
         archive.extractall(folder, filter="data")
@@ -80,8 +80,11 @@ def test_building_again_compiles_nothing(project: Path) -> None:
 
 def test_a_copy_computes_the_same_beside_an_installed_rfwarp(project: Path) -> None:
     code = """
+import sys
 import torch
+sys.modules["rfwarp"] = None  # it has to do without
 from theirs.rfwarp_ops import backend, use_backend, warp_fuse
+del sys.modules["rfwarp"]
 import rfwarp.ops, rfwarp_cuda, theirs.rfwarp_cuda
 
 assert "rfwarp" not in theirs.rfwarp_cuda.build_info()["namespace"]

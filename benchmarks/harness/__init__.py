@@ -1,1 +1,1 @@
-"""What the benchmarks share: cases, candidates, the check before the clock, clocks, reports."""
+"""The common parts of the benchmarks: cases, candidates, checks, clocks and reports."""

@@ -1,4 +1,4 @@
-"""Where and with what something was measured."""
+"""The machine and the software of a measurement."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import rfwarp
 import rfwarp_cuda
 
 ROOT = Path(__file__).parents[2]
-# What changes how memory is allocated and how many threads there are.
+# Variables that change how memory is allocated and how many threads there are.
 _ENVIRONMENT = (
     "MALLOC_",
     "THP_",
@@ -31,7 +31,7 @@ _ENVIRONMENT = (
 
 
 def facts(device: str) -> dict[str, Any]:
-    """Everything a reader needs to judge a number, as JSON-able values."""
+    """All facts on which the measured numbers depend, as JSON-able values."""
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),

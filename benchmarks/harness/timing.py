@@ -1,4 +1,4 @@
-"""The clocks of a CPU, calls in turn, and what else ran meanwhile."""
+"""The clocks of a CPU, calls in turn, and the load by other processes meanwhile."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Timing:
 
 
 class Load(NamedTuple):
-    """What else used the machine's cores meanwhile, as shares of their time."""
+    """Use of the machine's cores by others during a measurement, as shares of their time."""
 
     others: float | None
     """Other processes; None where the system does not say."""
@@ -65,7 +65,7 @@ class Load(NamedTuple):
 
 
 class LoadMeter:
-    """Measures what others did with the cores between its creation and `read`."""
+    """Measures the use of the cores by others between its creation and `read`."""
 
     def __init__(self) -> None:
         self._start = self._now()
@@ -80,7 +80,7 @@ class LoadMeter:
 
     @staticmethod
     def _now() -> tuple[float, float, float, float] | None:
-        """Seconds that our cores were busy, stolen, ours, and in all; of Linux only."""
+        """Seconds that our cores were busy, stolen, ours, and in all; on Linux only."""
         stat = Path("/proc/stat")
         if not stat.is_file():
             return None
@@ -121,8 +121,8 @@ def interleave(
 ) -> dict[str, dict[str, Timing]]:
     """Times the calls in turns, in a new order every round, each call on the next slot.
 
-    What a call returns lives until its slot's next use, so outputs rotate with the inputs; to
-    allocate it and to free the previous one is timed.
+    The result of a call lives until its slot's next use, so outputs rotate with the inputs; its
+    allocation, and the release of the previous one, are timed.
 
     Args:
         calls: by name.

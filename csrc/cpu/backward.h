@@ -76,7 +76,7 @@ class Backward {
         dots_(dots),
         plan_(plan),
         scatters_(grads.features.data),
-        needs_own_(grads.occlusion.data || grads.attention.data) {}
+        needs_own_(args.target.data && (grads.occlusion.data || grads.attention.data)) {}
 
   // Channel blocks [b0, b1) of sample n.
   void piece(int64_t n, int64_t group, int64_t b0, int64_t b1) const {

@@ -17,14 +17,20 @@ struct Corners {
   Buffer<Real> weight;
 };
 
+// What a source counts, a (1 - m).
 template <class Real>
+RFWARP_INLINE Real visibility(const TapRow<Real>& row, int64_t i) {
+  return row.attention[i] * (1 - row.occlusion[i]);
+}
+
+// alone: as if the source counted 1.
+template <bool alone = false, class Real>
 void weigh_corners(const TapRow<Real>& row, int64_t k, int x0, int count, Real* weight) {
   const int64_t first = k * row.stride + x0;
   const Real *fraction_x = row.fraction_x + first, *fraction_y = row.fraction_y + first;
-  const Real *m = row.occlusion + first, *a = row.attention + first;
   Real* to = weight + 4 * k * kTile;
   for (int p = 0; p < count; ++p) {
-    const Real visible = a[p] * (1 - m[p]);
+    const Real visible = alone ? 1 : visibility(row, first + p);
     const Real bottom = visible * fraction_y[p], top = visible * (1 - fraction_y[p]);
     to[p] = top * (1 - fraction_x[p]);
     to[kTile + p] = top * fraction_x[p];
@@ -116,6 +122,13 @@ void blend(const Corners<F, Real>& corners, int64_t K, int count, int64_t channe
       blend_vectors<L, 2>(corners, K, p, c, matting[p], own, to);
     if (c < channels) blend_rest<L>(corners, K, p, c, channels, matting[p], own, to);
   }
+}
+
+// to = a times a number per pixel.
+template <class Real>
+void scale(const Real* a, const Real* factor, int pitch, int count, int channels, Real* to) {
+  for (int p = 0; p < count; ++p, a += pitch, to += pitch)
+    for (int c = 0; c < channels; ++c) to[c] = factor[p] * a[c];
 }
 
 }  // namespace

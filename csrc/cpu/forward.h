@@ -78,8 +78,8 @@ class PackedForward {
   void piece(int64_t n, int y0, int y1, int64_t b0, int64_t b1) const {
     const Reading reading(args_, taps_, n, y0, y1, rows_together(args_.W, sizeof(T)));
     const Windows<Real> windows(args_, reading, block_);
-    const Corners<Real, Real> corners(args_.K);
-    Buffer<Real> tile(kTile * block_);
+    const Corners<Real, Real> corners(args_.warped.data ? 1 : args_.K);
+    Buffer<Real> tile(kTile * block_), sample(args_.warped.data ? kTile * block_ : 0);
     for (int64_t b = b0; b < b1; ++b) {
       const int64_t c = b * block_;
       const int channels = static_cast<int>(args_.C - c < block_ ? args_.C - c : block_);
@@ -88,14 +88,24 @@ class PackedForward {
         for (int64_t k = 0; k < args_.K; ++k)
           open_rows<T>(args_, reading, n, k, c, channels, block_, y, windows[k]);
         for (int x = 0; x < args_.W; x += kTile)
-          blend_tile(windows, n, c, channels, y, x, y + 1 < y1, corners, tile.get());
+          if (args_.warped.data)
+            keep_tile(windows, {n, c, channels, y, x, y + 1 < y1}, corners, tile.get(),
+                      sample.get());
+          else
+            blend_tile(windows, {n, c, channels, y, x, y + 1 < y1}, corners, tile.get());
       }
     }
   }
 
  private:
-  void blend_tile(const Windows<Real>& windows, int64_t n, int64_t c, int channels, int y, int x,
-                  int rows_ahead, const Corners<Real, Real>& corners, Real* tile) const {
+  struct Place {
+    int64_t n, c;
+    int channels, y, x, rows_ahead;
+  };
+
+  void blend_tile(const Windows<Real>& windows, const Place& place,
+                  const Corners<Real, Real>& corners, Real* tile) const {
+    const auto [n, c, channels, y, x, rows_ahead] = place;
     const int count = args_.W - x < kTile ? args_.W - x : kTile;
     const auto row = taps_.row(n, y);
     for (int64_t k = 0; k < args_.K; ++k) {
@@ -107,6 +117,33 @@ class PackedForward {
       pack<L>(run<const T>(args_.target, n, 0, c, y, x, channels, count, rows_ahead), tile, block_);
     blend<Real, Real, Real>(corners, args_.K, count, channels, row.matting + x,
                             fuses ? tile : nullptr, block_, tile, block_);
+    unpack<L>(tile, block_, run<T>(out_, n, 0, c, y, x, channels, count, rows_ahead));
+  }
+
+  // The same, source by source, whose samples are written as well.
+  void keep_tile(const Windows<Real>& windows, const Place& place,
+                 const Corners<Real, Real>& corners, Real* tile, Real* sample) const {
+    const auto [n, c, channels, y, x, rows_ahead] = place;
+    const int count = args_.W - x < kTile ? args_.W - x : kTile;
+    auto row = taps_.row(n, y);
+    std::memset(tile, 0, kTile * block_ * sizeof(Real));
+    if (args_.target.data) {
+      pack<L>(run<const T>(args_.target, n, 0, c, y, x, channels, count, rows_ahead), sample,
+              block_);
+      scale(sample, row.matting + x, block_, count, channels, tile);
+    }
+    for (int64_t k = 0; k < args_.K; ++k) {
+      const auto source = row.source(k);
+      weigh_corners<true>(source, 0, x, count, corners.weight.get());
+      find_corners(source, 0, x, count, windows[k].rows(), block_, corners.at.get());
+      blend<Real, Real, Real>(corners, 1, count, channels, row.matting + x, nullptr, 0, sample,
+                              block_);
+      unpack<L>(sample, block_, run<T>(args_.warped, n, k, c, y, x, channels, count, rows_ahead));
+      for (int p = 0; p < count; ++p) {
+        const Real visible = visibility(source, x + p);
+        for (int i = 0; i < channels; ++i) tile[p * block_ + i] += visible * sample[p * block_ + i];
+      }
+    }
     unpack<L>(tile, block_, run<T>(out_, n, 0, c, y, x, channels, count, rows_ahead));
   }
 
@@ -136,7 +173,7 @@ void forward_packed(const Arguments& args, const View& out) {
 
 template <class T>
 void forward(const Arguments& args, const View& out) {
-  const bool in_place = channels_together(args.features, args.C) &&
+  const bool in_place = !args.warped.data && channels_together(args.features, args.C) &&
                         channels_together(out, args.C) && channels_together(args.target, args.C);
   if (in_place)
     forward_in_place<T>(args, out);

@@ -91,12 +91,5 @@ void add_dots(const Real* a, const Real* b, int pitch, int count, int channels, 
   }
 }
 
-// to = a times a number per pixel.
-template <class Real>
-void scale(const Real* a, const Real* factor, int pitch, int count, int channels, Real* to) {
-  for (int p = 0; p < count; ++p, a += pitch, to += pitch)
-    for (int c = 0; c < channels; ++c) to[c] = factor[p] * a[c];
-}
-
 }  // namespace
 }  // namespace rfwarp::cpu

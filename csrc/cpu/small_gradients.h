@@ -95,6 +95,7 @@ class SmallGradients {
     const int W = args_.W, H = args_.H;
     const int64_t first = k * row.stride + x0, step = 4 * args_.K;
     const Padding padding = args_.padding;
+    const bool visibility = args_.visibility;
     const GradientRow<Real> by_x(grads_.flow, n, k, 0, y, x0, &room_[0]);
     const GradientRow<Real> by_y(grads_.flow, n, k, 1, y, x0, &room_[W]);
     const GradientRow<Real> by_m(grads_.occlusion, n, k, 0, y, x0, &room_[2 * W]);
@@ -112,9 +113,12 @@ class SmallGradients {
       const Real d2 = bottom && left ? d[2] : 0, d3 = bottom && right ? d[3] : 0;
       const bool moves_x = moves(x, fx, W, padding), moves_y = moves(yy, fy, H, padding);
       const Real sample = (1 - fy) * ((1 - fx) * d0 + fx * d1) + fy * ((1 - fx) * d2 + fx * d3);
-      to_x[p] = moves_x && present ? visible * ((1 - fy) * (d1 - d0) + fy * (d3 - d2)) : 0;
-      to_y[p] = moves_y && present ? visible * ((1 - fx) * (d2 - d0) + fx * (d3 - d1)) : 0;
-      to_m[p] = present ? a * (own[p] - sample) * m * (1 - m) : 0;
+      const Real slope_x = moves_x && present ? direction<Real>(args_, n, k, 0, y, x0 + p) : 0;
+      const Real slope_y = moves_y && present ? direction<Real>(args_, n, k, 1, y, x0 + p) : 0;
+      to_x[p] = slope_x != 0 ? slope_x * visible * ((1 - fy) * (d1 - d0) + fy * (d3 - d2)) : 0;
+      to_y[p] = slope_y != 0 ? slope_y * visible * ((1 - fx) * (d2 - d0) + fx * (d3 - d1)) : 0;
+      const Real by_m = present ? a * (own[p] - sample) : 0;
+      to_m[p] = visibility ? -by_m : by_m * m * (1 - m);
       value[p] = present ? sample * (1 - m) + own[p] * m : 0;
       mean_[p] += a * value[p];
     }

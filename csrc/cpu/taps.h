@@ -27,6 +27,13 @@ struct TapRow {
   Real* occlusion;  // m
   Real* attention;  // a, and 0 for an absent source
   Real* matting;    // sum_k a m, one per pixel
+
+  // One source alone.
+  TapRow source(int64_t k) const {
+    const int64_t i = k * stride;
+    return {stride,         x + i,         y + i,         fraction_x + i,
+            fraction_y + i, occlusion + i, attention + i, matting};
+  }
 };
 
 // All of a batch.
@@ -81,6 +88,19 @@ void locate(const Real* flow, const Real* residual, Real step, Real offset, int 
 }
 
 template <class Real>
+void locate(Padding padding, const Real* flow, const Real* residual, Real step, Real offset,
+            int size, int W, int* corner, Real* fraction) {
+  switch (padding) {
+    case Padding::zeros:
+      return locate<Padding::zeros>(flow, residual, step, offset, size, W, corner, fraction);
+    case Padding::border:
+      return locate<Padding::border>(flow, residual, step, offset, size, W, corner, fraction);
+    case Padding::reflection:
+      return locate<Padding::reflection>(flow, residual, step, offset, size, W, corner, fraction);
+  }
+}
+
+template <class Real>
 void locate(const Arguments& args, int64_t n, int64_t k, int axis, int y, Real* room, int* corner,
             Real* fraction) {
   const Real* flow = dense_row<Real>(args.flow, n, k, axis, y, args.W, room);
@@ -89,10 +109,22 @@ void locate(const Arguments& args, int64_t n, int64_t k, int axis, int y, Real* 
     residual = dense_row<Real>(args.residual, n, k, axis, y, args.W, room + args.W);
   const Real step = axis == 0 ? 1 : 0, offset = axis == 0 ? 0 : static_cast<Real>(y);
   const int size = axis == 0 ? args.W : args.H;
-  if (args.padding == Padding::border)
-    locate<Padding::border>(flow, residual, step, offset, size, args.W, corner, fraction);
-  else
-    locate<Padding::zeros>(flow, residual, step, offset, size, args.W, corner, fraction);
+  locate(args.padding, flow, residual, step, offset, size, args.W, corner, fraction);
+}
+
+// 1, or -1 where reflection makes the tap move against the coordinate, of an output pixel.
+template <class Real>
+Real direction(Padding padding, Real moved, int64_t pixel, int size) {
+  if (padding != Padding::reflection) return 1;
+  return reflect(moved + static_cast<Real>(pixel), static_cast<Real>(size - 1)).direction;
+}
+
+template <class Real>
+Real direction(const Arguments& args, int64_t n, int64_t k, int axis, int y, int x) {
+  if (args.padding != Padding::reflection) return 1;
+  Real moved = *at<const Real>(args.flow, n, k, axis, y, x);
+  if (args.residual.data) moved += *at<const Real>(args.residual, n, k, axis, y, x);
+  return direction(args.padding, moved, axis == 0 ? x : y, axis == 0 ? args.W : args.H);
 }
 
 // Softmax over the sources in place: a holds the logits, -inf for an absent source.
@@ -125,6 +157,34 @@ void softmax(const bool* present, int64_t K, int64_t stride, int W, Real* a, Rea
   }
 }
 
+// Without logits all present sources count the same.
+template <class Real>
+void share_equally(const bool* present, int64_t K, int64_t stride, int W, Real* a) {
+  int64_t sources = 0;
+  for (int64_t k = 0; k < K; ++k) sources += present[k];
+  for (int64_t k = 0; k < K; ++k)
+    for (int x = 0; x < W; ++x) a[k * stride + x] = present[k] ? Real(1) / sources : 0;
+}
+
+// m of a source in a row.
+template <class Real>
+void occlude(const Arguments& args, int64_t n, int64_t k, int y, Real* m, Real* room) {
+  const int W = args.W;
+  if (!args.occlusion.data) {
+    for (int x = 0; x < W; ++x) m[x] = 0;
+    return;
+  }
+  const Real* occlusion = dense_row<Real>(args.occlusion, n, k, 0, y, W, room);
+  if (args.visibility) {
+    for (int x = 0; x < W; ++x) m[x] = 1 - occlusion[x];
+  } else {
+    for_lanes<Real>(W, [&](auto lanes, int x) {
+      constexpr int L = lanes;
+      store<L>(m + x, 1 / (1 + exponential<L>(-load<L>(occlusion + x))));
+    });
+  }
+}
+
 // m, a and sum_k a m of a row.
 template <class Real>
 void weigh(const Arguments& args, const bool* present, int64_t n, int y, const TapRow<Real>& row,
@@ -136,15 +196,15 @@ void weigh(const Arguments& args, const bool* present, int64_t n, int y, const T
       for (int x = 0; x < W; ++x) m[x] = 0;
       continue;
     }
-    const Real* occlusion = dense_row<Real>(args.occlusion, n, k, 0, y, W, room);
-    for_lanes<Real>(W, [&](auto lanes, int x) {
-      constexpr int L = lanes;
-      store<L>(m + x, 1 / (1 + exponential<L>(-load<L>(occlusion + x))));
-    });
+    occlude(args, n, k, y, m, room);
+    if (!args.attention.data) continue;
     const Real* attention = dense_row<Real>(args.attention, n, k, 0, y, W, room);
     std::memcpy(a, attention, W * sizeof(Real));
   }
-  softmax(present, args.K, row.stride, W, row.attention, room);
+  if (args.attention.data)
+    softmax(present, args.K, row.stride, W, row.attention, room);
+  else
+    share_equally(present, args.K, row.stride, W, row.attention);
   for (int x = 0; x < W; ++x) row.matting[x] = 0;
   for (int64_t k = 0; k < args.K; ++k) {
     const Real *m = row.occlusion + k * row.stride, *a = row.attention + k * row.stride;
@@ -172,14 +232,7 @@ void compute_row(const Arguments& args, int64_t n, int y, const TapRow<Real>& ro
       }
     }
   }
-  if (args.occlusion.data) {
-    weigh(args, present, n, y, row, room);
-  } else {
-    for (int x = 0; x < W; ++x) {
-      row.occlusion[x] = row.matting[x] = 0;
-      row.attention[x] = 1;
-    }
-  }
+  weigh(args, present, n, y, row, room);
 }
 
 // compute_row for the whole batch.

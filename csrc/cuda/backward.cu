@@ -55,10 +55,11 @@ void launch_backward(const Arguments& args, const Gradients& grads, void* scatte
   scattered.data = scatter;
   for_type(args.type, [&](auto type) {
     using T = decltype(type);
-    const bool packed = is_packed<Packed<T>>(args, args.features) &&
-                        (!scatter || is_packed<Packed<T>>(args, scattered));
+    using Layout = BackwardPacked<T>;
+    const bool packed =
+        is_packed<Layout>(args, args.features) && (!scatter || is_packed<Layout>(args, scattered));
     if (packed)
-      launch_backward_in<Packed<T>, PackedWalk>(args, grads, scattered, device);
+      launch_backward_in<Layout, PackedWalk>(args, grads, scattered, device);
     else
       launch_backward_in<Strided<T>, StridedWalk>(args, grads, scattered, device);
   });

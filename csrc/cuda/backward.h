@@ -67,7 +67,8 @@ __device__ void start(const BackwardParams& params, const Tile& tile, Workspace<
     if (pixel.inside && params.grads.target.data)
       for (int64_t k = 0; k < params.args.K; ++k)
         if (present(params.args, pixel.n, k))
-          blend += attention<Real>(params.args, pixel, k) * occlusion<Real>(params.args, pixel, k);
+          blend += attention<Real>(params.args, pixel, k) *
+                   occlusion(params.args, load_occlusion<Real>(params.args, pixel, k));
     work.blend[p] = blend;
     work.mean[p] = 0;
   }
@@ -107,8 +108,10 @@ __device__ void finish_chunk(const BackwardParams& params, const Tile& tile, int
       to[0] = counts ? by_x * a * (1 - m) : 0;
       to[grads.flow.c] = counts ? by_y * a * (1 - m) : 0;
     }
-    if (grads.occlusion.data)
-      *small<Real>(grads.occlusion, pixel, k) = counts ? a * (own - sample) * m * (1 - m) : 0;
+    if (grads.occlusion.data) {
+      const Real by_m = counts ? a * (own - sample) : 0;
+      *small<Real>(grads.occlusion, pixel, k) = args.visibility ? -by_m : by_m * m * (1 - m);
+    }
     if (grads.attention.data) *small<Real>(grads.attention, pixel, k) = value;
   }
   __syncthreads();
@@ -135,7 +138,7 @@ __device__ void finish_attention(const BackwardParams& params, const Tile& tile,
 
 // Walk: the layout's way through the channels; see backward_packed.h and backward_strided.h.
 template <class Layout, template <class> class Walk>
-__global__ void __launch_bounds__(256, Layout::blocks - 1)
+__global__ void __launch_bounds__(256, Layout::backward_blocks)
     backward_kernel(const __grid_constant__ BackwardParams params) {
   using Real = typename Layout::Real;
   const Arguments& args = params.args;
@@ -148,7 +151,7 @@ __global__ void __launch_bounds__(256, Layout::blocks - 1)
     for (int64_t k = 0; k < args.K; k += params.chunk) {
       const int sources = static_cast<int>(min(int64_t{params.chunk}, args.K - k));
       __syncthreads();  // the chunk before has been used
-      work.taps.prepare(args, params.tiles, tile, k, sources, work.low);
+      work.taps.template prepare<false>(args, params.tiles, tile, k, sources, work.low);
       __syncthreads();
       const Walk<Layout> walk{params, tile, work};
       if (k == 0 && args.target.data) walk.target();

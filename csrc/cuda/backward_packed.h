@@ -115,7 +115,7 @@ struct PackedWalk {
     const int group = first_group + lane();
     const bool works = group < params.groups;
     const int64_t channel = int64_t{group} * width;
-    const int64_t to = tile.n * params.scatter.n + k * params.scatter.k + channel;
+    const int64_t to = tile.n / args.flows * params.scatter.n + k * params.scatter.k + channel;
     Pending<Layout> pending{params.scatter, to, {}, 0, {}};
     for (int i = 0; i < run_length(); ++i) {
       const int e = first_entry + i;

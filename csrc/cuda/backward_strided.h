@@ -109,8 +109,9 @@ struct StridedWalk {
     const Place<Real> place = work.taps.place[e];
     const Quad<Real> weight = work.taps.weight[e];
     const Low low = work.low[e];
-    const Scatter<Real> scatter(to, low, place.inside,
-                                at.n * to.n + k * to.k + low.y * to.y + low.x * to.x);
+    const Scatter<Real> scatter(
+        to, low, place.inside,
+        at.n / params.args.flows * to.n + k * to.k + low.y * to.y + low.x * to.x);
     Quad<Real> dot{};
     for (int group = slot(); group < params.groups; group += params.slots) {
       const int64_t channel = int64_t{group} * width;

@@ -6,6 +6,9 @@ namespace rfwarp::cuda {
 namespace {
 
 constexpr int kThreads = 256;
+// For the taps of four sources of 256 pixels: what does not fit is worked out again for every 256
+// items. Four blocks of this size fit a multiprocessor from 8.0 on, those of 8.6 and 8.9 excepted.
+constexpr size_t kTapsMemory = 32 * 1024;
 
 template <class Layout>
 void launch_forward_in(const Arguments& args, const View& out, const Device& device) {
@@ -19,14 +22,23 @@ void launch_forward_in(const Arguments& args, const View& out, const Device& dev
   const int64_t rounds = std::max<int64_t>(1, (groups << tiles.pixels_log2()) / kThreads);
   const int64_t wanted = (enough + tiles.count - 1) / tiles.count;
   const int64_t splits = std::max(std::min({wanted, rounds, int64_t{65535}}), groups >> 20);
-  ForwardParams params{args, port<Layout>(args, args.target), port<Layout>(args, out), tiles};
+  const int64_t size = sizeof(typename Layout::T);
+  ForwardParams params{args,
+                       port<Layout>(args, args.target),
+                       port<Layout>(args, out),
+                       port<Layout>(args, args.warped),
+                       tiles,
+                       {args.features.c * size, args.features.y * size, args.features.x * size}};
   params.groups = static_cast<int>(groups);
   params.groups_per_block = static_cast<int>((groups + splits - 1) / splits);
+  const bool keeps = args.warped.data;
   params.chunk = static_cast<int>(
-      std::min<int64_t>(args.K, kSharedMemory / 2 / (Taps<Real>::bytes << tiles.pixels_log2())));
+      std::min<int64_t>(args.K, kTapsMemory / Taps<Real>::size(tiles.pixels(), keeps)));
+  const size_t shared = Taps<Real>::size(params.chunk << tiles.pixels_log2(), keeps) +
+                        (params.chunk < args.K ? kThreads * sizeof(Sum<Layout>) : 0);
   const unsigned parts = (params.groups + params.groups_per_block - 1) / params.groups_per_block;
-  launch(forward_kernel<Layout>, params, dim3(grid_size(tiles.count), parts), kThreads,
-         Taps<Real>::bytes * params.chunk << tiles.pixels_log2(), device);
+  launch(keeps ? forward_kernel<Layout, true> : forward_kernel<Layout, false>, params,
+         dim3(grid_size(tiles.count), parts), kThreads, shared, device);
 }
 
 }  // namespace

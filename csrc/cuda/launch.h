@@ -23,6 +23,11 @@ void launch_forward(const Arguments& args, const View& out, const Device& device
 void launch_backward(const Arguments& args, const Gradients& grads, void* scatter,
                      const Device& device);
 
+// The same of volumes.
+void launch_volume_forward(const Arguments& args, const View& out, const Device& device);
+void launch_volume_backward(const Arguments& args, const Gradients& grads, void* scatter,
+                            const Device& device);
+
 // to = from, rounded to Half or BFloat16.
 void launch_round(const float* from, void* to, FeatureType type, int64_t count,
                   const Device& device);
@@ -45,7 +50,8 @@ inline unsigned grid_size(int64_t tiles) {
   return static_cast<unsigned>(std::min<int64_t>(tiles, 1 << 30));
 }
 
-// Whether the channels can be accessed 16 bytes at a time.
+// Whether the channels can be accessed a vector at a time, and the sums of half types, whose
+// vectors are larger, too.
 template <class Layout>
 bool is_packed(const Arguments& args, const View& view) {
   if (reinterpret_cast<uintptr_t>(view.data) % 16 != 0 || args.C % Layout::width != 0) return false;

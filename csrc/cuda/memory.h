@@ -22,27 +22,53 @@ struct RealOf<double> {
   using type = double;
 };
 
-// How a thread sees the channels of a pixel: `width` of them at a time. `blocks` of 256 threads are
-// to fit a multiprocessor, the most for which the kernels' inner loops keep to registers.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+constexpr int kOlder = 1;  // addresses take more registers, and so do additions one by one
+#else
+constexpr int kOlder = 0;
+#endif
+
+// How a thread sees the channels of a pixel: `width` of them at a time. So many `blocks` of 256
+// threads are to fit a multiprocessor, the most for which the kernels keep to registers: in the
+// forward, in the one that writes warped features too, and in the backward.
 //
-// Packed: in memory side by side and aligned, so that they come in one 16-byte load; neighbouring
-// lanes of a warp have neighbouring channels. Strided: any other layout, NCHW above all;
-// neighbouring lanes have neighbouring pixels.
-template <class T_>
+// Packed: in memory side by side and aligned, so that they come in one load of `bytes`;
+// neighbouring lanes of a warp have neighbouring channels. Strided: any other layout, NCHW above
+// all; neighbouring lanes have neighbouring pixels.
+template <class T_, int bytes = 16>
 struct Packed {
   using T = T_;
   using Real = typename RealOf<T>::type;
   static constexpr bool packed = true;
-  static constexpr int width = 16 / sizeof(T);
+  static constexpr int width = bytes / sizeof(T);
   static constexpr int blocks = sizeof(T) == 8 ? 2 : 4;
+  static constexpr int keeping_blocks = blocks - (sizeof(T) == 8 ? 0 : kOlder);
+  static constexpr int backward_blocks = sizeof(T) == 8 ? 1 : 4 - kOlder;
 };
 template <class T_>
 struct Strided {
   using T = T_;
   using Real = typename RealOf<T>::type;
   static constexpr bool packed = false;
-  static constexpr int width = sizeof(T) == 2 ? 8 : 4;
-  static constexpr int blocks = sizeof(T) == 8 ? 2 : 3;
+  static constexpr int width = 4;
+  static constexpr int blocks = sizeof(T) == 8 ? 2 : 4 - kOlder;
+  static constexpr int keeping_blocks = blocks;
+  static constexpr int backward_blocks = sizeof(T) == 8 ? 1 : 2;
+};
+
+// The backward holds the sums of four corners in float: eight channels of a half type would not fit
+// into the registers of four blocks, and each lane's additions would fill half of a sector.
+template <class T>
+using BackwardPacked = Packed<T, sizeof(T) == 2 ? 8 : 16>;
+
+// So many bytes in one load or store.
+template <int bytes>
+struct Vector {
+  using type = uint4;
+};
+template <>
+struct Vector<8> {
+  using type = uint2;
 };
 
 // The block's shared memory, as much as the launch asked for.
@@ -51,7 +77,7 @@ __device__ __forceinline__ void* dynamic_shared() {
   return dynamic_shared_memory;
 }
 
-// A tensor of features' type; `packed` where it can be accessed 16 bytes at a time, which Packed
+// A tensor of features' type; `packed` where it can be accessed a vector at a time, which Packed
 // demands of the features alone.
 struct Port {
   View view;
@@ -68,8 +94,9 @@ template <class Layout>
 struct Channels {
   using T = typename Layout::T;
   static constexpr int width = Layout::width;
+  using Bits = typename Vector<Layout::packed ? width * sizeof(T) : 16>::type;
 
-  alignas(16) T value[width];
+  alignas(Bits) T value[width];
 
   __device__ __forceinline__ typename Layout::Real operator[](int i) const {
     if constexpr (Layout::packed && std::is_same_v<T, c10::BFloat16>) {
@@ -88,12 +115,18 @@ struct Channels {
   // `count` of the channels exist. Where not `inside`, nothing is read, and they are zero.
   __device__ __forceinline__ void load(const T* from, int64_t stride, int count, bool inside) {
     if constexpr (Layout::packed) {
-      const uint4 bits =
-          inside ? __ldg(reinterpret_cast<const uint4*>(from)) : make_uint4(0, 0, 0, 0);
+      const Bits bits = inside ? __ldg(reinterpret_cast<const Bits*>(from)) : Bits{};
       std::memcpy(value, &bits, sizeof bits);
     } else {
       load_each(from, stride, inside ? count : 0);
     }
+  }
+
+  // The same from memory that certainly is there, one by one, `step` bytes apart.
+  __device__ __forceinline__ void load_steps(const char* from, int64_t step, int count) {
+#pragma unroll
+    for (int i = 0; i < width; ++i)
+      value[i] = i < count ? *reinterpret_cast<const T*>(from + i * step) : T(0.0f);
   }
 
   __device__ __forceinline__ void load(const Port& port, int64_t offset, int count) {
@@ -107,9 +140,9 @@ struct Channels {
   __device__ __forceinline__ void store(const Port& port, int64_t offset, int count) const {
     T* to = pointer<T>(port.view, offset);
     if (Layout::packed && port.packed) {
-      uint4 bits;
+      Bits bits;
       std::memcpy(&bits, value, sizeof bits);
-      __stwb(reinterpret_cast<uint4*>(to), bits);  // a plain assignment becomes four stores
+      __stwb(reinterpret_cast<Bits*>(to), bits);  // a plain assignment becomes several stores
       return;
     }
 #pragma unroll

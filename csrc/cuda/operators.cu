@@ -24,15 +24,16 @@ struct OnDevice : Device {
 
 struct Backend {
   static void forward(const Arguments& args, const View& out, const Tensor& like) {
-    launch_forward(args, out, OnDevice(like));
+    (args.volume ? launch_volume_forward : launch_forward)(args, out, OnDevice(like));
   }
 
   // Half types are summed in float, and rounded once.
   static void backward(const Arguments& args, const Gradients& grads, const Tensor& like) {
     const OnDevice device(like);
     void* scatter = grads.features.data;
-    if (!scatter) return launch_backward(args, grads, nullptr, device);
-    const int64_t count = args.N * args.K * args.C * args.H * args.W;
+    const auto launch = args.volume ? launch_volume_backward : launch_backward;
+    if (!scatter) return launch(args, grads, nullptr, device);
+    const int64_t count = args.N / args.flows * args.K * args.C * args.D * args.H * args.W;
     const bool half = args.type == FeatureType::Half || args.type == FeatureType::BFloat16;
     std::optional<Tensor> sums;
     if (half) {
@@ -41,7 +42,7 @@ struct Backend {
     }
     const size_t size = args.type == FeatureType::Double ? sizeof(double) : sizeof(float);
     STD_CUDA_CHECK(cudaMemsetAsync(scatter, 0, count * size, device.stream));
-    launch_backward(args, grads, scatter, device);
+    launch(args, grads, scatter, device);
     if (half)
       launch_round(static_cast<float*>(scatter), grads.features.data, args.type, count, device);
   }

@@ -64,15 +64,24 @@ def write_ninja_file(folder: Path, extensions: Sequence[Any], version: str, nvcc
             _nvcc_rules(ninja, toolchain, [*common, *_nvcc_flags(toolchain, architectures)])
         for extension in extensions:
             objects = [_compile(ninja, folder, source) for source in extension.sources]
-            cuda = any(source.endswith(".cu") for source in extension.sources)
-            rule, stubs = ("link_cuda", ["libtorch_cuda.so"]) if cuda else ("link", [])
-            ninja.build(f"{extension.name}.so", rule, objects, implicit=stubs)
+            package, _, name = extension.name.rpartition(".")
+            output = f"{extension.name}.so"
+            if name == "_cuda":
+                ninja.build(output, "link_cuda", objects, implicit=["libtorch_cuda.so"])
+            elif name == "_info":
+                ninja.build(output, "link_module", [*objects, f"{package}._cpu.so"])
+            else:
+                ninja.build(output, "link", objects)
 
 
 def _cxx_rules(ninja: Any, toolchain: Toolchain, flags: list[str]) -> None:
     command = _command(*_ccache(), toolchain.cxx, *flags, *COMPILE)
     ninja.rule("cxx", command, **DEPENDENCIES)
-    ninja.rule("link", _command(toolchain.cxx, *_link_flags(toolchain)), description="link $out")
+    # Named by the package too, as a process may have several that are called _cpu.so.
+    link = _command(toolchain.cxx, *_link_flags(toolchain))
+    ninja.rule("link", f"{link} -Wl,-soname,$out", description="link $out")
+    flags = ["-shared", "$in", "-o", "$out", *shlex.split(os.environ.get("LDFLAGS", ""))]
+    ninja.rule("link_module", _command(toolchain.cxx, *flags), description="link $out")
 
 
 def _nvcc_rules(ninja: Any, toolchain: Toolchain, flags: list[str]) -> None:
@@ -103,20 +112,27 @@ def _compile(ninja: Any, folder: Path, source: str) -> str:
     path = Path(source)
     output = f"{path.parent.name}/{path.stem}.o"
     rule = "nvcc" if path.suffix == ".cu" else "cxx"
-    flags = shlex.join(INSTRUCTION_SETS.get(path.stem, []))
+    flags = shlex.join(_own_flags(path.stem))
     ninja.build(output, rule, os.path.relpath(source, folder), variables={"flags": flags})
     return output
 
 
-def _common_flags(toolchain: Toolchain, namespace: str) -> list[str]:
+def _own_flags(stem: str) -> list[str]:
+    if stem != "module":
+        return INSTRUCTION_SETS.get(stem, [])
     import pybind11
 
+    # Before torch's own headers, among which may be a pybind11.
+    paths = (pybind11.get_include(), sysconfig.get_path("include"))
+    return [flag for path in paths for flag in ("-I", path)]
+
+
+def _common_flags(toolchain: Toolchain, namespace: str) -> list[str]:
     major, minor = OLDEST_TORCH
-    # torch comes last, as its folder may hold a pybind11 of its own.
-    include = (pybind11.get_include(), sysconfig.get_path("include"), toolchain.torch / "include")
     return [
         "-I.",
-        *(flag for path in include for flag in ("-isystem", str(path))),
+        "-isystem",
+        str(toolchain.torch / "include"),
         f"-DTORCH_TARGET_VERSION=0x{major:02x}{minor:02x}{0:012x}",
         f"-DRFWARP_NAMESPACE={namespace}",
         *(["-DRFWARP_X86"] if is_x86() else []),
@@ -140,6 +156,6 @@ def _command(*words: str) -> str:
 
 
 def _write_if_new(path: Path, text: str) -> None:
-    """Not touching what is the same, so that nothing is compiled for it."""
+    """Write a file unless it is the same, so that nothing is compiled for it."""
     if not path.is_file() or path.read_text() != text:
         path.write_text(text)

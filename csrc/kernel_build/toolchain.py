@@ -1,4 +1,4 @@
-"""What the kernels can be built with on this machine, and why not."""
+"""The tools on this machine that can build the kernels, and the reasons why others cannot."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from typing import NamedTuple
 CSRC = Path(__file__).resolve().parents[1]
 OLDEST_TORCH = (2, 11)
 OLDEST_CUDA_ARCHITECTURE = 75
-# What is set aside for one compiler, more than twice what was seen, so that a build does not take
-# all memory.
+# Memory set aside for one compiler, more than twice what was seen, so that a build does not take
+# all of it.
 CXX_BYTES, NVCC_BYTES = 1 * 2**30, 2 * 2**30
 
 
 class Missing(Exception):
-    """Why something cannot be built here."""
+    """The reason why something cannot be built here."""
 
 
 class Toolchain(NamedTuple):
@@ -43,7 +43,7 @@ class Toolchain(NamedTuple):
 
 
 def find_toolchain(asked: str) -> Toolchain:
-    """What to build with.
+    """The tools to build with.
 
     Args:
         asked: ``"cuda"``, ``"cpu"``, ``"none"``, or ``"auto"`` for as much as is possible.
@@ -57,9 +57,8 @@ def find_toolchain(asked: str) -> Toolchain:
         raise Missing("RFWARP_BUILD=none")
     if sys.platform != "linux":
         raise Missing(f"they build on Linux, and this is {sys.platform}")
-    for module in ("ninja", "pybind11"):
-        if importlib.util.find_spec(module) is None:
-            raise Missing(f"the Python package {module} is not installed")
+    if importlib.util.find_spec("ninja") is None:
+        raise Missing("the Python package ninja is not installed")
     torch, version = find_torch()
     cxx = find_compiler()
     if asked == "cpu":
@@ -98,7 +97,7 @@ def find_torch() -> tuple[Path, str]:
 
 
 def find_compiler() -> str:
-    """$CXX, or the first of c++, g++ and clang++, if it compiles Python extensions.
+    """$CXX, or the first of c++, g++ and clang++, if it compiles C++17.
 
     Raises:
         Missing: if there is none.
@@ -107,9 +106,14 @@ def find_compiler() -> str:
     compiler = next(filter(None, map(shutil.which, names)), None)
     if compiler is None:
         raise Missing(f"there is no C++ compiler ({', '.join(names)})")
-    command = [compiler, "-std=c++17", "-I", sysconfig.get_path("include")]
-    _try_to_compile(command, "probe.cpp", "#include <Python.h>\n#include <optional>\n")
+    _try_to_compile([compiler, "-std=c++17"], "probe.cpp", "#include <optional>\n")
     return compiler
+
+
+def builds_python_modules() -> bool:
+    """Whether pybind11 and the headers of this Python are there."""
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    return importlib.util.find_spec("pybind11") is not None and header.is_file()
 
 
 def find_nvcc(cxx: str) -> str:
@@ -166,7 +170,7 @@ def cuda_architectures(nvcc: str) -> list[str]:
 
 
 def job_counts() -> tuple[int, int]:
-    """How many compilers may run at once, and how many of them nvcc: $MAX_JOBS, cores, memory."""
+    """Number of compilers at once, and of nvcc among them, by $MAX_JOBS, cores and memory."""
     asked = os.environ.get("MAX_JOBS") or ""
     if asked and not (asked.isdecimal() and int(asked) > 0):
         sys.exit(f"MAX_JOBS must be a positive whole number, got {asked!r}")

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
-from rfwarp.cli.arguments import MAX_SIZE, UsageError, choose_device, progress_bar
-from rfwarp.data.catalog import DATASETS, HELD_OUT_FIRST_SEED, Background
+from rfwarp.cli.arguments import (
+    Precision,
+    UsageError,
+    check_size,
+    choose_device,
+    choose_dtype,
+    progress_bar,
+)
+from rfwarp.data.catalog import DATASETS, HELD_OUT_FIRST_SEED, Background, Fit
 from rfwarp.metrics.config import EvaluationConfig
 
 if TYPE_CHECKING:
@@ -25,9 +32,10 @@ SHEET = "results.png"
 class Evaluate:
     """PSNR, SSIM and L1 of a model, of the nearest source view and of the mean of the sources.
 
-    LPIPS and FID with --metrics. Of a dataset of the paper, its published numbers are shown too. On
-    procedural datasets also what the warp does, against true correspondences: errors of the flow,
-    visibility and attention of each level, sharpness, and what a perfect warp would score.
+    LPIPS, FID and the flicker of videos with --metrics. Of a dataset of the paper, its published
+    numbers are shown too. On procedural datasets also scores against true correspondences: errors
+    of the flow, visibility and attention of each level, sharpness, and the scores of a perfect
+    warp.
     """
 
     evaluation: Annotated[EvaluationConfig, arg(name="")] = field(default_factory=EvaluationConfig)
@@ -50,17 +58,23 @@ class Evaluate:
     such as apple,pear. Without it everything."""
     background: Background = "photographed"
     """ETH-80: as photographed, or white outside the masks."""
+    fit: Fit = "pad"
+    """A folder: images padded or cropped to the model's shape; as it was trained."""
     validation: bool = False
-    """ETH-80: evaluate on what there is to choose by, not on what is held out."""
+    """ETH-80: evaluate on the validation split, not on what is held out."""
     cache: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    """Rendered datasets and ETH-80: folder that keeps their images for the next evaluation."""
+    """Rendered datasets, ETH-80 and a folder: folder that keeps their images for the next
+    evaluation."""
     first_seed: int = HELD_OUT_FIRST_SEED
     """Procedural datasets: first seed; without it the first that is never trained on."""
     count: int = 64
     """Procedural datasets: number of seeds."""
     size: Annotated[int | None, arg(metavar="INT")] = None
-    """Rendered datasets and ETH-80: side of the images in pixels; without it, what the model was
-    trained at."""
+    """Rendered datasets, ETH-80 and a folder: side of the images in pixels; without it, what the
+    model was trained at."""
+    precision: Precision = "float32"
+    """Floating-point type to compute in: of scores that compare anywhere float32, which is also the
+    network as it was trained; others take its inference form. auto is that of rfwarp generate."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU if there is one."""
     json: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -72,15 +86,14 @@ class Evaluate:
     save: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Also draw sources, target pose, results and truth of the first sets, as results.png there."""
     save_sets: int = 8
-    """How many sets are drawn."""
+    """Number of sets to draw."""
 
     def __post_init__(self) -> None:
         for name, least in {"count": 1, "first_seed": 0, "save_sets": 1}.items():
             if getattr(self, name) < least:
                 option = name.replace("_", "-")
                 raise UsageError(f"--{option} must be at least {least}, got {getattr(self, name)}")
-        if self.size is not None and not 1 <= self.size <= MAX_SIZE:
-            raise UsageError(f"--size must lie in 1..{MAX_SIZE}, got {self.size}")
+        check_size(self.size)
         for name, path in (("json", self.json), ("table", self.table)):
             if path is not None and path.is_dir():
                 raise UsageError(f"--{name} must name a file, but {path} is a folder")
@@ -97,6 +110,8 @@ class Evaluate:
         config = self.evaluation.for_dataset(record)
         device = choose_device(self.device)
         generator = Generator.from_pretrained(self.weights, device=device)
+        if self.precision != "float32":
+            generator = generator.optimize(choose_dtype(self.precision, device))
         dataset, facts = self._open(record, generator.config.image_size)
         card = self._card() if self.card else None
         networks = MetricNetworks.open(config, dataset, device)
@@ -108,6 +123,7 @@ class Evaluate:
         report = {
             "weights": self.weights,
             "seed": config.seed,
+            **({} if self.precision == "float32" else {"precision": self.precision}),
             **evaluation_report(results, record, facts, dataset, config, networks, device),
         }
         paper, protocol = record.paper_results, record.paper_protocol
@@ -115,7 +131,7 @@ class Evaluate:
         if self.json is not None:
             _write_text(self.json, json.dumps(report, indent=2) + "\n")
         if card is not None:
-            from rfwarp.training.card import write_results
+            from rfwarp.model_card import write_results
 
             write_results(card, report)
             print(f"wrote {card}")
@@ -136,7 +152,7 @@ class Evaluate:
         if not Path(self.dataset).is_dir():
             known = ", ".join(DATASETS)
             raise FileNotFoundError(f"no dataset {self.dataset!r}: neither a folder nor {known}")
-        refused = ("root", "align", "category", "background", "validation", "cache", "size")
+        refused = ("root", "align", "category", "background", "fit", "validation", "cache", "size")
         for field_ in fields(self):
             if field_.name in refused and getattr(self, field_.name) != field_.default:
                 raise UsageError(f"--{field_.name} is not for a folder of chairs")
@@ -147,7 +163,7 @@ class Evaluate:
     def _open(
         self, record: DatasetRecord, trained_at: int | tuple[int, int] | None
     ) -> tuple[TupleDataset, dict[str, Any]]:
-        """The dataset, and what a report says of it."""
+        """The dataset, and its facts for a report."""
         from rfwarp.data.catalog import DataConfig, open_dataset
 
         if record.name not in DATASETS:
@@ -160,6 +176,7 @@ class Evaluate:
             "align": self.align,
             "category": self.category,
             "background": self.background,
+            "fit": self.fit,
             "cache": self.cache,
             "tuples": max(self.evaluation.sources),
             "first_seed": self.first_seed,
@@ -167,7 +184,7 @@ class Evaluate:
             "truth": True,
         }
         # What is refused where it does not belong.
-        asked = ("root", "align", "category", "background", "cache")
+        asked = ("root", "align", "category", "background", "fit", "cache")
         options = {k: v for k, v in given.items() if k in record.options or k in asked}
         data = DataConfig(record.name, size=size, **options)
         split: Split = "test" if self.first_seed + self.count > HELD_OUT_FIRST_SEED else "train"
@@ -176,8 +193,8 @@ class Evaluate:
         return open_dataset(data, split), data.facts(split)
 
     def _card(self) -> Path:
+        from rfwarp.model_card import split_results
         from rfwarp.pretrained import CARD_NAME
-        from rfwarp.training.card import split_results
 
         path = Path(self.weights, CARD_NAME)
         if not path.is_file():
@@ -189,12 +206,12 @@ class Evaluate:
         self, path: Path, generator: Generator, dataset: TupleDataset, config: EvaluationConfig
     ) -> None:
         from rfwarp.metrics.sheets import result_sheet
-        from rfwarp.viz import write_picture
+        from rfwarp.viz import write_image
 
         # Those evaluated first: of a list, other numbers of rows are spread differently over it.
         rows = config.rows(dataset)
         sheet = result_sheet(generator, dataset, rows[: self.save_sets], config.sources)
-        write_picture(path, sheet)
+        write_image(path, sheet)
         print(f"wrote {path}")
 
 

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
-from rfwarp.cli.arguments import MAX_SIZE, UsageError, choose_device, progress_bar
+from rfwarp.cli.arguments import (
+    Precision,
+    UsageError,
+    choose_device,
+    choose_dtype,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from rfwarp.jobs import Summary
@@ -16,35 +22,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class JobsOptions:
-    """The options of ``rfwarp generate`` for many pictures."""
+    """The options of ``rfwarp generate`` for many images."""
 
     jobs: Annotated[Path | None, arg(metavar="TABLE")] = None
-    """Draw a picture for each row of this .csv, .jsonl or .parquet table, with the columns
+    """Draw an image for each row of this .csv, .jsonl or .parquet table, with the columns
     source_0, pose_0, source_1, ..., target and out (not CSV: sources, poses, target, out). The same
     command goes on after an interruption; torchrun spreads it over GPUs and machines."""
     batch_size: int = 8
-    """Pictures computed at a time."""
+    """Images computed at a time."""
     workers: int = 2
     """Processes that read the sources."""
-    size: Annotated[int | Literal["native"] | None, arg(metavar="INT|native")] = None
-    """Side that sources are resized to; without it, what the model was trained at."""
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """What to compute in."""
 
     def __post_init__(self) -> None:
         for name, least in (("batch_size", 1), ("workers", 0)):
             if getattr(self, name) < least:
                 option = name.replace("_", "-")
                 raise UsageError(f"--{option} must be at least {least}, got {getattr(self, name)}")
-        if isinstance(self.size, int) and not 1 <= self.size <= MAX_SIZE:
-            raise UsageError(f"--size must lie in 1..{MAX_SIZE}, got {self.size}")
 
     def refuse(self) -> None:
         """Raise UsageError if any of the options was given without --jobs."""
         if self != JobsOptions():
-            raise UsageError("--batch-size, --workers, --size and --precision need --jobs TABLE")
+            raise UsageError("--batch-size and --workers need --jobs TABLE")
 
-    def run(self, table: Path, out: Path, weights: str, device: str) -> None:
+    def run(
+        self,
+        table: Path,
+        out: Path,
+        weights: str,
+        device: str,
+        size: int | Literal["native"] | None,
+        precision: Precision,
+    ) -> None:
         import torch
 
         from rfwarp import Generator
@@ -57,17 +65,18 @@ class JobsOptions:
             raise UsageError(error) from error
         if ranks.world_size > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
             device = f"cuda:{ranks.local_rank}"
-        generator = Generator.from_pretrained(weights, device=choose_device(device))
+        chosen = choose_device(device)
+        generator = Generator.from_pretrained(weights, device=chosen)
         shown = f"rank {ranks.rank} of {ranks.world_size}" if ranks.world_size > 1 else None
-        with progress_bar(0, "picture", shown, hidden=ranks.rank != 0) as progress:
+        with progress_bar(0, "image", shown, hidden=ranks.rank != 0) as progress:
             summary = run_jobs(
                 generator,
                 table,
                 out,
                 batch_size=self.batch_size,
                 workers=self.workers,
-                size=self.size,
-                dtype=getattr(torch, self.precision),
+                size=size,
+                dtype=choose_dtype(precision, chosen),
                 rank=ranks.rank,
                 world_size=ranks.world_size,
                 progress=progress,
@@ -78,7 +87,7 @@ class JobsOptions:
 
 
 def _report(summaries: list[Summary], out: Path) -> None:
-    """Print what became of all rows.
+    """Print the outcome of all rows.
 
     Raises:
         ValueError: if some failed.
@@ -90,7 +99,7 @@ def _report(summaries: list[Summary], out: Path) -> None:
     seconds = max(summary.seconds for summary in summaries)
     rate = f" ({done / seconds:.1f} per second)" if done else ""
     there = f"; {skipped} were there already" if skipped else ""
-    print(f"wrote {done} pictures to {out}{rate}{there}")
+    print(f"wrote {done} images to {out}{rate}{there}")
     if failed:
         first = next(s for s in summaries if s.failed)
         logs = ", ".join(str(summary.log) for summary in summaries if summary.failed)

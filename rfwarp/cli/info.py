@@ -14,7 +14,7 @@ import rfwarp
 
 @dataclass(frozen=True)
 class Info:
-    """Versions, devices, what computes the operators and why, and the bundled weights."""
+    """Versions, devices, the implementation of the operators and why, and the bundled weights."""
 
     json: bool = False
     """Print JSON."""
@@ -28,7 +28,10 @@ class Info:
         print(f"python    {facts['python']} on {facts['platform']}")
         print(f"torch     {facts['torch']}")
         for device in facts["devices"]:
-            print(f"device    {device['name']}: {device['description']}")
+            print(
+                f"device    {device['name']}: {device['description']},"
+                f" --precision auto is {device['precision']}"
+            )
         operators = facts["operators"]
         print(f"operators backend {operators['backend']} (RFWARP_BACKEND)")
         for device in ("cpu", "cuda"):
@@ -50,7 +53,7 @@ def _describe(build: dict[str, Any]) -> str:
 
 
 def collect() -> dict[str, Any]:
-    """What ``rfwarp info`` says, as JSON-able values."""
+    """The facts that ``rfwarp info`` prints, as JSON-able values."""
     import torch
 
     import rfwarp_cuda
@@ -58,11 +61,11 @@ def collect() -> dict[str, Any]:
 
     backend = ops.backend()
     threads = torch.get_num_threads()
-    devices = [{"name": "cpu", "description": f"{platform.machine()}, {threads} threads"}]
+    devices = [_device("cpu", f"{platform.machine()}, {threads} threads")]
     for index in range(torch.cuda.device_count()):
         gpu = torch.cuda.get_device_properties(index)
         memory = f"{gpu.total_memory / 2**30:.1f} GiB"
-        devices.append({"name": f"cuda:{index}", "description": f"{gpu.name}, {memory}"})
+        devices.append(_device(f"cuda:{index}", f"{gpu.name}, {memory}"))
     models = [
         {
             "name": name,
@@ -86,6 +89,13 @@ def collect() -> dict[str, Any]:
         },
         "models": models,
     }
+
+
+def _device(name: str, description: str) -> dict[str, str]:
+    from rfwarp.precision import fast_dtype
+
+    precision = str(fast_dtype(name)).removeprefix("torch.")
+    return {"name": name, "description": description, "precision": precision}
 
 
 def count_parameters(path: Path) -> int:

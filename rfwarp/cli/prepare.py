@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -21,17 +21,19 @@ class Prepare:
         arg(metavar="DATASET", help=f"Name, of a download: {', '.join(DATASETS)}."),
     ]
     root: Annotated[Path, arg(metavar="FOLDER")]
-    """Folder of the download. prepare-report.txt is written there."""
+    """Folder of the download, or of images of your own. prepare-report.txt is written there."""
     sources: int = 2
     """People: K, the number of sources in each tuple."""
     seed: int = 0
-    """People: of the tuples."""
+    """People: seed of the tuples."""
     pairs: bool = False
     """People: take the published pairs for the tuples with --sources 1, instead of drawing them."""
     decode: bool = False
-    """Also read every picture, not only find it."""
+    """Also read every image, not only find it."""
+    detector: Literal["face-alignment", "facemesh"] = "face-alignment"
+    """Faces: what detects their landmarks, rfwarp[face] or rfwarp[blazepose]."""
     device: str = "auto"
-    """Where landmarks of faces are detected: cpu, cuda; auto takes a GPU if there is one."""
+    """Faces: device that detects, cpu or cuda; auto takes a GPU if there is one for it."""
 
     def __post_init__(self) -> None:
         for name, least in (("sources", 1), ("seed", 0)):
@@ -40,12 +42,17 @@ class Prepare:
         if self.pairs and self.sources != 1:
             raise UsageError("--pairs needs --sources 1: published pairs have one source")
 
-    def run(self) -> None:
-        from rfwarp.data.preparation import prepare
-        from rfwarp.data.report import REPORT, Options
+    @property
+    def _on_cpu(self) -> bool:
+        """FaceMesh has no other device."""
+        return self.detector == "facemesh" and self.device == "auto"
 
-        device = choose_device(self.device)
-        options = Options(self.sources, self.seed, self.pairs, self.decode, str(device))
+    def run(self) -> None:
+        from rfwarp.data.check_report import REPORT, Options
+        from rfwarp.data.preparation import prepare
+
+        device = "cpu" if self._on_cpu else str(choose_device(self.device))
+        options = Options(self.sources, self.seed, self.pairs, self.decode, device, self.detector)
         with progress_bar(0, "file") as progress:
             report = prepare(self.dataset, self.root, options, progress)
         report.write(self.root / REPORT)

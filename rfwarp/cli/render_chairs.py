@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from rfwarp.cli.arguments import MAX_SIZE, UsageError, parse_viewpoint, progress_bar
+from rfwarp.cli.arguments import UsageError, check_size, parse_viewpoint, progress_bar
 from rfwarp.data.catalog import HELD_OUT_FIRST_SEED
 
 
@@ -17,11 +17,11 @@ class RenderChairs:
     """Write procedural chairs as PNG files, with their viewpoints in poses.csv."""
 
     out: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
-    """Where; created if missing."""
+    """Folder of the images; created if missing."""
     count: int = 10
     """Number of chairs, with consecutive seeds."""
     size: int = 64
-    """Side of the pictures in pixels."""
+    """Side of the images in pixels."""
     first_seed: Annotated[
         int,
         arg(help=f"Seed of the first chair; training uses those below {HELD_OUT_FIRST_SEED}."),
@@ -30,8 +30,7 @@ class RenderChairs:
     """Viewpoints in degrees; all 54 if none are named."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.size <= MAX_SIZE:
-            raise UsageError(f"--size must lie in 1..{MAX_SIZE}, got {self.size}")
+        check_size(self.size)
         if self.count < 1 or self.first_seed < 0:
             raise UsageError("--count must be at least 1, and --first-seed at least 0")
 

@@ -17,19 +17,19 @@ class RenderPeople:
     """Write procedural people as PNG files, with their keypoints in keypoints.csv."""
 
     out: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
-    """Where; created if missing."""
+    """Folder of the images; created if missing."""
     count: int = 10
     """Number of people, with consecutive seeds."""
     size: int = 128
-    """Height of the pictures in pixels."""
+    """Height of the images in pixels."""
     width: int | None = None
-    """Width of the pictures in pixels; as the height if not given."""
+    """Width of the images in pixels; as the height if not given."""
     first_seed: Annotated[
         int,
         arg(help=f"Seed of the first person; training uses those below {HELD_OUT_FIRST_SEED}."),
     ] = 0
     views: int = 24
-    """Number of pictures of each person."""
+    """Number of images of each person."""
 
     def __post_init__(self) -> None:
         for name, value in (

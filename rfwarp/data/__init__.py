@@ -27,16 +27,19 @@ if TYPE_CHECKING:
         write_chair_folder,
     )
     from rfwarp.data.deepfashion import DEEPFASHION
-    from rfwarp.data.draws import ViewSets, sample_view_sets
     from rfwarp.data.eth80 import Eth80
+    from rfwarp.data.faces import ProceduralFaces, render_face, write_faces_folder
+    from rfwarp.data.folder import ImageFolder
     from rfwarp.data.furniture import Furniture
     from rfwarp.data.kitti import KittiFrames
     from rfwarp.data.market1501 import MARKET1501
     from rfwarp.data.people import ProceduralPeople, render_person, write_people_folder
-    from rfwarp.data.people_pictures import PeopleFormat, PeoplePictures
+    from rfwarp.data.person_photos import PeopleFormat, PersonPhotos
+    from rfwarp.data.sampling import ViewSets, sample_view_sets
     from rfwarp.data.shapenet import ShapeNetChairs
+    from rfwarp.data.streets import ProceduralStreets, write_street_folder
     from rfwarp.data.truth import Truth
-    from rfwarp.data.tuples import Sample, TupleDataset
+    from rfwarp.data.tuples import Clip, ClipDataset, Sample, TupleDataset
     from rfwarp.data.voxceleb import VoxCelebVideos
 
 _MODULES = {
@@ -59,11 +62,17 @@ _MODULES = {
         "write_chair_folder",
     ),
     "rfwarp.data.deepfashion": ("DEEPFASHION",),
-    "rfwarp.data.draws": (
+    "rfwarp.data.sampling": (
         "ViewSets",
         "sample_view_sets",
     ),
     "rfwarp.data.eth80": ("Eth80",),
+    "rfwarp.data.faces": (
+        "ProceduralFaces",
+        "render_face",
+        "write_faces_folder",
+    ),
+    "rfwarp.data.folder": ("ImageFolder",),
     "rfwarp.data.furniture": ("Furniture",),
     "rfwarp.data.kitti": ("KittiFrames",),
     "rfwarp.data.market1501": ("MARKET1501",),
@@ -72,13 +81,19 @@ _MODULES = {
         "render_person",
         "write_people_folder",
     ),
-    "rfwarp.data.people_pictures": (
+    "rfwarp.data.person_photos": (
         "PeopleFormat",
-        "PeoplePictures",
+        "PersonPhotos",
     ),
     "rfwarp.data.shapenet": ("ShapeNetChairs",),
+    "rfwarp.data.streets": (
+        "ProceduralStreets",
+        "write_street_folder",
+    ),
     "rfwarp.data.truth": ("Truth",),
     "rfwarp.data.tuples": (
+        "Clip",
+        "ClipDataset",
         "Sample",
         "TupleDataset",
     ),
@@ -93,15 +108,20 @@ __all__ = [
     "ChairFolder",
     "ChairTuples",
     "ChairViews",
+    "Clip",
+    "ClipDataset",
     "DataConfig",
     "DatasetRecord",
     "Eth80",
     "Furniture",
+    "ImageFolder",
     "KittiFrames",
     "PeopleFormat",
-    "PeoplePictures",
+    "PersonPhotos",
     "ProceduralChairs",
+    "ProceduralFaces",
     "ProceduralPeople",
+    "ProceduralStreets",
     "Sample",
     "ShapeNetChairs",
     "TrueViews",
@@ -112,11 +132,14 @@ __all__ = [
     "dataset_record",
     "open_dataset",
     "render_chairs",
+    "render_face",
     "render_person",
     "render_views",
     "sample_view_sets",
     "write_chair_folder",
+    "write_faces_folder",
     "write_people_folder",
+    "write_street_folder",
 ]
 
 __getattr__, __dir__ = exports(__name__, _MODULES)

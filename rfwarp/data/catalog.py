@@ -13,14 +13,15 @@ from typing_extensions import Doc
 from rfwarp.config import Config, Count, CountOrZero
 
 if TYPE_CHECKING:
+    from rfwarp.data.check_report import Options, Progress, Report
     from rfwarp.data.paper_results import PaperResult
-    from rfwarp.data.report import Options, Progress, Report
     from rfwarp.data.tuples import TupleDataset
 
 Split = Literal["train", "validation", "test"]
-"""Few datasets have the second one, see :attr:`DatasetRecord.validates`."""
+"""Few datasets have a validation split, see :attr:`DatasetRecord.validates`."""
 
 Background = Literal["photographed", "white"]
+Fit = Literal["pad", "crop"]
 
 HELD_OUT_FIRST_SEED = 900_000
 """Seeds of procedural datasets below it are for training; from it on they are held out.
@@ -31,12 +32,14 @@ HELD_OUT_FIRST_SEED = 900_000
 """
 
 OWN_LICENCE, OTHER_LICENCE = "apache-2.0", "other"
-"""Of weights trained on rfwarp's own images, and on those of others: whoever trains on these must
-say under what terms the weights may be used."""
+"""Licences of weights trained on rfwarp's own images, and on those of others: whoever trains on the
+latter must state the terms of use of the weights."""
 
 DATASETS: dict[str, str | DatasetRecord] = {
     "chairs": "rfwarp.data.chairs.record",
     "people": "rfwarp.data.people.record",
+    "faces": "rfwarp.data.faces.record",
+    "streets": "rfwarp.data.streets.record",
     "furniture": "rfwarp.data.furniture.record",
     "eth80": "rfwarp.data.eth80",
     "deepfashion": "rfwarp.data.deepfashion",
@@ -44,13 +47,14 @@ DATASETS: dict[str, str | DatasetRecord] = {
     "shapenet-chairs": "rfwarp.data.shapenet",
     "kitti": "rfwarp.data.kitti",
     "voxceleb2": "rfwarp.data.voxceleb",
+    "folder": "rfwarp.data.folder",
 }
 """Every dataset by name: its record, or the module that has it as ``RECORD``, which is imported
 when first asked for. This is the only list of datasets; a record put here is one more.
 
 >>> from rfwarp.data import DATASETS
->>> list(DATASETS)[:3]
-['chairs', 'people', 'furniture']
+>>> list(DATASETS)[:4]
+['chairs', 'people', 'faces', 'streets']
 """
 
 
@@ -68,7 +72,7 @@ class DatasetRecord:
     name: str
     """Its key in :data:`.DATASETS`."""
     title: str
-    """What its images show, in few words."""
+    """Subject of its images, in a few words."""
     open: Callable[[DataConfig, Split], TupleDataset]
     """A split of it; the configuration has been checked against ``options``. Raises
     FileNotFoundError and ValueError as :func:`open_dataset` does."""
@@ -76,38 +80,46 @@ class DatasetRecord:
     """Fields of :class:`DataConfig` that it reads besides ``name`` and ``size``. With ``root``,
     which must be given then, it is a download; with ``cache`` its images are made once and kept, at
     any size; with ``truth`` it can give true correspondences."""
-    pose_kind: str
-    """Key of :data:`rfwarp.poses.POSE_KINDS`."""
+    pose_kind: str | None
+    """Key of :data:`rfwarp.poses.POSE_KINDS`; None if that depends on the files: a
+    :class:`.TupleDataset` says its own."""
     max_sources: int | None
     """The largest K; None if that depends on how a download was prepared."""
     description: str
-    """What a model card says of the data: ``{size}``, ``{first}`` and ``{last}`` are filled in with
-    height and width and with the seeds of training."""
+    """Description of the data for model cards: ``{size}``, ``{first}`` and ``{last}`` are filled in
+    with height and width and with the first and last seed of training."""
     limits: str
-    """What a model that was trained on it cannot do, for model cards."""
+    """Limits of a model that was trained on it, for model cards."""
     tag: str
-    """Task of such a model, as model hubs name it."""
+    """Task of a model trained on it, as model hubs name it."""
     image_files: str
     """Type of its image files, in words; "rendered" if there are none."""
     licence: str = OTHER_LICENCE
-    """Of the weights of such a model, as the Hugging Face Hub names it."""
+    """Licence of the weights of a model trained on it, as the Hugging Face Hub names it."""
     origins: tuple[str, ...] = ()
-    """Where to get it: links, or words."""
+    """Places to get it from: links, or words."""
     prepare: Callable[[Path, Split, Options, Report, Progress], None] | None = None
     """Checks a split of a download and writes what opening it needs; None if nothing is to be
     done. See :func:`rfwarp.data.preparation.prepare` for what it raises."""
     validates: bool = False
-    """Whether it has a split to choose by, which training shows and scores on the way; without
-    one that is the test split."""
+    """Whether it has a validation split, whose samples training shows and scores; without one it
+    takes those of the test split."""
     lists_sets: bool = False
     """Whether its protocol lists the sets of sources and target to evaluate, rather than drawing
     them."""
+    has_clips: bool = False
+    """Whether what it opens is a :class:`.ClipDataset`, with consecutive frames."""
     renderer_version: int | None = None
-    """Of the program that renders its images: another one draws other images."""
+    """Version of the program that renders its images; another version renders other images."""
+    background: Literal["white", "plain"] | None = None
+    """White, or plain, one colour in each image; None if options decide, or nothing is known."""
+    elevations: tuple[int, int] | None = None
+    """Lowest and highest elevation of its viewpoints, degrees; None without viewpoints, or if
+    nothing is known."""
     paper_results: tuple[PaperResult, ...] = ()
-    """What the paper reports of it."""
+    """Results that the paper reports on it."""
     paper_protocol: str = ""
-    """In what the paper's evaluation differs from ours unless options change that, in words."""
+    """Difference of the paper's evaluation from ours with default options, in words."""
 
     @property
     def is_download(self) -> bool:
@@ -145,8 +157,13 @@ def dataset_record(name: str) -> DatasetRecord:
     return entry
 
 
+def clip_datasets() -> str:
+    """The names of the datasets that have consecutive frames, for messages."""
+    return ", ".join(name for name in DATASETS if dataset_record(name).has_clips)
+
+
 def check_name(name: str) -> None:
-    """Raise ValueError, with the names there are, unless a dataset has this one."""
+    """Raise ValueError, with all names, unless a dataset has this one."""
     if name not in DATASETS:
         raise ValueError(f"no dataset {name!r}; there are {', '.join(DATASETS)}")
 
@@ -157,7 +174,7 @@ _NAMES = Doc(f"Name of the dataset: {', '.join(DATASETS)}.")
 
 @dataclass(frozen=True)
 class DataConfig(Config):
-    """A dataset, and what of it is used.
+    """A dataset, and the part of it that is used.
 
     Example:
         >>> from rfwarp.data import DataConfig
@@ -173,45 +190,50 @@ class DataConfig(Config):
     name: Annotated[str, _NAMES] = "chairs"
     """Key of :data:`.DATASETS`."""
     root: Path | None = None
-    """Folder of the download, see rfwarp prepare; what is procedural needs none."""
+    """Folder of the download, see rfwarp prepare; procedural datasets need none."""
     size: Count | tuple[Count, Count] | None = None
-    """Side of the images, or height and width, pixels; without it the protocol's, or 64."""
+    """Side of the images, or height and width, pixels; by default the protocol's, or 64."""
     tuples: Count | None = None
-    """People in photographs: K of the file of tuples to use; without it the largest prepared."""
+    """People in photographs: K of the file of tuples to use; by default the largest prepared. A
+    folder: leave out identities that have fewer than K sources; by default none, so that the one
+    with the fewest decides how many there can be."""
     align: bool = False
     """People in photographs: scale and move the sources' people onto the target's, as in the
     paper's evaluation."""
     category: str | None = None
     """Furniture: seats, or a category of the catalogue, such as kitchen. ETH-80: one or several,
-    such as apple,pear. Without it everything."""
+    such as apple,pear. By default everything."""
     background: Background = "photographed"
     """ETH-80: as photographed, or white outside the masks."""
+    fit: Fit = "pad"
+    """A folder: pad images to the shape of ``size`` with white, which loses nothing and is the same
+    in all, or crop them to it, centred."""
     first_seed: CountOrZero = 0
-    """Procedural: seed of the first one to train on."""
+    """Procedural: seed of the first chair, person or street to train on."""
     count: Count = 4000
-    """Procedural: how many to train on."""
+    """Procedural: number of chairs, people or streets to train on."""
     cache: Path | None = None
-    """Of what is rendered, and of ETH-80: folder that keeps images across runs. Without one they
-    are kept in memory as far as they fit there, else made for every batch."""
+    """Rendered datasets, ETH-80 and a folder: folder that keeps images across runs. Without one
+    they are kept in memory as far as they fit there, else made for every batch."""
     truth: bool = False
-    """Of what is rendered: true correspondences with every tuple."""
+    """Rendered datasets: true correspondences with every tuple."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_name(self.name)
 
     def facts(self, split: Split) -> dict[str, Any]:
-        """What a report says of a split: the name, and those options that decide its images."""
+        """Facts about a split for reports: the name, and those options that decide its images."""
         options = dataset_record(self.name).options
-        names = ("tuples", "align", "category", "background")
+        names = ("tuples", "align", "category", "background", "fit")
         given = {option: getattr(self, option) for option in names}
         given["first_seed"], given["count"] = self.seeds(split)
         kept = {"split": split} if split == "validation" else {}
         return {"name": self.name} | {k: v for k, v in given.items() if k in options} | kept
 
     def beside_training(self) -> DataConfig:
-        """For the test split while the training split is open: only a download's cache has room for
-        both, that of what is procedural holds one range of seeds."""
+        """The configuration for the test split while the training split is open: without the cache
+        if the dataset is procedural, as its cache holds one range of seeds."""
         return self if dataset_record(self.name).is_download else replace(self, cache=None)
 
     def shape(self, default: int | tuple[int, int]) -> tuple[int, int]:
@@ -265,7 +287,7 @@ def open_dataset(config: DataConfig, split: Split) -> TupleDataset:
         >>> open_dataset(DataConfig("kitti"), "train")
         Traceback (most recent call last):
             ...
-        ValueError: kitti needs root, the folder of the download; get it from ...
+        ValueError: kitti needs root, the folder of its files; get it from ...
     """
     record = dataset_record(config.name)
     if split == "validation" and not record.validates:
@@ -278,12 +300,10 @@ def open_dataset(config: DataConfig, split: Split) -> TupleDataset:
                 f"{', '.join(record.options)}"
             )
     if record.is_download and config.root is None:
-        raise ValueError(
-            f"{config.name} needs root, the folder of the download{source_note(record)}"
-        )
+        raise ValueError(f"{config.name} needs root, the folder of its files{source_note(record)}")
     return record.open(config, split)
 
 
 def source_note(record: DatasetRecord) -> str:
-    """Where a download comes from, for the end of a message; empty if that is not known."""
+    """Origin of a download, for the end of a message; empty if it is not known."""
     return f"; get it from {' and '.join(record.origins)}" if record.origins else ""

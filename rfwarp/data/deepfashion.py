@@ -7,11 +7,11 @@ from functools import partial
 
 from rfwarp.data.catalog import DatasetRecord
 from rfwarp.data.paper_results import PAPER, ablations_of, results_of
-from rfwarp.data.people_pictures import (
+from rfwarp.data.person_photos import (
     PAPER_PROTOCOL,
     PeopleFormat,
-    open_pictures,
-    prepare_pictures,
+    open_photos,
+    prepare_photos,
 )
 from rfwarp.poses.keypoints import Keypoints
 
@@ -66,7 +66,7 @@ PAPER_RESULTS = (
 RECORD = DatasetRecord(
     name=DEEPFASHION.name,
     title="DeepFashion",
-    open=partial(open_pictures, DEEPFASHION),
+    open=partial(open_photos, DEEPFASHION),
     options=("root", "tuples", "align"),
     pose_kind=Keypoints.kind,
     max_sources=None,
@@ -80,7 +80,7 @@ RECORD = DatasetRecord(
         "https://mmlab.ie.cuhk.edu.hk/projects/DeepFashion/InShopRetrieval.html",
         "https://github.com/RenYurui/Global-Flow-Local-Attention",
     ),
-    prepare=partial(prepare_pictures, DEEPFASHION),
+    prepare=partial(prepare_photos, DEEPFASHION),
     lists_sets=True,
     paper_results=PAPER_RESULTS,
     paper_protocol=PAPER_PROTOCOL,

@@ -1,8 +1,9 @@
-"""What was rendered once: kept on disk, for several and for later processes, or in memory."""
+"""Caches of rendered arrays: on disk, for several and for later processes, or in memory."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -17,6 +18,11 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 Forms = Mapping[str, tuple[Sequence[int], npt.DTypeLike]]
 """Name -> (shape, dtype) of arrays."""
+
+
+def byte_size(forms: Forms) -> int:
+    """Size in bytes of arrays of these shapes and dtypes."""
+    return sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in forms.values())
 
 
 def _reserve(path: Path) -> None:
@@ -41,7 +47,7 @@ class DiskCache:
 
     Args:
         folder: created if need be.
-        thing: what it holds, for messages.
+        thing: name of the kind of things, for messages.
         key: what the arrays depend on; an existing folder must have been made with the same.
         count: number of things.
         arrays: name -> (shape, dtype) of one thing's array, kept in ``NAME.npy``.
@@ -135,8 +141,8 @@ class Kept:
     """Arrays of numbered things, made when first asked for and then kept.
 
     Args:
-        cache: where; None keeps them in memory.
-        limit: how many are kept there, at least 1: those asked for last.
+        cache: keeps them; None keeps them in memory.
+        limit: number of things kept in memory, at least 1: those asked for last.
     """
 
     def __init__(self, cache: DiskCache | None, limit: int) -> None:
@@ -144,7 +150,7 @@ class Kept:
         self._memory: OrderedDict[int, Mapping[str, Array]] = OrderedDict()
 
     def get(self, number: int, make: Callable[[int], Mapping[str, Array]]) -> Mapping[str, Array]:
-        """The arrays of one thing, by ``make(number)`` if they are not kept. Not to be changed."""
+        """The arrays of one thing, made by ``make(number)`` if not yet kept; do not change them."""
         if self._cache is not None:
             there = self._cache.read(number)
             if there is not None:

@@ -1,4 +1,4 @@
-"""ETH-80: photographs of toys and fruits from all around and above; or your own, named alike."""
+"""ETH-80: photographs of toys and fruits from all around and above; or your own with such names."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from rfwarp.data.catalog import Background, DataConfig, DatasetRecord, Split
+from rfwarp.data.check_report import Options, Progress, Report
 from rfwarp.data.disk_cache import Array, DiskCache, Kept
-from rfwarp.data.draws import check_draw, generator, integers, orders
-from rfwarp.data.report import Options, Progress, Report
+from rfwarp.data.sampling import check_draw, generator, integers, orders
 from rfwarp.data.seeds import DEFAULT_SIZE, MEMORY
 from rfwarp.data.tuples import Row, Sample
 from rfwarp.images import RESIZE_FILTER, open_image, to_rgb
@@ -27,14 +27,14 @@ TRAINING, VALIDATION = range(1, 7), 7
 """Numbers of instances; all others are for testing, so that what turns up later is evaluated."""
 
 CARS = {11: 4, 12: 8, 14: 10}
-"""Ten cars are numbered up to 14: these names have the instances of their folders, as distributed,
-whose names are the numbers 1 to 10."""
+"""Instances of cars by the number in their files' names: the ten cars are numbered up to 14, but
+their folders, as distributed, are named 1 to 10, which are the instances."""
 
 FRONT = 90
-"""Azimuth in the names of files at which what has a front turns it to the camera."""
+"""Azimuth in the names of files at which the front of a thing faces the camera."""
 
 SUFFIXES, MASKS = (".png", ".jpg", ".jpeg"), "maps"
-CONVERSION = 1  # of photographs to images; another one makes others
+CONVERSION = 1  # version of the conversion of photographs to images
 
 _NAME = re.compile(r"([a-z]+)([0-9]+)-([0-9]{3})-([0-9]{3})", re.ASCII)
 
@@ -51,22 +51,22 @@ class Photograph:
 
     @property
     def thing(self) -> str:
-        """Its name, such as car3."""
+        """Name of the thing, such as car3."""
         return f"{self.category}{self.number}"
 
     @property
     def instance(self) -> int:
-        """Of the category: the number in its name, but for some cars."""
+        """Number within the category: the one in its name, but for some cars."""
         return CARS.get(self.number, self.number) if self.category == "car" else self.number
 
     @property
     def mask(self) -> Path:
-        """Of the object, white on black."""
+        """File of the object's mask, white on black."""
         return self.path.parent / MASKS / f"{self.path.stem}-map.png"
 
     @property
     def split(self) -> Split:
-        """That of its instance."""
+        """The split of its instance."""
         if self.instance in TRAINING:
             return "train"
         return "validation" if self.instance == VALIDATION else "test"
@@ -77,36 +77,36 @@ class Photograph:
         Raises:
             ValueError: if a file is missing, damaged or not square, or the mask does not fit.
         """
-        picture = to_rgb(open_image(self.path))
-        if picture.width != picture.height:
+        photo = to_rgb(open_image(self.path))
+        if photo.width != photo.height:
             raise ValueError(
-                f"{self.path} must be square, but it is {picture.height} x {picture.width} (H x W)"
+                f"{self.path} must be square, but it is {photo.height} x {photo.width} (H x W)"
             )
         if background == "white":
             if not self.mask.is_file():
                 raise ValueError(f"{self.path} has no mask {self.mask}")
             mask = open_image(self.mask).convert("L")
-            if mask.size != picture.size:
+            if mask.size != photo.size:
                 raise ValueError(
-                    f"{self.mask} is {mask.height} x {mask.width} (H x W), but the photograph is "
-                    f"{picture.height} x {picture.width}"
+                    f"{self.mask} is {mask.height} x {mask.width} (H x W), but it is for "
+                    f"{photo.height} x {photo.width}"
                 )
             inside = mask.point([255 * (value > 127) for value in range(256)])
-            picture = Image.composite(picture, Image.new("RGB", picture.size, "white"), inside)
-        if picture.width != size:
-            picture = picture.resize((size, size), RESIZE_FILTER)
-        return np.ascontiguousarray(np.array(picture).transpose(2, 0, 1))
+            photo = Image.composite(photo, Image.new("RGB", photo.size, "white"), inside)
+        if photo.width != size:
+            photo = photo.resize((size, size), RESIZE_FILTER)
+        return np.ascontiguousarray(np.array(photo).transpose(2, 0, 1))
 
 
 def find_photographs(root: Path) -> tuple[list[Photograph], list[Path]]:
-    """All photographs somewhere below a folder, and pictures that have other names.
+    """All photographs somewhere below a folder, and images that have other names.
 
     They are sorted by category, number, polar angle and azimuth; the names of folders do not
     matter, but for those of masks.
 
     Raises:
         FileNotFoundError: if there is no such folder.
-        ValueError: if it has no photograph, one is there twice, or its angles are none.
+        ValueError: if it has no photograph, one is there twice, or has angles out of range.
     """
     if not root.is_dir():
         raise FileNotFoundError(f"there is no folder {root}")
@@ -141,7 +141,7 @@ def find_photographs(root: Path) -> tuple[list[Photograph], list[Path]]:
 def choose(
     photographs: Sequence[Photograph], split: Split, category: str | None
 ) -> list[Photograph]:
-    """Those of a split, of a category or of several, joined by commas.
+    """The photographs of a split, of all categories (None), of one or of several joined by commas.
 
     Raises:
         ValueError: if there are none; it says what there is.
@@ -173,15 +173,15 @@ class Eth80:
     share and which outlives them, or else in memory.
 
     Args:
-        photographs: sorted by what they show, of which each has two or more.
+        photographs: sorted by instance; each instance has two or more.
         size: height and width of the images, pixels.
         background: as photographed, or white outside the masks, which must be there then.
         cache: a folder, 3 * size^2 bytes a photograph. It is created if need be; an existing one
             must have been made with the same arguments.
 
     Raises:
-        ValueError: if an instance has one photograph, masks are missing, or the cache folder holds
-            something else.
+        ValueError: if an instance has only one photograph, masks are missing, or the cache folder
+            holds something else.
 
     Example:
         >>> from pathlib import Path
@@ -217,11 +217,11 @@ class Eth80:
 
     @property
     def instances(self) -> int:
-        """How many things there are."""
+        """Number of instances."""
         return len(self._things)
 
     def draw(self, seed: int, step: int, batch_size: int, sources: int) -> list[Row]:
-        """Of each instance as often as of any other."""
+        """Random rows; all instances are equally likely."""
         check_draw(batch_size, sources, self.max_sources)
         random = generator(seed, step)
         chosen = integers(random, len(self._things), batch_size).tolist()
@@ -232,7 +232,7 @@ class Eth80:
         ]
 
     def evaluation_rows(self, seed: int, count: int, sources: int) -> list[Row]:
-        """As step 0 of training with this seed."""
+        """The rows of step 0 of training with this seed."""
         return self.draw(seed, 0, count, sources)
 
     def load(self, row: Row) -> Sample:
@@ -288,7 +288,7 @@ def prepare_eth80(
     """Check a split's photographs and masks.
 
     Raises:
-        FileNotFoundError, ValueError: as of :func:`find_photographs` and :func:`choose`, and if a
+        FileNotFoundError, ValueError: as for :func:`find_photographs` and :func:`choose`, and if a
             photograph cannot be read.
     """
     found, others = find_photographs(root)

@@ -5,14 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from rfwarp.data.catalog import Split
-from rfwarp.data.report import Options, Progress, Report
+from rfwarp.data.check_report import Options, Progress, Report
 from rfwarp.data.voxceleb import FRAMES, HEADER, Video, find_videos, read_landmarks, spread, table
 from rfwarp.files import write_atomically
 from rfwarp.images import load_image
@@ -35,7 +31,7 @@ def prepare_faces(
         chosen = landmarks.choose(folder, frames, posed)
         if chosen:
             videos.append((folder.relative_to(root).as_posix(), *chosen))
-        progress(done, done)  # how many there are, nobody knows before the last
+        progress(done, done)  # their number is known only at the end
     report.usable[f"{split} videos"] = len(videos)
     if not videos:
         raise ValueError(f"no video has {FRAMES} frames (.jpg or .png) with landmarks (.npy)")
@@ -77,7 +73,7 @@ class _Landmarks:
             if frame in posed:
                 continue
             if self._detector is None:
-                self._detector = FaceDetector(self._options.device)
+                self._detector = FaceDetector(self._options.device, backend=self._options.detector)
             path = folder / frame
             try:
                 faces = self._detector.detect(path)
@@ -85,7 +81,7 @@ class _Landmarks:
                 self._report.complain(error)
                 continue
             if faces:
-                write_atomically(path.with_suffix(".npy"), partial(_save, faces[0].points))
+                faces[0].write(path.with_suffix(".npy"))
                 yield frame
             else:
                 self._report.complain(f"{path} shows no face")
@@ -94,16 +90,11 @@ class _Landmarks:
         if not self._options.decode:
             return False
         try:
-            picture = load_image(str(path), path)
-            read_landmarks(path.with_suffix(".npy"), picture.height, picture.width)
-            if picture.width != picture.height:
-                raise ValueError(f"{path} must be square, got {picture.width} x {picture.height}")
+            image = load_image(str(path), path)
+            read_landmarks(path.with_suffix(".npy"), image.height, image.width)
+            if image.width != image.height:
+                raise ValueError(f"{path} must be square, got {image.width} x {image.height}")
         except ValueError as error:
             self._report.complain(error)
             return True
         return False
-
-
-def _save(points: npt.NDArray[np.float32], path: Path) -> None:
-    with path.open("wb") as file:  # np.save would add an ending to the temporary name
-        np.save(file, points)

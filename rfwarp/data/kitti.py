@@ -1,8 +1,9 @@
-"""KITTI odometry: pictures of a drive, posed by where the camera was."""
+"""KITTI odometry: images of a drive, posed by camera motion."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,24 +12,24 @@ import torch
 from torch import Tensor
 
 from rfwarp.data.catalog import DataConfig, DatasetRecord, Split
-from rfwarp.data.draws import check_draw, generator, integers, orders
+from rfwarp.data.check_report import Options, Progress, Report
 from rfwarp.data.paper_results import PAPER, results_of
-from rfwarp.data.report import Options, Progress, Report
+from rfwarp.data.sampling import check_draw, generator, integers, orders
 from rfwarp.data.tuples import Row, Sample
 from rfwarp.images import RESIZE_FILTER, open_image, to_rgb
 from rfwarp.poses.camera import Array, CameraMotion, read_kitti_poses
 
 OFFSETS = (*range(-10, 0), *range(1, 10))
-"""Frames from the target that a source can be: -10 to +9, and never the target itself."""
+"""Offsets of possible sources from the target, in frames: -10 to +9, without 0."""
 
 SEQUENCES = {
     "train": tuple(f"{number:02d}" for number in range(9)),
     "test": ("09", "10"),
 }
-"""Of the eleven that have poses; the last two, as is usual in odometry, are for testing."""
+"""The eleven that have poses; the last two, as is usual in odometry, are for testing."""
 
 SIZE = 256
-"""Side of the pictures in the paper, pixels."""
+"""Side of the images in the paper, pixels."""
 
 TARGETS = "id_{split}.txt"
 """Optional lists of targets, lines ``SEQUENCE_FRAME``, as Sun et al. (2018) publish them. Sources
@@ -50,15 +51,15 @@ class KittiFrames:
     Raises:
         FileNotFoundError: if a sequence's images or poses are missing.
         ValueError: if a file of poses is malformed, or has another number of frames than there are
-            images, or a target is none of these.
+            images, or a target is not among them.
 
     Example:
         >>> from pathlib import Path
         >>> from PIL import Image
         >>> from rfwarp.data import KittiFrames
-        >>> from rfwarp.viz import write_picture
+        >>> from rfwarp.viz import write_image
         >>> for frame in range(10):
-        ...     write_picture(f"sequences/09/image_2/{frame:06d}.png", Image.new("RGB", (64, 48)))
+        ...     write_image(f"sequences/09/image_2/{frame:06d}.png", Image.new("RGB", (64, 48)))
         >>> Path("poses").mkdir()
         >>> _ = Path("poses/09.txt").write_text(10 * "1 0 0 0 0 1 0 0 0 0 1 0\n")
         >>> _ = Path("id_test.txt").write_text("09_000005\n")
@@ -68,61 +69,76 @@ class KittiFrames:
     """
 
     pose_kind = CameraMotion.kind
-    max_sources: ClassVar[int] = len(OFFSETS) // 2  # what the ends of a sequence have, too
+    max_sources: ClassVar[int] = len(OFFSETS) // 2  # as many as at the ends of a sequence
 
     def __init__(self, root: Path, split: Split, size: tuple[int, int] = (SIZE, SIZE)) -> None:
         self.height, self.width = size
-        self._pictures: list[Path] = []
+        self._images: list[Path] = []
         self._poses: list[Array] = []
         self._bounds: list[tuple[int, int]] = []  # of the sequence that a frame is in
         self._targets: list[int] = []
         for name, listed in read_targets(root, split).items():
-            pictures, poses = read_sequence(root, name)
-            begin = len(self._pictures)
-            self._bounds += [(begin, begin + len(pictures))] * len(pictures)
-            self._pictures += pictures
+            images, poses = read_sequence(root, name)
+            begin = len(self._images)
+            self._bounds += [(begin, begin + len(images))] * len(images)
+            self._images += images
             self._poses += list(poses)
-            targets = range(len(pictures)) if listed is None else listed
-            if max(targets) >= len(pictures):
+            targets = range(len(images)) if listed is None else listed
+            if max(targets) >= len(images):
                 raise ValueError(
                     f"{root / TARGETS.format(split=split)} has frame {max(targets)} of sequence "
-                    f"{name}, which ends at {len(pictures) - 1}"
+                    f"{name}, which ends at {len(images) - 1}"
                 )
             self._targets += [begin + frame for frame in targets]
 
     def draw(self, seed: int, step: int, batch_size: int, sources: int) -> list[Row]:
-        check_draw(batch_size, sources, self.max_sources)
-        random = generator(seed, step)
-        chosen = integers(random, len(self._targets), batch_size).tolist()
-        offsets = orders(random, batch_size, len(OFFSETS)).tolist()
-        return [
-            self._row(self._targets[i], order, sources)
-            for i, order in zip(chosen, offsets, strict=True)
-        ]
-
-    def _row(self, target: int, order: list[int], sources: int) -> Row:
-        begin, end = self._bounds[target]
-        near = (target + OFFSETS[i] for i in order)
-        return (*[frame for frame in near if begin <= frame < end][:sources], target)
+        return draw_near(seed, step, batch_size, sources, self._targets, self._bounds.__getitem__)
 
     def evaluation_rows(self, seed: int, count: int, sources: int) -> list[Row]:
-        """As step 0 of training with this seed."""
+        """The rows of step 0 of training with this seed."""
         return self.draw(seed, 0, count, sources)
 
     def load(self, row: Row) -> Sample:
         reference = self._poses[row[-1]]
         codes = [CameraMotion.relative(self._poses[frame], reference).code() for frame in row]
-        pictures = torch.stack([self._load(self._pictures[frame]) for frame in row])
+        images = torch.stack([self._load(self._images[frame]) for frame in row])
         poses = torch.stack(codes)
-        return Sample(pictures[:-1], poses[:-1], pictures[-1], poses[-1])
+        return Sample(images[:-1], poses[:-1], images[-1], poses[-1])
 
     def _load(self, path: Path) -> Tensor:
-        picture = to_rgb(open_image(path))
-        side = min(picture.size)
-        left, upper = ((extent - side) // 2 for extent in picture.size)
-        square = picture.crop((left, upper, left + side, upper + side))
+        image = to_rgb(open_image(path))
+        side = min(image.size)
+        left, upper = ((extent - side) // 2 for extent in image.size)
+        square = image.crop((left, upper, left + side, upper + side))
         resized = square.resize((self.width, self.height), RESIZE_FILTER)
         return torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous()
+
+
+def draw_near(
+    seed: int,
+    step: int,
+    batch_size: int,
+    sources: int,
+    targets: Sequence[int],
+    bounds: Callable[[int], tuple[int, int]],
+) -> list[Row]:
+    """Random targets, each with sources in random order within OFFSETS of it.
+
+    Args:
+        seed, step, batch_size, sources: see :class:`.TupleDataset`.
+        targets: frames to choose from.
+        bounds: tells the first frame of a target's sequence, and the one after its last.
+    """
+    check_draw(batch_size, sources, len(OFFSETS) // 2)
+    random = generator(seed, step)
+    chosen = integers(random, len(targets), batch_size).tolist()
+    offsets = orders(random, batch_size, len(OFFSETS)).tolist()
+    rows = []
+    for target, order in zip((targets[i] for i in chosen), offsets, strict=True):
+        begin, end = bounds(target)
+        near = (target + OFFSETS[i] for i in order)
+        rows.append((*[frame for frame in near if begin <= frame < end][:sources], target))
+    return rows
 
 
 def read_targets(root: Path, split: Split) -> dict[str, tuple[int, ...] | None]:
@@ -146,7 +162,7 @@ def read_targets(root: Path, split: Split) -> dict[str, tuple[int, ...] | None]:
 
 
 def read_sequence(root: Path, name: str) -> tuple[list[Path], Array]:
-    """The pictures of a sequence in order, and (frames, 3, 4) poses.
+    """The images of a sequence in order, and (frames, 3, 4) poses.
 
     Raises:
         FileNotFoundError, ValueError: see :class:`KittiFrames`.
@@ -157,18 +173,18 @@ def read_sequence(root: Path, name: str) -> tuple[list[Path], Array]:
     if not poses.is_file():
         raise FileNotFoundError(f"there is no file {poses}")
     read = read_kitti_poses(poses)
-    pictures = [folder / f"{frame:06d}.png" for frame in range(len(read))]
+    images = [folder / f"{frame:06d}.png" for frame in range(len(read))]
     there = {path.name for path in folder.glob("*.png")}
-    missing = [path.name for path in pictures if path.name not in there]
-    if missing or len(there) != len(pictures):
+    missing = [path.name for path in images if path.name not in there]
+    if missing or len(there) != len(images):
         lacking = f", without {_listed(missing)}" if missing else ""
         raise ValueError(
             f"{poses} has {len(read)} poses, so {folder} must hold 000000.png to "
-            f"{pictures[-1].name}, but it holds {len(there)} pictures{lacking}"
+            f"{images[-1].name}, but it holds {len(there)} images{lacking}"
         )
     if len(read) <= KittiFrames.max_sources:
         raise ValueError(f"{poses} has {len(read)} frames, too few to have sources")
-    return pictures, read
+    return images, read
 
 
 def _listed(names: list[str]) -> str:
@@ -183,13 +199,13 @@ def prepare_kitti(
     frames, failures, sequences = 0, 0, list(read_targets(root, split))
     for done, name in enumerate(sequences, start=1):
         try:
-            pictures, _ = read_sequence(root, name)
+            images, _ = read_sequence(root, name)
         except (FileNotFoundError, ValueError) as error:
             report.complain(error)
             failures += 1
-            pictures = []
-        frames += len(pictures)
-        for path in pictures if options.decode else ():
+            images = []
+        frames += len(images)
+        for path in images if options.decode else ():
             try:
                 open_image(path)
             except ValueError as error:
@@ -198,8 +214,8 @@ def prepare_kitti(
         progress(done, len(sequences))
     report.usable[f"{split} frames"] = frames
     if failures:
-        raise ValueError(f"{failures} of its sequences or pictures are missing or broken")
-    KittiFrames(root, split)  # which sees whether the targets are there
+        raise ValueError(f"{failures} of its sequences or images are missing or broken")
+    KittiFrames(root, split)  # checks that the targets are there
 
 
 def open_kitti(config: DataConfig, split: Split) -> KittiFrames:

@@ -7,11 +7,11 @@ from functools import partial
 
 from rfwarp.data.catalog import DatasetRecord
 from rfwarp.data.paper_results import PAPER, ablations_of, results_of
-from rfwarp.data.people_pictures import (
+from rfwarp.data.person_photos import (
     PAPER_PROTOCOL,
     PeopleFormat,
-    open_pictures,
-    prepare_pictures,
+    open_photos,
+    prepare_photos,
 )
 from rfwarp.poses.keypoints import Keypoints
 
@@ -73,7 +73,7 @@ PAPER_RESULTS = (
 RECORD = DatasetRecord(
     name=MARKET1501.name,
     title="Market-1501",
-    open=partial(open_pictures, MARKET1501),
+    open=partial(open_photos, MARKET1501),
     options=("root", "tuples", "align"),
     pose_kind=Keypoints.kind,
     max_sources=None,
@@ -86,7 +86,7 @@ RECORD = DatasetRecord(
         "https://zheng-lab.cecs.anu.edu.au/Project/project_reid.html",
         "https://github.com/tengteng95/Pose-Transfer",
     ),
-    prepare=partial(prepare_pictures, MARKET1501),
+    prepare=partial(prepare_photos, MARKET1501),
     lists_sets=True,
     paper_results=PAPER_RESULTS,
     paper_protocol=PAPER_PROTOCOL,

@@ -1,4 +1,4 @@
-"""Results that the paper reports (Tables 1 to 4, 8 and 9), to hold ours against.
+"""Results that the paper reports (Tables 1 to 4, 8 and 9), to compare ours with.
 
 The numbers themselves are in the records of the datasets: see
 :attr:`rfwarp.data.DatasetRecord.paper_results`. Lower is better in all of them.

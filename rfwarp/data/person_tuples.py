@@ -1,4 +1,4 @@
-"""Tuples of pictures of one person, as Lathuiliere et al. (2020) make them."""
+"""Tuples of images of one person, as Lathuiliere et al. (2020) make them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from itertools import permutations
 from math import perm
 from pathlib import Path
 
-from rfwarp.data.draws import generator, orders
-from rfwarp.files import write_atomically
+from rfwarp.data.sampling import generator, orders
+from rfwarp.files import shortened, write_atomically
 from rfwarp.poses.keypoints import Keypoints
 
 SHOULDERS_AND_HIPS = (2, 5, 8, 11)
@@ -30,15 +30,15 @@ def build_tuples(
     sources: int,
     seed: int = 0,
 ) -> list[Names]:
-    """(K+1)-tuples of different pictures of one person.
+    """(K+1)-tuples of different images of one person.
 
-    Pictures without both shoulders and hips are left out. Of a person with n pictures left,
+    Images without both shoulders and hips are left out. Of a person with n images left,
     n (n - 1) ordered tuples are drawn without replacement: with K = 1 all pairs. A person with
-    fewer than K + 1 pictures has none.
+    fewer than K + 1 images has none.
 
     Args:
-        keypoints: by picture.
-        identity: from a picture's name to the person's.
+        keypoints: by image.
+        identity: gives the person's name for an image's name.
         sources: K.
         seed: the same one gives the same tuples, whatever other people there are.
     """
@@ -72,7 +72,7 @@ def _of_person(person: str, names: Sequence[str], length: int, seed: int) -> lis
 
 
 def write_tuples(path: Path, rows: Iterable[Names]) -> None:
-    """As CSV with the columns ``from_0`` ... ``from_{K-1}``, ``to``; atomically."""
+    """Write tuples as CSV with the columns ``from_0`` ... ``from_{K-1}``, ``to``; atomically."""
     rows = list(rows)
     if not rows:
         raise ValueError("there are no tuples to write")
@@ -85,7 +85,7 @@ def write_tuples(path: Path, rows: Iterable[Names]) -> None:
 
 
 def read_tuples(path: Path) -> list[Names]:
-    """What :func:`write_tuples` wrote, or published pairs with the columns ``from`` and ``to``.
+    """Read what :func:`write_tuples` wrote, or published pairs with the columns ``from``, ``to``.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -98,10 +98,14 @@ def read_tuples(path: Path) -> list[Names]:
             header = next(lines, [])
             expected = [f"from_{k}" for k in range(len(header) - 1)]
             if header != ["from", "to"] and (not expected or header != [*expected, "to"]):
-                raise ValueError(f"expected from_0,...,to or from,to, got {','.join(header)!r}")
+                raise ValueError(
+                    f"expected from_0,...,to or from,to, got {shortened(','.join(header))!r}"
+                )
             rows = [_checked(line, len(header)) for line in lines]
         except (ValueError, csv.Error) as error:
-            raise ValueError(f"{path}, line {max(1, lines.line_num)}: {error}") from error
+            raise ValueError(
+                f"{path}, line {max(1, lines.line_num)}: {shortened(error, 400)}"
+            ) from error
     if not rows:
         raise ValueError(f"{path} has no rows")
     return rows
@@ -111,5 +115,5 @@ def _checked(line: list[str], length: int) -> Names:
     if len(line) != length:
         raise ValueError(f"expected {length} names, got {len(line)}")
     if len(set(line)) < length:
-        raise ValueError("a picture is there twice")
+        raise ValueError("an image is there twice")
     return tuple(line)

@@ -1,17 +1,17 @@
-"""Checks of downloaded datasets, file by file, and what they need before training can read them."""
+"""Checks of downloaded datasets, file by file, and their preparation for training."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from rfwarp.data.catalog import Split, dataset_record, source_note
-from rfwarp.data.report import Options, Progress, Report
+from rfwarp.data.check_report import Options, Progress, Report
 
 
 def prepare(
     name: str, root: Path, options: Options, progress: Progress = lambda done, total: None
 ) -> Report:
-    """Check a download, and write what is to be written into it.
+    """Check a download, and write the files that training needs into it.
 
     People get files of tuples; VoxCeleb2 gets lists of frames, and landmarks where there are too
     few.
@@ -30,9 +30,7 @@ def prepare(
     if record.prepare is None:
         raise ValueError(f"{record.title} need no preparation")
     if not root.is_dir():
-        raise FileNotFoundError(
-            f"there is no folder {root}: it is for the download{source_note(record)}"
-        )
+        raise FileNotFoundError(f"there is no folder {root}{source_note(record)}")
     report = Report()
     splits: list[Split] = ["train", "validation", "test"] if record.validates else ["train", "test"]
     for split in splits:

@@ -1,4 +1,4 @@
-"""What procedural things share: one integer makes one of them, and integers are split in two."""
+"""Seeds of procedural datasets: each makes one thing, and is for training or held out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from rfwarp.data.catalog import HELD_OUT_FIRST_SEED
 
-DEFAULT_SIZE = 64  # pixels, of what nobody gave a size
+DEFAULT_SIZE = 64  # pixels, if no size is given
 MEMORY = 2 << 30  # bytes of images that a dataset without a cache folder keeps
 
 T = TypeVar("T")
@@ -20,7 +20,7 @@ class Dice:
     Drawn in a fixed order, they are the same on every platform and with every NumPy version.
 
     Args:
-        seed: what NumPy's ``SeedSequence`` takes: an integer, or several.
+        seed: an integer or several, as NumPy's ``SeedSequence`` takes them.
     """
 
     def __init__(self, seed: int | list[int]) -> None:

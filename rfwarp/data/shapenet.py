@@ -1,4 +1,4 @@
-"""ShapeNet chairs as distributed for view synthesis: one HDF5 file of rendered pictures."""
+"""ShapeNet chairs as distributed for view synthesis: one HDF5 file of rendered images."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from torch import Tensor
 from rfwarp.data.catalog import DataConfig, DatasetRecord, Split
 from rfwarp.data.chairs.dataset import VIEW_COUNT, checked_indices
 from rfwarp.data.chairs.tuples import ChairTuples
+from rfwarp.data.check_report import Options, Progress, Report
 from rfwarp.data.paper_results import PAPER, results_of
-from rfwarp.data.report import Options, Progress, Report
 from rfwarp.images import RESIZE_FILTER
 from rfwarp.poses.viewpoint import Viewpoint
 
 logger = logging.getLogger(__name__)
 
-SIZE = 256  # of the pictures in the paper, pixels
+SIZE = 256  # of the images in the paper, pixels
 FILE, IDS = "data_chair.hdf5", "id_chair_{split}.txt"
-AZIMUTH_STEP = 10  # degrees, what the azimuths in the names of groups count
-TEST_SHARE = 5  # one chair of so many is for testing where there are no lists
+AZIMUTH_STEP = 10  # degrees per unit of the azimuths in the names of groups
+TEST_SHARE = 5  # without lists, one chair in so many is for testing
 
 
 class ShapeNetChairs:
@@ -35,8 +35,8 @@ class ShapeNetChairs:
 
     As published, azimuths in the names count tens of degrees (0, 2, ..., 34) and elevations are
     degrees (0, 10, 20). The groups of a split are the lines of ``id_chair_train.txt`` or
-    ``id_chair_test.txt`` beside the file; where neither list is, a fifth of the chairs, chosen by
-    their ids, is for testing. A chair counts if all its 54 views are there.
+    ``id_chair_test.txt`` beside the file; without either list, a fifth of the chairs, chosen by
+    their ids, is for testing. Only chairs with all 54 views are used.
 
     Args:
         root: folder with ``data_chair.hdf5`` and the lists.
@@ -46,7 +46,7 @@ class ShapeNetChairs:
     Raises:
         ImportError: without ``pip install "rfwarp[train]"``.
         FileNotFoundError: if a file is missing.
-        ValueError: if it is no HDF5 file, a line of the list is malformed, or no chair counts.
+        ValueError: if it is no HDF5 file, a line of the list is malformed, or no chair is complete.
 
     Example:
         >>> from pathlib import Path
@@ -108,11 +108,11 @@ class ShapeNetChairs:
         return self._chairs
 
     def views(self, chair: int, indices: Sequence[int] | Tensor) -> Tensor:
-        """(V, 3, size, size) uint8 RGB pictures of one chair.
+        """(V, 3, size, size) uint8 RGB images of one chair.
 
         Raises:
             IndexError: if the chair is not in 0..count-1.
-            ValueError: if a view index is not in 0..53, or a picture is damaged.
+            ValueError: if a view index is not in 0..53, or an image is damaged.
         """
         wanted = [Viewpoint.from_index(i) for i in checked_indices(self, chair, indices)]
         loaded = [self._load(group_name(self._chairs[chair], view)) for view in wanted]
@@ -121,7 +121,7 @@ class ShapeNetChairs:
         return torch.stack(loaded)
 
     def check(self, chair: int) -> None:
-        """Read all of a chair; ValueError if a picture is damaged, or a pose (azimuth, elevation)
+        """Read all of a chair; ValueError if an image is damaged, or a pose (azimuth, elevation)
         beside it is not that of its name."""
         for view in Viewpoint.grid():
             name = group_name(self._chairs[chair], view)
@@ -182,7 +182,7 @@ def parse_group(name: str) -> tuple[str, Viewpoint]:
 
 
 def group_name(chair: str, view: Viewpoint) -> str:
-    """What :func:`parse_group` reads."""
+    """Name of a chair's group at a view, the inverse of :func:`parse_group`."""
     return f"{chair}_{view.azimuth // AZIMUTH_STEP}_{view.elevation}"
 
 
@@ -199,7 +199,7 @@ def _listed(path: Path) -> dict[str, set[Viewpoint]]:
 
 
 def _by_id(groups: set[str], split: Split) -> dict[str, set[Viewpoint]]:
-    """Views by chair of a split; groups that are off the grid are none."""
+    """Views by chair of a split, without groups that are off the grid."""
     views: dict[str, set[Viewpoint]] = {}
     for name in groups:
         try:
@@ -228,7 +228,7 @@ def prepare_shapenet(
             failures += 1
         progress(chair + 1, chairs.count)
     if failures:
-        raise ValueError(f"{failures} chairs have pictures that cannot be read")
+        raise ValueError(f"{failures} chairs have images that cannot be read")
 
 
 def open_shapenet(config: DataConfig, split: Split) -> ChairTuples:
@@ -249,6 +249,7 @@ RECORD = DatasetRecord(
     "guessed.",
     tag="novel-view-synthesis",
     image_files="uncompressed pixels in HDF5",
+    elevations=(Viewpoint.ELEVATIONS[0], Viewpoint.ELEVATIONS[-1]),
     origins=("https://github.com/shaohua0116/Multiview2Novelview",),
     prepare=prepare_shapenet,
     paper_results=results_of(

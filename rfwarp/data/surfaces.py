@@ -1,4 +1,4 @@
-"""From where surfaces lie in pictures to true correspondences, whatever the things are."""
+"""True correspondences from the positions of surfaces in images, for any kind of object."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def shown(
     size: tuple[int, int],
     same: Callable[[Indices, Indices, Indices], Flags],
 ) -> Flags:
-    """Which points K sources show.
+    """Visibility of M points in K sources.
 
     Args:
-        x, y: (K, M) where M points lie in the sources, pixels.
-        facing: (K, M) whether they turn to the camera; others are not shown.
+        x, y: (K, M) positions of the points in the sources, pixels.
+        facing: (K, M) whether their surfaces face the camera; others are not visible.
         size: height and width of the sources.
-        same: told the numbers (n,) of a source, of a point and of a pixel in the K * H * W of the
-            sources, it says (n,) whether the pixel shows the point's surface.
+        same: given indices (n,) of sources, of points and of pixels among the K * H * W of all
+            sources, tells (n,) whether the pixel shows the point's surface.
 
     Returns:
-        (K, M): bilinear weights of at least 0.5 are on pixels of the same surface.
+        (K, M): whether bilinear weights of at least 0.5 are on pixels of the same surface.
     """
     height, width = size
     source, point = np.nonzero(facing & (np.abs(x) < 2 * width) & (np.abs(y) < 2 * height))
@@ -64,8 +64,8 @@ def dense(
 
     Args:
         pixel: (M,) row * width + column.
-        x, y: (K, M) where their points lie in the sources, pixels.
-        visible: (K, M).
+        x, y: (K, M) positions of their points in the sources, pixels.
+        visible: (K, M), see :func:`shown`.
         size: height and width.
         depth: (M,), see :class:`.Truth`.
     """

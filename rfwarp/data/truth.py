@@ -1,4 +1,4 @@
-"""True correspondences between pictures, which datasets of known geometry give on request.
+"""True correspondences between images, which datasets of known geometry give on request.
 
 Convention: if a pixel p of the target shows a surface point that source k shows at q, the true flow
 of p is ``q - p`` in pixels, channel 0 = x to the right, 1 = y down: what :func:`rfwarp.ops.warp`
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 class Truth(NamedTuple):
-    """Places in K sources of what a target shows; a batch has N in front of every shape.
+    """Positions in K sources of the points of a target; a batch has N in front of every shape.
 
     The object's point at a pixel is the one that a ray through the pixel's middle meets.
 
@@ -32,15 +32,16 @@ class Truth(NamedTuple):
     """(K, 2, H, W) float32, pixels; 0 on the background. On the object it is known everywhere, also
     where the source does not show the point."""
     visible: Tensor
-    """(K, H, W) bool: the source shows the point of this target pixel: it lies inside the picture,
+    """(K, H, W) bool: the source shows the point of this target pixel: it lies inside the image,
     faces the camera, and bilinear weights of at least 0.5 are on source pixels of the same
     surface. False on the background."""
     foreground: Tensor
     """(H, W) bool: the target shows the object."""
     depth: Tensor | None = None
     """(H, W) float32, of datasets with a camera around an object: distance along the target's
-    optical axis over the distance of the camera from the point it looks at; 0 on the background.
-    None where the camera does not tell the flow."""
+    optical axis over the distance of the camera from the point it looks at; of those with a moving
+    camera: that distance in metres; 0 on the background. None if depth and cameras do not determine
+    the flow."""
 
 
 class LevelTruth(NamedTuple):
@@ -56,7 +57,8 @@ class LevelTruth(NamedTuple):
     foreground: Tensor
     """(N, 1, 1, h, w) in [0, 1]: share of the cell that shows the object."""
     depth: Tensor | None
-    """(N, 1, h, w): mean depth over the cell's foreground, 0 without any."""
+    """(N, 1, h, w): harmonic mean of the depth over the cell's foreground, as flow goes with the
+    inverse; 0 without any."""
 
 
 def pool(truth: Truth, stride: int) -> LevelTruth:
@@ -72,8 +74,9 @@ def pool(truth: Truth, stride: int) -> LevelTruth:
     flow = _mean(truth.flow * visible, stride) / seen.clamp_min(1e-6) / stride
     depth = None
     if truth.depth is not None:
-        masked = (truth.depth * truth.foreground)[:, None, None]
-        depth = (_mean(masked, stride) / shown.clamp_min(1e-6))[:, :, 0]
+        inverse = torch.where(truth.foreground, 1 / truth.depth.clamp_min(1e-6), 0.0)
+        mean = _mean(inverse[:, None, None], stride) / shown.clamp_min(1e-6)
+        depth = torch.where(shown > 0, 1 / mean.clamp_min(1e-6), 0.0)[:, :, 0]
     return LevelTruth(flow, seen, seen / shown.clamp_min(1e-6), shown, depth)
 
 

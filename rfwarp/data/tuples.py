@@ -1,9 +1,9 @@
-"""What training and evaluation ask of a dataset: tuples of K sources and a target."""
+"""The interface of datasets for training and evaluation: tuples of K sources and a target."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -13,8 +13,8 @@ from rfwarp.data.truth import Truth
 class Sample(NamedTuple):
     """K sources and a target, as images and pose codes.
 
-    A pose code is what a pose is before it becomes a map: see :mod:`rfwarp.poses.kinds`, which says
-    its shape and dtype for each kind of pose, and makes the (c_p, H, W) maps of batches of them.
+    A pose code is the compact form of a pose; :mod:`rfwarp.poses.kinds` tells its shape and dtype
+    for each kind of pose, and makes (c_p, H, W) maps from batches of codes.
 
     Example:
         >>> from rfwarp.data import ProceduralPeople
@@ -38,7 +38,7 @@ class Sample(NamedTuple):
 
 
 Row = tuple[int, ...]
-"""K + 1 numbers of pictures, all different: the sources, then the target."""
+"""K + 1 numbers of images, all different: the sources, then the target."""
 
 
 class TupleDataset(Protocol):
@@ -63,11 +63,11 @@ class TupleDataset(Protocol):
 
     @property
     def height(self) -> int:
-        """Of every picture, pixels."""
+        """Height of every image, pixels."""
 
     @property
     def width(self) -> int:
-        """Of every picture, pixels."""
+        """Width of every image, pixels."""
 
     @property
     def max_sources(self) -> int:
@@ -81,12 +81,55 @@ class TupleDataset(Protocol):
         """
 
     def evaluation_rows(self, seed: int, count: int, sources: int) -> Sequence[Row]:
-        """Up to ``count`` rows to judge results by: of the published protocol where the dataset has
-        one (``seed`` is then without effect), else drawn from ``seed``."""
+        """Up to ``count`` rows for evaluation: of the published protocol if the dataset has one
+        (``seed`` is then without effect), else drawn from ``seed``."""
 
     def load(self, row: Row) -> Sample:
-        """The pictures and poses of a row.
+        """The images and poses of a row.
 
         Raises:
             ValueError: if a file is missing, damaged or of another size; the message names it.
+        """
+
+
+class Clip(NamedTuple):
+    """K sources, and what the same thing does in consecutive frames, as images and pose codes.
+
+    Example:
+        >>> from rfwarp.data import ProceduralPeople
+        >>> clip = next(iter(ProceduralPeople(900_000, 1, size=16, views=3).clips(1, sources=2)))
+        >>> clip.poses.shape, clip.frame_poses.shape
+        (torch.Size([2, 18, 3]), torch.Size([16, 18, 3]))
+    """
+
+    sources: Tensor
+    """(K, 3, H, W) uint8 RGB."""
+    poses: Tensor
+    """(K, *code)."""
+    frames: Tensor
+    """(T, 3, H, W) uint8 RGB, in the order of time."""
+    frame_poses: Tensor
+    """(T, *code)."""
+
+
+@runtime_checkable
+class ClipDataset(TupleDataset, Protocol):
+    """A :class:`TupleDataset` that also has consecutive frames, for scores of videos.
+
+    Example:
+        >>> from rfwarp.data import ProceduralPeople
+        >>> people = ProceduralPeople(900_000, 2, size=16, views=3)
+        >>> clips = list(people.clips(count=8, sources=2))
+        >>> len(clips), clips[0].sources.shape  # of two people
+        (2, torch.Size([2, 3, 16, 16]))
+        >>> clips[0].frames.shape, clips[0].frame_poses.shape
+        (torch.Size([16, 3, 16, 16]), torch.Size([16, 18, 3]))
+    """
+
+    def clips(self, count: int, sources: int) -> Iterator[Clip]:
+        """Up to ``count`` clips of different things, the same at every call; fewer sources are a
+        prefix of more.
+
+        Raises:
+            ValueError: if there are not so many sources.
         """

@@ -13,18 +13,20 @@ import torch
 from torch import Tensor
 
 from rfwarp.data.catalog import DataConfig, DatasetRecord, Split
-from rfwarp.data.draws import check_draw, generator, integers, orders
+from rfwarp.data.check_report import Options, Progress, Report
 from rfwarp.data.paper_results import PAPER, results_of
-from rfwarp.data.report import Options, Progress, Report
+from rfwarp.data.sampling import check_draw, generator, integers, orders
 from rfwarp.data.tuples import Row, Sample
+from rfwarp.files import shortened
 from rfwarp.images import RESIZE_FILTER, load_image
 from rfwarp.poses.landmarks import FaceLandmarks
+from rfwarp.poses.text import read_array
 
 FRAMES = 8
-"""Of each video; one is the target."""
+"""Frames of each video; one is the target."""
 
 SIZE = 224
-"""Side of the pictures in the paper, pixels."""
+"""Side of the images in the paper, pixels."""
 
 FOLDERS = {"train": ("train", "dev"), "test": ("test",)}
 ENDINGS = (".jpg", ".jpeg", ".png")
@@ -56,10 +58,10 @@ class VoxCelebVideos:
         >>> import numpy as np
         >>> from PIL import Image
         >>> from rfwarp.data import VoxCelebVideos
-        >>> from rfwarp.viz import write_picture
+        >>> from rfwarp.viz import write_image
         >>> names = [f"{frame}.png" for frame in range(8)]
         >>> for name in names:
-        ...     write_picture(Path("test/id1/video1", name), Image.new("RGB", (16, 16)))
+        ...     write_image(Path("test/id1/video1", name), Image.new("RGB", (16, 16)))
         ...     np.save(Path("test/id1/video1", name).with_suffix(".npy"), np.zeros((68, 2)))
         >>> header = ["video", *(f"frame_{i}" for i in range(8))]
         >>> table = [",".join(line) for line in (header, ["test/id1/video1", *names])]
@@ -85,13 +87,13 @@ class VoxCelebVideos:
         return [(*row[1 : sources + 1], row[0]) for row in rows]
 
     def evaluation_rows(self, seed: int, count: int, sources: int) -> list[Row]:
-        """As step 0 of training with this seed."""
+        """The rows of step 0 of training with this seed."""
         return self.draw(seed, 0, count, sources)
 
     def load(self, row: Row) -> Sample:
         loaded = [self._load(self._path(frame)) for frame in row]
-        pictures, codes = (torch.stack(parts) for parts in zip(*loaded, strict=True))
-        return Sample(pictures[:-1], codes[:-1], pictures[-1], codes[-1])
+        images, codes = (torch.stack(parts) for parts in zip(*loaded, strict=True))
+        return Sample(images[:-1], codes[:-1], images[-1], codes[-1])
 
     def _path(self, frame: int) -> Path:
         folder, *names = self._videos[frame // FRAMES]
@@ -100,15 +102,15 @@ class VoxCelebVideos:
     def _load(self, path: Path) -> tuple[Tensor, Tensor]:
         if not path.is_file():
             raise ValueError(f"{path} is missing")
-        picture = load_image(str(path), path)
-        face = read_landmarks(path.with_suffix(".npy"), picture.height, picture.width)
-        if picture.width != picture.height:
-            raise ValueError(f"{path} must be square, got {picture.width} x {picture.height}")
+        frame = load_image(str(path), path)
+        face = read_landmarks(path.with_suffix(".npy"), frame.height, frame.width)
+        if frame.width != frame.height:
+            raise ValueError(f"{path} must be square, got {frame.width} x {frame.height}")
         size = (self.width, self.height)
-        if picture.size != size:
-            picture = picture.resize(size, RESIZE_FILTER)
+        if frame.size != size:
+            frame = frame.resize(size, RESIZE_FILTER)
         drawn = face.draw(self.height, self.width)
-        pixels, code = (torch.from_numpy(np.array(image)) for image in (picture, drawn))
+        pixels, code = (torch.from_numpy(np.array(x)) for x in (frame, drawn))
         return pixels.permute(2, 0, 1).contiguous(), code.permute(2, 0, 1).contiguous()
 
 
@@ -128,7 +130,9 @@ def read_videos(root: Path, split: str) -> list[Video]:
         lines = csv.reader(file)
         try:
             if (header := tuple(next(lines, ()))) != HEADER:
-                raise ValueError(f"expected {','.join(HEADER)}, got {','.join(header)!r}")
+                raise ValueError(
+                    f"expected {','.join(HEADER)}, got {shortened(','.join(header))!r}"
+                )
             # A million videos share the names of their frames.
             videos = [tuple(map(intern, _checked(line))) for line in lines]
         except (ValueError, csv.Error) as error:
@@ -140,7 +144,9 @@ def read_videos(root: Path, split: str) -> list[Video]:
 
 def _checked(line: list[str]) -> list[str]:
     if len(line) != len(HEADER) or len(set(line)) < len(line):
-        raise ValueError(f"expected a folder and {FRAMES} different frames, got {','.join(line)!r}")
+        raise ValueError(
+            f"expected a folder and {FRAMES} different frames, got {shortened(','.join(line))!r}"
+        )
     return line
 
 
@@ -165,21 +171,21 @@ def find_videos(root: Path, split: str) -> Iterator[tuple[Path, list[str], set[s
 
 
 def spread(frames: Sequence[str], count: int = FRAMES) -> list[str]:
-    """So many frames, or all if there are fewer, evenly spread over the video: neighbours are
-    almost the same picture."""
+    """``count`` frames, or all if there are fewer, evenly spread over the video: neighbouring
+    frames are almost equal."""
     n, count = len(frames), min(count, len(frames))
     return [frames[(2 * i + 1) * n // (2 * count)] for i in range(count)]
 
 
 def read_landmarks(path: Path, height: int, width: int) -> FaceLandmarks:
-    """The landmarks in a ``.npy`` file, of a picture of that size.
+    """The landmarks in a ``.npy`` file, of an image of that size.
 
     Raises:
         ValueError: if it cannot be read, or holds anything but (68, 2) finite numbers.
     """
     try:
-        return FaceLandmarks(np.load(path, allow_pickle=False), height, width)
-    except (OSError, ValueError, EOFError) as error:
+        return FaceLandmarks(read_array(path), height, width)
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path} holds no landmarks: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""Many pictures at once: a table of jobs in, a folder of pictures and a log of results out."""
+"""Many images at once: a table of jobs in, a folder of images and a log of results out."""
 
 from rfwarp.jobs.runner import Summary, run_jobs
 from rfwarp.jobs.table import Job, read_table

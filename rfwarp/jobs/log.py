@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from array import array
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -21,15 +19,14 @@ DONE, FAILED = "done", "failed"
 
 
 class ResultsLog:
-    """Appends to the log of one rank, and keeps other processes away from it.
+    """Appends to the log of one rank.
 
     A line has ``row``, ``out``, ``key`` (16 hexadecimal digits: of the row and of the weights, size
-    and precision), ``status`` ("done" or "failed"), ``error`` (a string or null), ``seconds`` (what
-    the network took for the batch, divided by its rows; null if the row did not get that far) and
+    and precision), ``status`` ("done" or "failed"), ``error`` (a string or null), ``seconds`` (time
+    of the network for the batch, divided by its rows; null if the row did not get that far) and
     ``time`` (seconds since 1970).
 
     Raises:
-        BlockingIOError: if another process has opened it.
         OSError: if it cannot be written.
     """
 
@@ -37,7 +34,6 @@ class ResultsLog:
         self.path = folder / PATTERN.replace("*", str(rank))
         self._file = self.path.open("a+b", buffering=0)
         try:
-            _lock(self._file, self.path)
             # A process that was killed, or had no space left, can leave half a line.
             if self._file.seek(0, os.SEEK_END):
                 self._file.seek(-1, os.SEEK_END)
@@ -77,7 +73,7 @@ class ResultsLog:
 
 
 class Results:
-    """Which outputs the logs of all ranks in a folder report as done; 16 bytes for each.
+    """The outputs that the logs of all ranks in a folder report as done; 16 bytes for each.
 
     Where an output was written more than once, the last time counts: that is what the file holds.
     """
@@ -85,7 +81,7 @@ class Results:
     def __init__(self, folder: Path) -> None:
         outs, keys, times = array("Q"), array("Q"), array("d")
         for path in sorted(folder.glob(PATTERN)):
-            # Replaced: half a line can end inside a character.
+            # Bad bytes are replaced: half a line can end inside a character.
             with path.open(encoding="utf-8", errors="replace") as file:
                 for line in file:
                     entry = _done_entry(line)
@@ -100,7 +96,7 @@ class Results:
     def done(
         self, outs: npt.NDArray[np.uint64], keys: npt.NDArray[np.uint64]
     ) -> npt.NDArray[np.bool_]:
-        """For hashes of outputs, and keys of their rows: whether the output was last made so."""
+        """Whether each output, given by its hash, was last made from a row with the given key."""
         if self._outs.size == 0:
             return np.zeros(outs.shape, np.bool_)
         last = np.maximum(np.searchsorted(self._outs, outs, side="right") - 1, 0)
@@ -116,18 +112,3 @@ def _done_entry(line: str) -> tuple[int, int, float] | None:
         return hash64(entry["out"]), int(entry["key"], 16), float(entry["time"])
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-
-
-def _lock(file: IO[bytes], path: Path) -> None:
-    if sys.platform == "win32":
-        return
-    import fcntl
-
-    try:
-        # Unlike flock's, these locks are not inherited by reader processes, which can outlive us
-        # for a few seconds, and they work on network file systems.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError) as error:
-        raise BlockingIOError(
-            f"another process is writing {path}: two runs must not share an output folder"
-        ) from error

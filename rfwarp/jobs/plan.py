@@ -1,4 +1,4 @@
-"""What a run has to do: the whole table is checked, and compared with the results so far."""
+"""The plan of a run: the table, checked as a whole, less the rows that are done."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _BLOCK = 4096  # rows looked up at a time
 
 @dataclass(frozen=True)
 class Share:
-    """Which rows are whose: blocks of consecutive rows are dealt out in turns.
+    """The rows of one process: blocks of consecutive rows are dealt out to all in turn.
 
-    It follows from the row's number alone, never from what is done already, so that processes that
-    start at different times agree. Rows with the same sources tend to stay together.
+    A row's process follows from its number alone, never from what is done already, so that
+    processes that start at different times agree. Rows with the same sources tend to stay together.
     """
 
     rank: int
@@ -77,7 +77,7 @@ def make_plan(table: Path, out: Path, settings: str, share: Share, results: Resu
     Args:
         table: see :func:`rfwarp.jobs.read_table`.
         out: the folder of the outputs.
-        settings: what the pictures depend on besides their rows.
+        settings: what the images depend on besides their rows.
         share: which rows are this process's.
         results: what was done before. A row counts as done if its output was last made from the
             same row with the same settings, and is there.
@@ -87,7 +87,7 @@ def make_plan(table: Path, out: Path, settings: str, share: Share, results: Resu
             an output would replace a source.
     """
     outs, keys, inputs = array("Q"), array("Q"), array("Q")
-    root = os.path.join(os.path.abspath(out), "")
+    root = os.path.join(os.path.realpath(out), "")
     pending = bytearray()
     jobs = read_table(table)
     while block := list(islice(jobs, _BLOCK)):
@@ -101,15 +101,23 @@ def make_plan(table: Path, out: Path, settings: str, share: Share, results: Resu
         outs.frombytes(block_outs.tobytes())
         keys.frombytes(block_keys.tobytes())
         for path in {path for job in block for path in job.sources}:
-            source = os.path.abspath(table.parent / path)
-            if source.startswith(root):
-                inputs.append(hash64(Path(source[len(root) :]).as_posix()))
+            for source in _places(table.parent / path):
+                if source.startswith(root):
+                    inputs.append(hash64(Path(source[len(root) :]).as_posix()))
     if not keys:
         raise ValueError(f"{table} has no rows")
     _check_outputs(table, np.array(outs, np.uint64), np.array(inputs, np.uint64))
     left = np.frombuffer(pending, np.bool_)
     mine = sum(row in share for row in range(len(left)))
     return Plan(table, settings, left, np.array(keys, np.uint64), mine - int(left.sum()))
+
+
+def _places(path: Path) -> set[str]:
+    """Where a file is, and where the one is that it links to."""
+    try:
+        return {os.path.join(os.path.realpath(path.parent), path.name), os.path.realpath(path)}
+    except ValueError:  # no name of a file
+        return set()
 
 
 def _is_there(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The processes that torchrun started, and what they tell each other: how many rows they did."""
+"""The processes that torchrun started, and the gathering of their summaries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Ranks:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Ranks:
-        """From RANK, WORLD_SIZE and LOCAL_RANK, which torchrun sets; one process without them.
+        """Read RANK, WORLD_SIZE and LOCAL_RANK, which torchrun sets; one process without them.
 
         Raises:
             ValueError: if they make no sense.
@@ -52,7 +52,7 @@ class Ranks:
         return cls(rank, world_size, local_rank, "TORCHELASTIC_RUN_ID" in environment)
 
     def gather(self, summary: Summary) -> list[Summary] | None:
-        """On rank 0 the summaries of all processes, when they have ended; None on the others.
+        """Return the summaries of all processes on rank 0, when they have ended; None on others.
 
         torchrun stops all processes when one fails. So it is rank 0 alone that says at the end that
         rows failed, and it says so when nobody has work left.

@@ -1,4 +1,4 @@
-"""The pictures and poses of rows, read in worker processes and put together to batches."""
+"""The images and poses of rows, read in worker processes and collated into batches."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from torch.utils.data import Dataset, get_worker_info
 from rfwarp.images import load_images, to_uint8
 from rfwarp.jobs.table import Job, PoseText
 from rfwarp.nn.config import GeneratorConfig
-from rfwarp.nn.pictures import PictureSize
-from rfwarp.poses.encoding import PoseLike, encode_pose
+from rfwarp.nn.image_inputs import ImageSize, pose_map
+from rfwarp.poses.encoding import PoseLike
 from rfwarp.poses.text import parse_pose, viewpoint_of_file
 
 
@@ -29,7 +29,7 @@ class Batch:
         set_of: the set of each row, M numbers.
         counts: how many sources each set has, S numbers; the other ones are zeros.
         sources: (S, K, 3, H, W) uint8.
-        poses: float32, (S, K, c_p, H, W), or (S, K, c_p, 1, 1) if they do not vary over a picture.
+        poses: float32, (S, K, c_p, H, W), or (S, K, c_p, 1, 1) if they do not vary over an image.
         targets: float32, (M, c_p, H, W) or (M, c_p, 1, 1).
     """
 
@@ -43,7 +43,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive rows: batches, one per size, and what is wrong with the rows in none of them."""
+    """Consecutive rows: batches, one per size, and the errors of the rows in none of them."""
 
     batches: list[Batch]
     failures: list[tuple[Job, str]]
@@ -51,7 +51,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class _Sources:
-    pictures: Tensor  # (K, 3, H, W) uint8
+    images: Tensor  # (K, 3, H, W) uint8
     poses: list[Tensor]
 
 
@@ -65,7 +65,7 @@ class JobReader(Dataset[Chunk]):
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], config: GeneratorConfig, size: PictureSize
+        self, folder: str | os.PathLike[str], config: GeneratorConfig, size: ImageSize
     ) -> None:
         self.folder = Path(folder)
         self.config = config
@@ -84,18 +84,18 @@ class JobReader(Dataset[Chunk]):
             if isinstance(sources, str) or isinstance(target, str):
                 failures.append((job, str(target)))
             else:
-                height, width = sources.pictures.shape[-2:]
+                height, width = sources.images.shape[-2:]
                 by_size.setdefault((height, width), []).append((job, target, sources))
         return Chunk([_batch(rows) for rows in by_size.values()], failures)
 
     def _sources(self, job: Job) -> _Sources | str:
         """The sources of a row, or what is wrong with them."""
         try:
-            pictures = to_uint8(load_images([self.folder / s for s in job.sources], self.size))
+            images = to_uint8(load_images([self.folder / s for s in job.sources], self.size))
             poses = job.poses or (None,) * len(job.sources)
-            height, width = pictures.shape[-2:]
+            height, width = images.shape[-2:]
             return _Sources(
-                pictures,
+                images,
                 [
                     self._pose(f"poses[{k}]", pose, source, height, width)
                     for k, (pose, source) in enumerate(zip(poses, job.sources, strict=True))
@@ -106,26 +106,23 @@ class JobReader(Dataset[Chunk]):
 
     def _target(self, job: Job, sources: _Sources) -> Tensor | str:
         try:
-            height, width = sources.pictures.shape[-2:]
+            height, width = sources.images.shape[-2:]
             return self._pose("target", job.target, job.sources[0], height, width)
         except Exception as error:  # as above
             return _described(error)
 
     def _pose(
-        self, name: str, text: PoseText | None, picture: str, height: int, width: int
+        self, name: str, text: PoseText | None, image: str, height: int, width: int
     ) -> Tensor:
         """(c_p, H, W), or (c_p, 1, 1) if it is the same everywhere."""
         pose: PoseLike
         if text is None:
-            pose = viewpoint_of_file(picture)
+            pose = viewpoint_of_file(image)
         elif isinstance(text, str):
-            pose = parse_pose(text, self.folder, picture)
+            pose = parse_pose(text, self.folder, image)
         else:
             pose = np.array(text)
-        kind = getattr(pose, "kind", None)
-        if kind is not None and self.config.pose_kind not in (None, kind):
-            raise ValueError(f"{name} is a {kind}, but this model takes a {self.config.pose_kind}")
-        encoded = encode_pose(name, pose, self.config.pose_channels, height, width)
+        encoded = pose_map(self.config, name, pose, (height, width))
         return encoded[:, :1, :1] if encoded.stride()[1:] == (0, 0) else encoded
 
 
@@ -137,12 +134,12 @@ def _described(error: Exception) -> str:
 def _batch(rows: list[tuple[Job, Tensor, _Sources]]) -> Batch:
     sets = list({id(sources): sources for _, _, sources in rows}.values())
     number = {id(sources): s for s, sources in enumerate(sets)}
-    poses = _alike([pose for sources in sets for pose in sources.poses], sets[0].pictures)
+    poses = _alike([pose for sources in sets for pose in sources.poses], sets[0].images)
     counts = [len(sources.poses) for sources in sets]
     tensors = [
-        pad_sequence([sources.pictures for sources in sets], batch_first=True),
+        pad_sequence([sources.images for sources in sets], batch_first=True),
         pad_sequence(torch.stack(poses).split(counts), batch_first=True),
-        torch.stack(_alike([target for _, target, _ in rows], sets[0].pictures)),
+        torch.stack(_alike([target for _, target, _ in rows], sets[0].images)),
     ]
     if get_worker_info() is not None:
         # They would be anyway, but in a thread whose errors (shared memory is often scarce in
@@ -156,8 +153,8 @@ def _batch(rows: list[tuple[Job, Tensor, _Sources]]) -> Batch:
     )
 
 
-def _alike(poses: list[Tensor], pictures: Tensor) -> list[Tensor]:
-    """Vectors stay vectors if all are."""
+def _alike(poses: list[Tensor], images: Tensor) -> list[Tensor]:
+    """Poses of one form: vectors if all are, else maps."""
     if all(pose.shape[1:] == (1, 1) for pose in poses):
         return poses
-    return [pose.expand(-1, *pictures.shape[-2:]) for pose in poses]
+    return [pose.expand(-1, *images.shape[-2:]) for pose in poses]

@@ -9,7 +9,7 @@ import os
 import time
 from collections import abc
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,13 +18,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from rfwarp.interrupts import noted_interrupts, outlive_interrupts
+from rfwarp.jobs.inference import Inference
+from rfwarp.jobs.lock import FolderLock
 from rfwarp.jobs.log import Results, ResultsLog
-from rfwarp.jobs.painter import Painter
 from rfwarp.jobs.plan import Plan, Share, make_plan
 from rfwarp.jobs.reader import Chunk, JobReader
-from rfwarp.jobs.writer import PictureWriter
+from rfwarp.jobs.writer import ImageWriter
 from rfwarp.nn import Generator
-from rfwarp.nn.pictures import PictureSize
+from rfwarp.nn.image_inputs import ImageSize
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def run_jobs(
     *,
     batch_size: int = 8,
     workers: int = 2,
-    size: PictureSize = None,
+    size: ImageSize = None,
     dtype: torch.dtype | None = None,
     rank: int = 0,
     world_size: int = 1,
@@ -129,24 +130,26 @@ def run_jobs(
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} exists and is no folder")
     out.mkdir(parents=True, exist_ok=True)
-    with ResultsLog(out, rank) as log:
+    with ExitStack() as opened:
+        opened.enter_context(FolderLock(out, rank))
         plan = make_plan(table, out, settings, Share(rank, world_size, batch_size), Results(out))
+        log = opened.enter_context(ResultsLog(out, rank))
         todo = int(plan.pending.sum())
         logger.info("%s: %d rows, of which %d are to do here", table, len(plan.keys), todo)
         begin = time.perf_counter()
-        painter = Painter(generator.optimize(dtype))
+        inference = Inference(generator.optimize(dtype))
         chunks = _read(plan, JobReader(table.parent, generator.config, size), batch_size, workers)
-        writer = PictureWriter(out, log, limit=2 * batch_size)
+        writer = ImageWriter(out, log, limit=2 * batch_size)
         with writer, noted_interrupts() as interrupts, closing(chunks):
             for chunk in chunks:
-                _work_on(chunk, plan, painter, writer)
+                _work_on(chunk, plan, inference, writer)
                 if progress is not None:
                     progress(writer.done + writer.failed, todo)
                 if interrupts:
                     break
             writer.finish()
         if interrupts and writer.done + writer.failed < todo:
-            raise KeyboardInterrupt(f"{writer.done} pictures written; the same command resumes")
+            raise KeyboardInterrupt(f"{writer.done} images written; the same command resumes")
         if progress is not None:
             progress(todo, todo)
         seconds = time.perf_counter() - begin
@@ -188,18 +191,18 @@ def _read(
             cast(Any, chunks)._shutdown_workers()
 
 
-def _work_on(chunk: Chunk, plan: Plan, painter: Painter, writer: PictureWriter) -> None:
+def _work_on(chunk: Chunk, plan: Plan, inference: Inference, writer: ImageWriter) -> None:
     for job, error in chunk.failures:
         writer.fail(job, int(plan.keys[job.row]), error)
     for batch in chunk.batches:
-        for painted in painter.paint(batch):
-            rows = zip(painted.jobs, painted.pictures, painted.errors, strict=True)
-            for job, picture, problem in rows:
+        for result in inference.run(batch):
+            rows = zip(result.jobs, result.images, result.errors, strict=True)
+            for job, image, problem in rows:
                 key = int(plan.keys[job.row])
                 if problem is None:
-                    writer.write(job, key, picture, painted.seconds)
+                    writer.write(job, key, image, result.seconds)
                 else:
-                    writer.fail(job, key, problem, painted.seconds)
+                    writer.fail(job, key, problem, result.seconds)
 
 
 def _fingerprint(generator: Generator) -> str:

@@ -1,8 +1,8 @@
 """Tables of jobs, CSV, JSON lines or Parquet, read row by row.
 
-What the form of a row shows to be wrong (an unknown column, an empty target, an output outside of
-the folder) is an error of the table. Whether files are there and poses fit is seen when the row is
-worked on, and concerns that row alone.
+A malformed row (an unknown column, an empty target, an output outside of the folder) is an error of
+the table. Whether files are there and poses fit is checked when the row is worked on, and concerns
+that row alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from hashlib import blake2b
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple, TypeAlias
 
-from rfwarp.viz import picture_format
+from rfwarp.files import shortened
+from rfwarp.viz import image_format
 
 PoseText: TypeAlias = "str | tuple[float, ...]"
 
@@ -53,7 +54,7 @@ class Job(NamedTuple):
     out: str
 
     def key(self, settings: str) -> int:
-        """64 bits that change with anything that the picture depends on, except files' contents."""
+        """64 bits that change with anything that the image depends on, except files' contents."""
         return hash64(json.dumps([self.sources, self.poses, self.target, settings]))
 
 
@@ -96,7 +97,7 @@ def read_table(path: str | os.PathLike[str]) -> Iterator[Job]:
     return _jobs(path, readers[path.suffix.lower()](path))
 
 
-_Rows: TypeAlias = Iterator[tuple[str, Mapping[str, Any]]]  # where it stands, and its fields
+_Rows: TypeAlias = Iterator[tuple[str, Mapping[str, Any]]]  # place of the row, its fields
 
 
 def _jobs(path: Path, rows: _Rows) -> Iterator[Job]:
@@ -110,7 +111,7 @@ def _jobs(path: Path, rows: _Rows) -> Iterator[Job]:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} must be UTF-8: {error}") from error
     except ValueError as error:
-        raise ValueError(f"{path}, {error}") from error
+        raise ValueError(f"{path}, {shortened(error, 400)}") from error
 
 
 def _csv_rows(path: Path) -> _Rows:
@@ -185,7 +186,9 @@ def _json_rows(path: Path) -> _Rows:
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"{place}: no valid JSON: {error}") from error
             if not isinstance(fields, dict):
-                raise ValueError(f"{place}: a JSON object is expected, got {_shown(fields)}")
+                raise ValueError(
+                    f"{place}: a JSON object is expected, got {shortened(repr(fields))}"
+                )
             _check_names(fields, place)
             yield place, fields
 
@@ -224,11 +227,11 @@ def _check_names(names: Mapping[str, Any] | list[str], place: str) -> None:
 def _job(row: int, fields: Mapping[str, Any]) -> Job:
     sources, poses = fields["sources"], fields.get("poses") or []
     if not isinstance(sources, list) or not all(isinstance(s, str) and s for s in sources):
-        raise ValueError(f"sources must be a list of paths, got {_shown(sources)}")
+        raise ValueError(f"sources must be a list of paths, got {shortened(repr(sources))}")
     if not sources:
         raise ValueError("at least one source is needed, got none")
     if not isinstance(poses, list):
-        raise ValueError(f"poses must be a list, got {_shown(poses)}")
+        raise ValueError(f"poses must be a list, got {shortened(repr(poses))}")
     if poses and len(poses) != len(sources):
         raise ValueError(f"{len(sources)} sources need {len(sources)} poses, got {len(poses)}")
     given = tuple(None if pose is None else _pose("a pose", pose) for pose in poses)
@@ -251,23 +254,18 @@ def _pose(name: str, pose: Any) -> PoseText:
             raise ValueError(f"{name}: {error}") from error
     raise ValueError(
         f"{name} must be AZIMUTH:ELEVATION, camera:..., a .npy or .json file or a list of "
-        f"numbers, got {_shown(pose)}"
+        f"numbers, got {shortened(repr(pose))}"
     )
 
 
 def _out(out: Any) -> str:
     if not isinstance(out, str) or not out.isprintable():
-        raise ValueError(f"out must be a path of printable characters, got {_shown(out)}")
+        raise ValueError(f"out must be a path of printable characters, got {shortened(repr(out))}")
     path = PurePath(out)
     if path.anchor or ".." in path.parts:
-        raise ValueError(f"out must lie in the output folder, got {out!r}")
+        raise ValueError(f"out must lie in the output folder, got {shortened(repr(out))}")
     try:
-        picture_format(path)
+        image_format(path)
     except ValueError as error:
         raise ValueError(f"out: {error}") from error
     return path.as_posix()
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

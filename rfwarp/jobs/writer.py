@@ -1,4 +1,4 @@
-"""Pictures are written by a few threads, and their rows logged once the files are there."""
+"""Writing of images by a few threads, and of their rows to the log once the files are there."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch import Tensor
 
 from rfwarp.jobs.log import ResultsLog
 from rfwarp.jobs.table import Job
-from rfwarp.viz import write_picture
+from rfwarp.viz import write_image
 
-THREADS = 4  # encoders of pictures let go of Python's lock
-# What is wrong with one name, and not with the disk or the folder.
+THREADS = 4  # encoders of images release the GIL
+# Errors of one name, not of the disk or the folder.
 _OF_ONE_FILE = {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EILSEQ}
 
 
@@ -28,13 +28,13 @@ class _Unfinished(NamedTuple):
     written: Future[None]
 
 
-class PictureWriter:
-    """Keeps at most ``limit`` pictures in memory; its methods are for one thread.
+class ImageWriter:
+    """Keeps at most ``limit`` images in memory; its methods are for one thread.
 
     Args:
         folder: that the rows' outputs are relative to.
         log: where rows are entered when they end.
-        limit: :meth:`write` waits while so many pictures are unfinished.
+        limit: :meth:`write` waits while so many images are unfinished.
 
     Attributes:
         done, failed: numbers of rows that ended.
@@ -48,27 +48,27 @@ class PictureWriter:
         self._unfinished: deque[_Unfinished] = deque()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="rfwarp-writer")
 
-    def write(self, job: Job, key: int, picture: Tensor, seconds: float) -> None:
-        """Write a picture (3, H, W) uint8, in the background.
+    def write(self, job: Job, key: int, image: Tensor, seconds: float) -> None:
+        """Write an image (3, H, W) uint8, in the background.
 
         Raises:
-            OSError: if this or an earlier picture could not be written, and others could not be
+            OSError: if this or an earlier image could not be written, and others could not be
                 either: the disk is full, the folder cannot be written to, ...
         """
         while len(self._unfinished) >= self._limit:
             self._finish_oldest()
-        written = self._pool.submit(_write, self._folder / job.out, picture)
+        written = self._pool.submit(_write, self._folder / job.out, image)
         self._unfinished.append(_Unfinished(job, key, seconds, written))
 
     def fail(self, job: Job, key: int, error: str, seconds: float | None = None) -> None:
-        """Enter a row that has no picture."""
+        """Log a row that has no image."""
         self._log.append(job, key, error, seconds)
         self.failed += 1
         if self.first_failure is None:
             self.first_failure = f"row {job.row} ({job.out}): {error}"
 
     def finish(self) -> None:
-        """Wait for all pictures; errors as of :meth:`write`."""
+        """Wait for all images; errors as of :meth:`write`."""
         while self._unfinished:
             self._finish_oldest()
 
@@ -85,7 +85,7 @@ class PictureWriter:
             self._log.append(job, key, None, seconds)
             self.done += 1
 
-    def __enter__(self) -> PictureWriter:
+    def __enter__(self) -> ImageWriter:
         return self
 
     def __exit__(
@@ -97,5 +97,5 @@ class PictureWriter:
         self._pool.shutdown(cancel_futures=True)
 
 
-def _write(path: Path, picture: Tensor) -> None:
-    write_picture(path, Image.fromarray(picture.permute(1, 2, 0).numpy()))
+def _write(path: Path, image: Tensor) -> None:
+    write_image(path, Image.fromarray(image.permute(1, 2, 0).numpy()))

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from rfwarp.images import from_uint8, to_uint8
-from rfwarp.metrics.fid import feature_statistics, frechet_distance
-from rfwarp.metrics.images import score_images
+from rfwarp.metrics.fid import FrechetDistances
 from rfwarp.metrics.networks import MetricNetworks
+from rfwarp.metrics.pixelwise import score_images
 from rfwarp.metrics.sharpness import DetailSums
-
-if TYPE_CHECKING:
-    from torchmetrics.image.fid import FrechetInceptionDistance
 
 NO_NETWORKS = MetricNetworks()
 
@@ -26,7 +22,7 @@ NO_NETWORKS = MetricNetworks()
 class Scores:
     """Means over all target images; see :class:`rfwarp.metrics.ImageScores`.
 
-    What was not asked for is None.
+    Scores that were not asked for are None.
 
     Example:
         >>> from rfwarp.metrics import Scores
@@ -41,17 +37,20 @@ class Scores:
     lpips: float | None = None
     """See :class:`rfwarp.metrics.Lpips`."""
     mask_lpips: float | None = None
-    """LPIPS of images that are black where the mask is not, both of them."""
+    """LPIPS of image and target, both black outside the mask."""
     fid: float | None = None
     """Frechet Inception distance (Heusel et al. 2017) of all images to all real ones, on the
     features of :class:`rfwarp.metrics.Inception`."""
     st_lpips: float | None = None
     """See :class:`rfwarp.metrics.StLpips`."""
+    frechet_efficientnet_lite0: float | None = None
+    """Frechet distance of all images to all targets, on the features of
+    :class:`rfwarp.metrics.PooledEfficientNet`: computed as FID is, but not comparable with it."""
     sharpness: float | None = None
     """Energy of fine detail inside the object over that of the targets, over all images together:
     see :class:`rfwarp.metrics.sharpness.DetailSums`. Needs the true foreground."""
     hp_r2: float | None = None
-    """How much of that detail is right, 1 is all; see there."""
+    """R^2 of that detail: 1 is perfect, 0 is what no detail gets; see there."""
 
 
 class ImageMetrics:
@@ -81,19 +80,12 @@ class ImageMetrics:
         self._values: defaultdict[Hashable, defaultdict[str, list[Tensor]]] = defaultdict(
             lambda: defaultdict(list)
         )
-        self._features: dict[Hashable, FrechetInceptionDistance] = {}
         self._detail: defaultdict[Hashable, DetailSums] = defaultdict(DetailSums)
-        if networks.inception is not None:
-            self._real = feature_statistics(networks.inception.num_features)
-        for images in networks.real or ():
-            if images.dtype != torch.uint8 or images.shape[1:] != (3, height, width):
-                raise ValueError(
-                    f"real images must be uint8 (N, 3, {height}, {width}) like the results, got "
-                    f"{images.dtype} {tuple(images.shape)}"
-                )
-            self._real.update(self._inception(from_uint8(images)), real=True)
-        if networks.real is not None and self._real.real_features_num_samples < 2:
-            raise ValueError("FID needs at least two real images")
+        real = None if networks.real is None else _checked(networks.real, height, width)
+        self._frechet = {
+            name: FrechetDistances(network, real if name == "fid" else None)
+            for name, network in networks.frechet.items()
+        }
 
     def update(
         self,
@@ -106,12 +98,12 @@ class ImageMetrics:
 
         Args:
             targets: (N, 3, H, W) in [-1, 1], of 8 bits.
-            images: what each method made of them, as ``targets``.
-            masks: (N, H, W) bool, of what masked LPIPS sees.
+            images: those of each method, as ``targets``.
+            masks: (N, H, W) bool, True for the pixels that masked LPIPS sees.
             foreground: (N, H, W) bool, the true one: sharpness is scored too then.
         """
-        if self._networks.inception is not None and self._networks.real is None:
-            self._real.update(self._inception(targets), real=True)
+        for distances in self._frechet.values():
+            distances.add_targets(targets)
         for method, made in images.items():
             values = self._values[method]
             for name, scores in score_images(made, targets)._asdict().items():
@@ -136,28 +128,29 @@ class ImageMetrics:
                 outside = ~masks[:, None].to(device)
                 pair = [x.masked_fill(outside, -1) for x in pair]
                 values["mask_lpips"].append(networks.lpips(*pair).double().cpu())
-        if networks.inception is not None:
-            if method not in self._features:
-                self._features[method] = feature_statistics(networks.inception.num_features)
-            self._features[method].update(self._inception(images), real=False)
+        for distances in self._frechet.values():
+            distances.add(method, images)
 
     def compute(self) -> dict[Hashable, Scores]:
-        """By method, of all its images so far."""
+        """The scores of each method, over all its images so far."""
         return {method: self._scores(method) for method in self._values}
 
     def _scores(self, method: Hashable) -> Scores:
         means: dict[str, float | None] = {
             name: float(torch.cat(values).mean()) for name, values in self._values[method].items()
         }
-        if method in self._features:
-            means["fid"] = frechet_distance(self._features[method], self._real)
+        means |= {name: distances.compute(method) for name, distances in self._frechet.items()}
         if method in self._detail:
             detail = self._detail[method]
             means |= {"sharpness": detail.sharpness, "hp_r2": detail.hp_r2}
         return Scores(**means)  # type: ignore[arg-type]  # PSNR, SSIM and L1 are always there
 
-    def _inception(self, images: Tensor) -> Tensor:
-        inception = self._networks.inception
-        assert inception is not None
-        device = next(inception.parameters()).device
-        return inception(images.to(device)).double().cpu()
+
+def _checked(real: Iterable[Tensor], height: int, width: int) -> Iterator[Tensor]:
+    for images in real:
+        if images.dtype != torch.uint8 or images.shape[1:] != (3, height, width):
+            raise ValueError(
+                f"real images must be uint8 (N, 3, {height}, {width}) like the results, got "
+                f"{images.dtype} {tuple(images.shape)}"
+            )
+        yield images

@@ -1,4 +1,4 @@
-"""What one gets without a network: the most similar source, the mean of all, or a perfect warp."""
+"""Baselines: the source of the nearest pose, the mean of all sources, and a perfect warp."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def mean_source(sources: Tensor) -> Tensor:
 
 
 def warped_by_truth(sources: Tensor, truth: Truth, elsewhere: Tensor) -> Tensor:
-    """What a perfect warp would make of the sources' pixels.
+    """The sources' pixels, warped by the true flow.
 
     Args:
         sources: (N, K, 3, H, W) float32.
         truth: of N targets with K sources.
-        elsewhere: (N, 3, H, W), pictures to take the pixels from that no source shows.
+        elsewhere: (N, 3, H, W), images that give the pixels that no source shows.
 
     Returns:
         (N, 3, H, W): each pixel's mean over the sources that show its point, by bilinear sampling.

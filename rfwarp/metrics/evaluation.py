@@ -12,14 +12,16 @@ from torch import Tensor
 
 from rfwarp.data import truth as correspondence
 from rfwarp.data.truth import Truth
-from rfwarp.data.tuples import Row, Sample, TupleDataset
+from rfwarp.data.tuples import Clip, ClipDataset, Row, Sample, TupleDataset
 from rfwarp.images import from_uint8
 from rfwarp.metrics.accumulate import ImageMetrics, Scores
 from rfwarp.metrics.baselines import mean_source, nearest_source, warped_by_truth
-from rfwarp.metrics.config import EvaluationConfig
+from rfwarp.metrics.config import EvaluationConfig, without_clips
+from rfwarp.metrics.fid import FRECHET_TITLES
 from rfwarp.metrics.flow import WarpMeasures, WarpScores
 from rfwarp.metrics.masks import Mask, mask_of_target
 from rfwarp.metrics.networks import MetricNetworks
+from rfwarp.metrics.temporal import WarpingError
 from rfwarp.nn import Generator
 from rfwarp.poses.kinds import POSE_KINDS, PoseKind
 
@@ -27,14 +29,26 @@ logger = logging.getLogger(__name__)
 
 METHODS = ("model", "nearest_source", "mean_source", "warped_by_truth")
 DEFAULT = EvaluationConfig()
-RELIABLE = 2048  # images: with fewer, the covariance of as many features is singular
+CLIPS = 8
+"""Clips of which the warping error is taken, fewer if the dataset has fewer."""
+
+
+@dataclass(frozen=True)
+class VideoScores:
+    """Flicker of generated videos: means over all pairs of consecutive frames; None if none shares
+    a pixel with the one before. See :class:`rfwarp.metrics.WarpingError`."""
+
+    warping_error: float | None
+    """That of the generated frames, by the flow of the true ones."""
+    warping_error_truth: float | None
+    """That of the true frames, by their own flow."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """Results with K = ``sources`` source images, of ``sets`` targets.
 
-    The last two need a dataset that gives true correspondences.
+    The oracle and ``warp`` need a dataset that gives true correspondences.
 
     Example:
         >>> from rfwarp.metrics import Evaluation, Scores
@@ -50,23 +64,26 @@ class Evaluation:
     nearest_source: Scores
     mean_source: Scores
     warped_by_truth: Scores | None = None
-    """Of the sources warped by the true flow: see :func:`rfwarp.metrics.baselines.warped_by_truth`;
-    the model's own pixels are in its place where no source shows the point."""
+    """Scores of the sources warped by the true flow, with the model's own pixels where no source
+    shows the point: see :func:`rfwarp.metrics.baselines.warped_by_truth`."""
     warp: WarpScores | None = None
-    """Of the model's flow, occlusion and attention."""
+    """Scores of the model's flow, occlusion and attention."""
+    video: VideoScores | None = None
+    """Scores of the model's videos."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-able values, without scores that were not asked for.
+        """The results as JSON-able values, without scores that were not asked for.
 
-        Those of ``warp`` are the model's; what could not be judged is None there.
+        Those of ``warp`` and ``video`` are among the model's; undefined ones are None there.
         """
         scores: dict[str, dict[str, Any]] = {
             method: {k: v for k, v in asdict(given).items() if v is not None}
             for method in METHODS
             if (given := getattr(self, method)) is not None
         }
-        if self.warp is not None:
-            scores["model"] |= asdict(self.warp)
+        for more in (self.warp, self.video):
+            if more is not None:
+                scores["model"] |= asdict(more)
         return {"sources": self.sources, **scores}
 
 
@@ -85,7 +102,7 @@ def evaluate(
     among the sources. If the dataset gives true correspondences, the warp is scored by them too.
 
     Args:
-        generator: in eval mode, for the dataset's kind of pose; it runs where it is.
+        generator: in eval mode, for the dataset's kind of pose; it runs on its own device.
         dataset: images of the size that the generator was trained at.
         config: how many sets, with which numbers of sources, and which scores.
         networks: of those scores, with masks or real images of your own; None opens those that
@@ -97,8 +114,10 @@ def evaluate(
 
     Raises:
         ValueError: if the generator takes other poses, the dataset has too few sources, a damaged
-            file or truth of some sets only, or the networks do not fit it.
+            file, truth of some sets only, or no clips for a metric of videos, or the networks do
+            not fit it.
         FileNotFoundError: if weights of a network are not there.
+        ImportError: if they, or the optical flow, come with a package that is not installed.
 
     Example:
         >>> from rfwarp import Generator
@@ -116,8 +135,13 @@ def evaluate(
         networks = MetricNetworks.open(config, dataset, device)
     _check(generator, kind, networks)
     rows = config.rows(dataset)
-    if networks.inception is not None:
-        _check_count(len(rows))
+    for name, network in networks.frechet.items():
+        _check_count(FRECHET_TITLES[name], len(rows), network.num_features)
+    videos = {}
+    if "warping-error" in config.metrics:
+        if not isinstance(dataset, ClipDataset):
+            raise without_clips(type(dataset).__name__)
+        videos = _video_scores(generator, kind, dataset, config)
     metrics = ImageMetrics(dataset.height, dataset.width, networks)
     warps = {k: WarpMeasures(dataset.height) for k in config.sources}
     truths = 0
@@ -141,6 +165,7 @@ def evaluate(
             len(rows),
             **{method: scores[k, method] for method in METHODS if (k, method) in scores},
             warp=warps[k].scores() if truths else None,
+            video=videos.get(k),
         )
         for k in config.sources
     ]
@@ -149,7 +174,7 @@ def evaluate(
 def _images(
     generator: Generator, kind: PoseKind, batch: _Batch, k: int, warp: WarpMeasures
 ) -> dict[str, Tensor]:
-    """Of all methods, with the first k sources of a batch."""
+    """The images of all methods, from the first k sources of a batch."""
     sources, poses = batch.sources[:, :k], batch.poses[:, :k]
     inputs = network_inputs(generator, kind, sources, poses, batch.target_poses)
     oracle = {}
@@ -169,6 +194,42 @@ def _images(
     }
 
 
+def _video_scores(
+    generator: Generator, kind: PoseKind, dataset: ClipDataset, config: EvaluationConfig
+) -> dict[int, VideoScores]:
+    """Scores of the videos of each K."""
+    errors: dict[int, list[float]] = {k: [] for k in config.sources}
+    true_errors: list[float] = []
+    for clip in dataset.clips(CLIPS, max(config.sources)):
+        true_errors += WarpingError.of(clip.frames).errors
+        for k, found in errors.items():
+            drawn = _draw(generator, kind, clip, k, config.batch_size)
+            found += WarpingError.of(drawn, clip.frames).errors
+    truth = _mean(true_errors)
+    return {k: VideoScores(_mean(found), truth) for k, found in errors.items()}
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _draw(generator: Generator, kind: PoseKind, clip: Clip, k: int, batch_size: int) -> Tensor:
+    """The frames of a clip from its first k sources: (T, 3, H, W) in [-1, 1]."""
+    sources, poses = from_uint8(clip.sources[:k]), clip.poses[:k]
+    return torch.cat(
+        [
+            predict_images(
+                generator,
+                kind,
+                sources.expand(len(targets), *sources.shape),
+                poses.expand(len(targets), *poses.shape),
+                targets,
+            )
+            for targets in clip.frame_poses.split(batch_size)
+        ]
+    ).float()
+
+
 def _check(generator: Generator, kind: PoseKind, networks: MetricNetworks) -> None:
     if generator.config.pose_channels != kind.channels or (
         generator.config.pose_kind not in (None, kind.name)
@@ -185,13 +246,13 @@ def _check(generator: Generator, kind: PoseKind, networks: MetricNetworks) -> No
         )
 
 
-def _check_count(sets: int) -> None:
+def _check_count(title: str, sets: int, features: int) -> None:
     if sets < 2:
-        raise ValueError(f"FID needs at least 2 sets, got {sets}")
-    if sets < RELIABLE:
+        raise ValueError(f"{title} needs at least 2 sets, got {sets}")
+    if sets <= features:  # their covariance is singular
         logger.warning(
-            "FID of %d images is higher than of many: compare it with that of other methods "
-            "here, not with published numbers",
+            "%s of %d images is higher than of many: compare it only with that of as many images",
+            title,
             sets,
         )
 
@@ -242,7 +303,7 @@ def _mask(mask: Mask, row: Row, sample: Sample) -> Tensor:
     return made
 
 
-def paint(
+def predict_images(
     generator: Generator, kind: PoseKind, sources: Tensor, poses: Tensor, target_poses: Tensor
 ) -> Tensor:
     """Images (N, 3, H, W) on the generator's device; arguments as of :func:`network_inputs`."""
@@ -252,7 +313,7 @@ def paint(
 def network_inputs(
     generator: Generator, kind: PoseKind, sources: Tensor, poses: Tensor, target_poses: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What a generator takes, where it is and in its precision: sources, poses, target poses.
+    """Inputs on the generator's device and in its precision: sources, poses, target poses.
 
     Args:
         sources: (N, K, 3, H, W) in [-1, 1].

@@ -1,8 +1,9 @@
-"""Frechet Inception distance (Heusel et al. 2017) from features, and folders of real images."""
+"""Frechet distances (Heusel et al. 2017) of features: FID of those of Inception; and folders of
+real images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,17 +11,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rfwarp.images import open_image, to_rgb
+from rfwarp.images import SUFFIXES, from_uint8, open_image, to_rgb
 
 if TYPE_CHECKING:
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+    from rfwarp.metrics.efficientnet import PooledEfficientNet
+    from rfwarp.metrics.inception import Inception
+
+FRECHET_TITLES = {
+    "fid": "FID",
+    "frechet_efficientnet_lite0": "Frechet (EfficientNet-lite0)",
+}
+"""Titles of the distances on features of each network, by their names in reports."""
 
 
 class _Identity(nn.Module):
-    """In the place of the network, for features that are there already: of the targets they are
-    computed once, for all methods."""
+    """The network's stand-in where features are given: those of the targets are computed once, for
+    all methods."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -38,10 +46,52 @@ def feature_statistics(num_features: int) -> FrechetInceptionDistance:
 
 
 def frechet_distance(generated: FrechetInceptionDistance, real: FrechetInceptionDistance) -> float:
-    """FID of what is ``real=False`` in one to what is ``real=True`` in the other."""
+    """Distance of the ``real=False`` features of one to the ``real=True`` features of the other."""
     for name in ("features_sum", "features_cov_sum", "features_num_samples"):
         setattr(generated, f"real_{name}", getattr(real, f"real_{name}"))
     return float(generated.compute())
+
+
+class FrechetDistances:
+    """Distances of the images that several methods make to real ones, on the features of a network.
+
+    Args:
+        network: of images (N, 3, H, W) in [-1, 1] to features; it runs where it is.
+        real: batches (N, 3, H, W) uint8 of the real images. None: the targets.
+
+    Raises:
+        ValueError: if there are real images, but fewer than two.
+    """
+
+    def __init__(
+        self, network: Inception | PooledEfficientNet, real: Iterable[Tensor] | None = None
+    ) -> None:
+        self._network, self._to_targets = network, real is None
+        self._real = feature_statistics(network.num_features)
+        self._made: dict[Hashable, FrechetInceptionDistance] = {}
+        for images in real or ():
+            self._real.update(self._features(from_uint8(images)), real=True)
+        if not self._to_targets and self._real.real_features_num_samples < 2:
+            raise ValueError("a Frechet distance needs at least two real images")
+
+    def add_targets(self, targets: Tensor) -> None:
+        """Count a batch (N, 3, H, W) in [-1, 1] as real, if the targets are."""
+        if self._to_targets:
+            self._real.update(self._features(targets), real=True)
+
+    def add(self, method: Hashable, images: Tensor) -> None:
+        """Count a batch (N, 3, H, W) in [-1, 1] that a method made."""
+        if method not in self._made:
+            self._made[method] = feature_statistics(self._network.num_features)
+        self._made[method].update(self._features(images), real=False)
+
+    def compute(self, method: Hashable) -> float:
+        """Distance of all images of a method so far."""
+        return frechet_distance(self._made[method], self._real)
+
+    def _features(self, images: Tensor) -> Tensor:
+        device = next(self._network.parameters()).device
+        return self._network(images.to(device)).double().cpu()
 
 
 class ImageFolder:

@@ -1,7 +1,7 @@
-"""What a generator's warp does, against true correspondences: flow, visibility, attention.
+"""Measures of a generator's warp against true correspondences: flow, visibility, attention.
 
-The truth is per pixel of the image; a level's maps are brought there by giving each pixel the value
-of its cell, so that what a coarse level cannot tell apart counts as an error.
+The truth is per pixel of the image. A level's maps are upsampled to it, each pixel taking the value
+of its cell, so that detail which a coarse level cannot have counts as an error.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from rfwarp.data.truth import Truth, pool
 from rfwarp.nn.results import LevelMaps
 
 NEAR = 1.5 / 64
-"""Up to which error, in heights of the picture, a flow counts as near."""
-STEP = 0.01  # pixels, of the median
+"""Bound of the error, in heights of the image, below which a flow counts as near."""
+STEP = 0.01  # pixels: resolution of the median
 LARGEST = 10_000.0  # pixels; errors above count as this much in the median
 
 
@@ -37,19 +37,19 @@ class FlowErrors:
 
 @dataclass(frozen=True)
 class LevelScores:
-    """What one level does. None where there is nothing to judge by."""
+    """Scores of one level. Those that are undefined are None."""
 
     stride: int
     """Pixels of the image per pixel of the level."""
     flow: FlowErrors | None
-    """Of w, the initial flow."""
+    """Errors of w, the initial flow."""
     refined: FlowErrors | None
-    """Of w + r, with the residual."""
+    """Errors of w + r, with the residual."""
     pooled_truth: FlowErrors | None
-    """Of the mean of the true flow over a cell's visible pixels: what a level of this stride can
-    reach."""
+    """Errors of the mean of the true flow over a cell's visible pixels: the least that a level of
+    this stride can reach."""
     zero: FlowErrors | None
-    """Of a flow of zero; the same at every level."""
+    """Errors of a flow of zero; the same at every level."""
     visibility_auc: float | None
     """:func:`auc` of 1 - occlusion against true visibility, over pairs of a pixel of the object and
     a source. None without occlusion maps (all 0), or if all pairs are visible or none is."""
@@ -74,9 +74,9 @@ class WarpScores:
     flow_epe: float | None
     """Mean end-point error of w + r at the finest level, pixels of the image."""
     flow_epe_zero: float | None
-    """That of a flow of zero."""
+    """Mean end-point error of a flow of zero."""
     visibility_auc: float | None
-    """Of the finest level that has occlusion maps."""
+    """AUC of the finest level that has occlusion maps."""
     levels: tuple[LevelScores, ...]
     """Coarse first."""
 
@@ -97,7 +97,7 @@ def end_point_error(flow: Tensor, truth: Tensor) -> Tensor:
 def to_image(level: Tensor, stride: int, height: int, width: int) -> Tensor:
     """Nearest upsampling: values of cells (..., h, w) to pixels (..., height, width).
 
-    The cells cover the picture from its top left corner, at the bottom and right in parts.
+    The cells cover the image from its top left corner, at the bottom and right in parts.
     """
     pixels = level.repeat_interleave(stride, -2).repeat_interleave(stride, -1)
     return pixels[..., :height, :width]
@@ -131,7 +131,7 @@ def auc(scores: Tensor, labels: Tensor) -> float | None:
 
 
 def _auc_of_counts(scores: Tensor, positive: Tensor, negative: Tensor) -> float | None:
-    """Of scores that occur several times with each label: all three (n,), counts int64."""
+    """The same, of scores that occur several times with each label: all (n,), counts int64."""
     values, place = scores.unique(return_inverse=True)
     empty = torch.zeros(len(values), dtype=torch.int64)
     positive = empty.index_add(0, place, positive)
@@ -165,7 +165,7 @@ class ErrorSums:
         self._steps = steps + F.pad(self._steps, (0, len(steps) - len(self._steps)))
 
     def summary(self) -> FlowErrors | None:
-        """Of all errors so far; None if there are none."""
+        """Summary of all errors so far; None if there are none."""
         if self._count == 0:
             return None
         middle = int((self._steps.cumsum(0) < (self._count + 1) // 2).sum())
@@ -184,7 +184,7 @@ class _Level:
         self._attended, self._uniform, self._seen = 0.0, 0.0, 0
 
     def add(self, maps: LevelMaps, truth: Truth) -> None:
-        """Maps on the CPU, in float32."""
+        """Count maps on the CPU, in float32."""
         size = truth.flow.shape[-2:]
         pooled = pool(_whole_cells(truth, maps.stride), maps.stride).flow
         flows = {"flow": maps.flow, "refined": maps.flow + maps.residual, "pooled_truth": pooled}
@@ -200,7 +200,7 @@ class _Level:
             self._uniform += float(truth.visible.double().mean(dim=1).sum())
 
     def _add_visibility(self, occlusion: Tensor, truth: Truth) -> None:
-        """Scores of cells, and how many of each cell's pixels are visible or hidden."""
+        """Count scores of cells, with the numbers of visible and of hidden pixels in each cell."""
         self._occluded = self._occluded or bool((occlusion > 0).any())
         visible = _count(truth.visible, self.stride)
         hidden = _count(truth.foreground[:, None] & ~truth.visible, self.stride)
@@ -268,7 +268,7 @@ class WarpMeasures:
             level.add(LevelMaps(maps.stride, *(x.detach().float().cpu() for x in plain)), truth)
 
     def scores(self) -> WarpScores:
-        """Of all batches so far.
+        """The scores of all batches so far.
 
         Raises:
             ValueError: if there were none.
@@ -288,12 +288,12 @@ class WarpMeasures:
 
 
 def _padding(x: Tensor, stride: int) -> tuple[int, int, int, int]:
-    """What F.pad adds to the last two sides to make them multiples of the stride."""
+    """The padding for F.pad that makes the last two sides multiples of the stride."""
     return (0, -x.shape[-1] % stride, 0, -x.shape[-2] % stride)
 
 
 def _whole_cells(truth: Truth, stride: int) -> Truth:
-    """With background at the bottom and right, so that the sides are multiples of the stride."""
+    """The truth, with background at the bottom and right up to multiples of the stride."""
     padding = _padding(truth.flow, stride)
     return Truth(
         F.pad(truth.flow, padding), F.pad(truth.visible, padding), F.pad(truth.foreground, padding)
@@ -301,7 +301,7 @@ def _whole_cells(truth: Truth, stride: int) -> Truth:
 
 
 def _count(mask: Tensor, stride: int) -> Tensor:
-    """How many pixels of each cell are True: (N, K, H, W) bool to (N, K, h, w) int64."""
+    """Number of True pixels in each cell: (N, K, H, W) bool to (N, K, h, w) int64."""
     padded = F.pad(mask, _padding(mask, stride)).long()
     cells = padded.unflatten(-1, (-1, stride)).unflatten(-3, (-1, stride))
     return cells.sum(dim=(-3, -1))

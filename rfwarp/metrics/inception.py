@@ -17,12 +17,11 @@ from rfwarp.published_weights import find_weights, load_weights
 FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
 ADVICE = f"Download {FILE_NAME} (91 MB), which the authors of pytorch-fid publish"
 SIZE = 299
-RESIZING = f"bilinear, not antialiased, to {SIZE} x {SIZE}"
 CLASSES = 1008
 
 
 class FrozenNorm(nn.Module):
-    """Batch normalisation by the statistics of the training, which nothing changes any more."""
+    """Batch normalisation by the fixed statistics of the training."""
 
     weight: Tensor
     bias: Tensor
@@ -193,6 +192,8 @@ class Inception(nn.Module):
             ``.safetensors``. None takes the file from the torch hub's cache.
 
     Attributes:
+        num_features: 2048.
+        resizing: how images come to the network's size, in words.
         path: of the file.
 
     Raises:
@@ -210,6 +211,7 @@ class Inception(nn.Module):
     """
 
     num_features = 2048
+    resizing = f"bilinear, not antialiased, to {SIZE} x {SIZE}"
 
     def __init__(self, weights: Path | None = None) -> None:
         super().__init__()

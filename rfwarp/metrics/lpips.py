@@ -1,4 +1,4 @@
-"""LPIPS (Zhang et al. 2018): how different two pictures look, by features of AlexNet or VGG-16.
+"""LPIPS (Zhang et al. 2018): perceptual distance by features of AlexNet or VGG-16.
 
 The linear weights of version 0.1 come with torchmetrics; those of the networks are torchvision's.
 The networks are here because torchmetrics takes them from torchvision, which we do not ask for.
@@ -20,7 +20,7 @@ from rfwarp.published_weights import find_weights, load_weights
 # Of the colours in [-1, 1].
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 EPSILON = 1e-10
-MIN_SIZE = 32  # what five halvings leave a pixel of
+MIN_SIZE = 32  # five halvings leave one pixel of it
 
 
 class Backbone(NamedTuple):
@@ -32,11 +32,11 @@ class Backbone(NamedTuple):
     outputs: tuple[int, ...]
     """Places of these activations in torchvision's ``features``."""
     channels: tuple[int, ...]
-    """Of these activations."""
+    """Numbers of channels of these activations."""
 
     @property
     def advice(self) -> str:
-        """How to get the weights."""
+        """Advice on getting the weights."""
         url = f"https://download.pytorch.org/models/{self.file_name}"
         return f"Download {url} ({self.megabytes} MB)"
 
@@ -53,11 +53,11 @@ BACKBONES: dict[LpipsNet, Backbone] = {
         channels=(64, 128, 256, 512, 512),
     ),
 }
-"""By the names that the authors' package has for them; its default, and the usual one, is alex."""
+"""Networks by their names in the authors' package; its default, and the usual one, is alex."""
 
 
 class FeatureDistance(nn.Module):
-    """How different the activations of a network are: what LPIPS and its variants have in common.
+    """Distance of two images' activations in a network: the common part of LPIPS and its variants.
 
     Args:
         path: of the file of weights.

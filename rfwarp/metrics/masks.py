@@ -1,4 +1,4 @@
-"""Which pixels count, for LPIPS without the background (MLPIPS, as used on Market-1501)."""
+"""Masks of people, for LPIPS without the background (MLPIPS, as used on Market-1501)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rfwarp.data.tuples import Row, Sample
 from rfwarp.poses.keypoints import LIMBS
 
 Mask = Callable[[Row, Sample], Tensor]
-"""From a row of a dataset and what it loads to (H, W) bool, True where the target counts."""
+"""A row of a dataset and its loaded sample to (H, W) bool, True where the target counts."""
 
-LIMB, HEAD = 1 / 15, 1 / 10  # of the picture's height: how far a body reaches around its skeleton
+LIMB, HEAD = 1 / 15, 1 / 10  # of the image's height: how far a body reaches around its skeleton
 HEAD_JOINTS = (0, 14, 15, 16, 17)  # nose, eyes, ears
 
 

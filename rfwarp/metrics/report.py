@@ -1,8 +1,9 @@
-"""Reports of evaluations: one JSON for command, experiment and model card, and how it reads."""
+"""Reports of evaluations: one JSON for command, experiment and model card, and its text."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +17,9 @@ from rfwarp.data.catalog import DatasetRecord
 from rfwarp.data.paper_results import PaperResult
 from rfwarp.data.tuples import TupleDataset
 from rfwarp.images import RESIZE_FILTER
-from rfwarp.metrics import inception
 from rfwarp.metrics.config import EvaluationConfig
-from rfwarp.metrics.evaluation import Evaluation
+from rfwarp.metrics.evaluation import CLIPS, Evaluation
+from rfwarp.metrics.fid import FRECHET_TITLES
 from rfwarp.metrics.networks import MetricNetworks
 from rfwarp.metrics.tables import (
     LEVEL_NOTE,
@@ -45,16 +46,16 @@ def evaluation_report(
     networks: MetricNetworks,
     device: torch.device,
 ) -> dict[str, Any]:
-    """What was found, and by what: other images, weights and versions give other numbers.
+    """The results and what they depend on: other images, weights and versions give other numbers.
 
     Args:
         results: of :func:`rfwarp.metrics.evaluate`.
         record: of the dataset.
         facts: of the dataset, see :meth:`rfwarp.data.DataConfig.facts`.
-        dataset: what was evaluated on.
-        config: what was asked for.
-        networks: what ``config`` opened.
-        device: where the generator ran.
+        dataset: the one evaluated on.
+        config: options of the evaluation.
+        networks: those of ``config``.
+        device: that of the generator.
 
     Returns:
         JSON-able values: ``dataset``, ``sets``, ``device``, ``protocol``, ``versions``,
@@ -62,19 +63,23 @@ def evaluation_report(
     """
     height, width = dataset.height, dataset.width
     size = height if height == width else [height, width]
+    protocol, versions = _protocol(record, facts, bool(networks)), _versions(record)
+    if results[0].video is not None:
+        protocol["videos"] = f"of {CLIPS} clips at most, in their true poses"
+        versions["opencv"] = importlib.import_module("cv2").__version__
     return {
         "dataset": {**facts, "size": size},
         "sets": results[0].sets,
         "device": device.type,
-        "protocol": _protocol(record, facts, bool(networks)),
-        "versions": _versions(record),
+        "protocol": protocol,
+        "versions": versions,
         **_networks(config, networks),
         "results": [result.to_dict() for result in results],
     }
 
 
 def _protocol(record: DatasetRecord, facts: Mapping[str, Any], to_networks: bool) -> dict[str, str]:
-    """How images came to be and what was compared, in words."""
+    """The choice of sets, and the making of images and results, in words."""
     protocol = {"sets": "listed" if record.lists_sets else "drawn"}
     if "align" in record.options:
         aligned = facts.get("align", False)
@@ -105,10 +110,10 @@ def _networks(config: EvaluationConfig, networks: MetricNetworks) -> dict[str, A
         files["lpips"] = {"net": networks.lpips.net, **_file_facts(networks.lpips.path)}
     if networks.st_lpips is not None:
         files["st_lpips"] = {"net": "alex", **_file_facts(networks.st_lpips.path)}
-    if networks.inception is not None:
-        real = "the targets" if config.fid_real is None else str(config.fid_real)
-        resizing = {"real": real, "resize": inception.RESIZING}
-        files["fid"] = {**resizing, **_file_facts(networks.inception.path)}
+    for name, network in networks.frechet.items():
+        others = config.fid_real if name == "fid" else None
+        real = "the targets" if others is None else str(others)
+        files[name] = {"real": real, "resize": network.resizing, **_file_facts(network.path)}
     return {"networks": files} if files else {}
 
 
@@ -117,7 +122,7 @@ def _file_facts(path: Path) -> dict[str, str]:
 
 
 def headline(report: Mapping[str, Any]) -> str:
-    """What was evaluated on, in a sentence."""
+    """The sets and the dataset of a report, in a sentence."""
     data = report["dataset"]
     seeds = f" from seed {data['first_seed']} on" if "first_seed" in data else ""
     things = f"{data['count']} " if "count" in data else ""
@@ -128,7 +133,7 @@ def headline(report: Mapping[str, Any]) -> str:
 
 
 def protocol_text(report: Mapping[str, Any]) -> str:
-    """How the numbers of a report were made, in a sentence; empty of older reports."""
+    """The protocol behind a report's numbers, in a sentence; empty for older reports."""
     protocol, networks = report.get("protocol"), report.get("networks", {})
     if protocol is None:
         return ""
@@ -136,9 +141,10 @@ def protocol_text(report: Mapping[str, Any]) -> str:
     for name, title in (("lpips", "LPIPS"), ("st_lpips", "ST-LPIPS")):
         if name in networks:
             parts.append(f"{title} by {networks[name]['net']} ({networks[name]['file']})")
-    if "fid" in networks:
-        fid = networks["fid"]
-        parts.append(f"FID by {fid['file']}, {fid['resize']}, real images: {fid['real']}")
+    for name, title in FRECHET_TITLES.items():
+        if name in networks:
+            by = networks[name]
+            parts.append(f"{title} by {by['file']}, {by['resize']}, real images: {by['real']}")
     return f"How our numbers were made: {'; '.join(parts)}."
 
 
@@ -149,13 +155,13 @@ def report_text(
     *,
     markdown: bool = False,
 ) -> str:
-    """A report for people: all scores by method, what the warp does at each level, the protocol.
+    """A report for people: all scores by method, those of the warp by level, the protocol.
 
     Args:
         report: of :func:`evaluation_report`.
         paper_results: to stand beside ours, as far as the numbers of sources agree.
-        paper_protocol: in what the paper's evaluation differs.
-        markdown: make tables of markdown, else for a terminal.
+        paper_protocol: differences of the paper's evaluation, in words.
+        markdown: make tables in markdown, else for a terminal.
     """
     results = report["results"]
     lines = score_lines(results, paper_results)

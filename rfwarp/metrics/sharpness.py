@@ -1,4 +1,4 @@
-"""How much of the fine detail of pictures is there, and how much of it is right."""
+"""Measures of the fine detail of images: its energy (sharpness) and its correctness (HP-R2)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ SIGMA, RADIUS = 1.5, 5  # pixels: the window of SSIM
 def high_pass(images: Tensor) -> Tensor:
     """Images minus their blur by a Gaussian.
 
-    Its sigma is 1.5 pixels at any size of image, cut off at 5 pixels; beyond the image its edge
-    goes on.
+    Its sigma is 1.5 pixels at any size of image, cut off at 5 pixels; edges are replicated.
 
     Args:
         images: (N, C, H, W) floating point.
@@ -47,8 +46,8 @@ def inside(foreground: Tensor) -> Tensor:
 class DetailSums:
     """Fine detail of images against that of their targets, gathered batch by batch.
 
-    Of the :func:`high_pass` h of pictures in [-1, 1], over all channels of pixels
-    :func:`inside` the object, of all pictures together.
+    Of the :func:`high_pass` h of images in [-1, 1], over all channels of pixels
+    :func:`inside` the object, of all images together.
     """
 
     def __init__(self) -> None:

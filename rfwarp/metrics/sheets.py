@@ -1,4 +1,4 @@
-"""Results to look at."""
+"""Sheets of results, for inspection by eye."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 from rfwarp.data.tuples import Row, TupleDataset
 from rfwarp.images import from_uint8
-from rfwarp.metrics.evaluation import paint
+from rfwarp.metrics.evaluation import predict_images
 from rfwarp.nn import Generator
 from rfwarp.poses.kinds import POSE_KINDS
 from rfwarp.viz import draw_samples
@@ -19,10 +19,10 @@ from rfwarp.viz import draw_samples
 def result_sheet(
     generator: Generator, dataset: TupleDataset, rows: Sequence[Row], sources: Sequence[int]
 ) -> Image.Image:
-    """One row for each of the dataset's: sources, target pose, the result of each K, and truth.
+    """A sheet with a row for each of ``rows``: sources, target pose, result of each K, truth.
 
     Args:
-        generator: in eval mode, for the dataset's kind of pose; it runs where it is.
+        generator: in eval mode, for the dataset's kind of pose; it runs on its own device.
         rows: of the same number of sources, at least the largest K.
         sources: numbers of sources K.
     """
@@ -30,7 +30,7 @@ def result_sheet(
     samples = [dataset.load(row) for row in rows]
     results = [
         [
-            paint(
+            predict_images(
                 generator,
                 kind,
                 from_uint8(x.sources[None, :k]),

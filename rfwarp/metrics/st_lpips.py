@@ -1,6 +1,6 @@
 """Shift-tolerant LPIPS (Ghildyal and Liu 2022): LPIPS that small shifts hardly change.
 
-Its AlexNet has no strides but in blurs, and was trained with them. The weights come with the
+Its AlexNet has strides in blurs only, and was trained with them. The weights come with the
 authors' package ``stlpips_pytorch``, of which only that file is used: its code asks for torchvision
 and more. The network is here.
 """
@@ -21,8 +21,8 @@ OUTPUTS = (2, 6, 10, 12, 14)
 
 
 class Blur(nn.Module):
-    """Every second value of a blur by (1, 2, 1) / 4 in both directions, on a picture that is
-    mirrored two pixels beyond its edges."""
+    """Antialiased subsampling by 2: a blur by (1, 2, 1) / 4 in both directions, of maps that are
+    mirrored two pixels beyond their edges."""
 
     def forward(self, x: Tensor) -> Tensor:
         line = x.new_tensor([0.25, 0.5, 0.25])

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from rfwarp.data.paper_results import PaperResult
 from rfwarp.metrics.evaluation import METHODS
+from rfwarp.metrics.fid import FRECHET_TITLES
 
 TITLES = {
     "psnr": "PSNR dB",
@@ -15,15 +16,22 @@ TITLES = {
     "lpips": "LPIPS",
     "mask_lpips": "MLPIPS",
     "st_lpips": "ST-LPIPS",
-    "fid": "FID",
+    **FRECHET_TITLES,
     "sharpness": "sharpness",
     "hp_r2": "HP-R2",
     "flow_epe": "EPE px",
     "flow_epe_zero": "zero EPE",
     "visibility_auc": "vis. AUC",
+    "warping_error": "warping error",
+    "warping_error_truth": "truth's warping error",
 }
-"""Of the scores by one number, by their names in reports."""
-DIGITS = {"psnr": 2, "fid": 3, "flow_epe": 2, "flow_epe_zero": 2}
+"""Titles of the scores that are one number, by their names in reports."""
+DIGITS = {
+    "psnr": 2,
+    **dict.fromkeys(FRECHET_TITLES, 3),
+    **dict.fromkeys(("flow_epe", "flow_epe_zero"), 2),
+    **dict.fromkeys(("warping_error", "warping_error_truth"), 6),
+}
 HIGHER_IS_BETTER = ("psnr", "ssim", "hp_r2", "visibility_auc")
 
 LEVEL_TITLES = [
@@ -39,9 +47,11 @@ LEVEL_NOTE = (
 
 
 def better(name: str) -> str:
-    """Which values of a score are good, in words."""
+    """The better direction of a score, in words."""
     if name == "sharpness":
         return "1 is best"
+    if name == "warping_error_truth":
+        return "to compare with"
     return f"{'higher' if name in HIGHER_IS_BETTER else 'lower'} is better"
 
 
@@ -52,15 +62,15 @@ class Line(NamedTuple):
     method: str
     scores: Mapping[str, Any]
     spreads: Mapping[str, float | None] = {}
-    """Of scores that are means over several runs."""
+    """Spreads of scores that are means over several runs."""
     runs: int | None = None
-    """How many; 0 for what needs no training. None if there is no question of runs."""
+    """Number of runs; 0 for a method without training. None outside of experiments."""
 
 
 def score_lines(
     results: Sequence[Mapping[str, Any]], paper_results: Sequence[PaperResult] = ()
 ) -> list[Line]:
-    """For each K: the model, the baselines, and what the paper reports of this K.
+    """The lines for each K: the model, the baselines, and the paper's numbers for this K.
 
     Args:
         results: of a report, see :meth:`Evaluation.to_dict`.
@@ -77,7 +87,7 @@ def score_lines(
 
 
 def text_table(lines: Sequence[Line]) -> str:
-    """For a terminal: columns of equal width, a dash where there is no number."""
+    """The lines as text: columns of equal width, a dash where there is no number."""
     columns = _columns(lines)
     titles = ["sources", "", *(TITLES[name] for name in columns)]
     method = max(14, *(len(line.method) for line in lines))
@@ -86,7 +96,7 @@ def text_table(lines: Sequence[Line]) -> str:
 
 
 def markdown_table(lines: Sequence[Line]) -> str:
-    """In markdown, with what is better in the head, mean ± spread where there are several runs."""
+    """The lines in markdown: better directions in the head, mean ± spread over several runs."""
     columns = _columns(lines)
     runs = ["seeds"] if any(line.runs is not None for line in lines) else []
     titles = [f"{TITLES[name]} ({better(name)})" for name in columns]
@@ -94,13 +104,13 @@ def markdown_table(lines: Sequence[Line]) -> str:
 
 
 def level_text_table(results: Sequence[Mapping[str, Any]]) -> str:
-    """What the warp does at each level, for a terminal; empty without true correspondences."""
+    """The warp's scores at each level, as text; empty without true correspondences."""
     rows = _level_rows(results)
     return _aligned([LEVEL_TITLES, *rows]) if rows else ""
 
 
 def level_markdown_table(results: Sequence[Mapping[str, Any]]) -> str:
-    """As :func:`level_text_table`, in markdown."""
+    """The table of :func:`level_text_table`, in markdown."""
     rows = _level_rows(results)
     return _markdown([LEVEL_TITLES, *rows]) if rows else ""
 

@@ -23,7 +23,7 @@ def make_norm(norm: Norm, channels: int) -> nn.Module:
 
 
 def zero(conv: nn.Conv2d) -> None:
-    """Let a convolution answer 0, so that training starts from the network without it."""
+    """Set a convolution to 0, so that training starts from the network without it."""
     nn.init.zeros_(conv.weight)
     assert conv.bias is not None
     nn.init.zeros_(conv.bias)
@@ -104,7 +104,7 @@ class ResBlock(nn.Module):
 
 
 class FullPrecisionConv2d(nn.Conv2d):
-    """A convolution that computes and answers in float32 (float64 for double), whatever comes.
+    """A convolution whose arithmetic and output are float32 (float64 for double), for any input.
 
     Flows and confidences come out of these: in half precision a flow of a few hundred pixels would
     be off by half a pixel, under autocast too. Its weights stay in float32 when the network around

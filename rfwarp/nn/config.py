@@ -35,30 +35,30 @@ class NetworkConfig(Config):
     """Normalisation in the decoding blocks, ResBlock and ResBlockU."""
     negative_slope: Annotated[float, Interval(ge=0, le=1)] = 0.1
     """Slope of every LeakyReLU below 0."""
-    padding_mode: Literal["zeros", "border"] = "zeros"
-    """What the warp reads outside a source."""
+    padding_mode: Literal["zeros", "border", "reflection"] = "zeros"
+    """Values that the warp samples outside a source."""
     levels: tuple[Literal[8, 4, 2, 1], ...] = (8, 4)
     """Strides at which sources are warped and fused, coarse first, of 8, 4, 2 and 1: at 1 the
     pixels of the sources themselves. Not 1 alone."""
     coarse_to_fine: bool = False
     """Start the flow of a level from that of the coarser one."""
     coordinates: bool = False
-    """Tell the networks where each pixel is (two channels)."""
+    """Give the networks the coordinates of each pixel (two channels)."""
     flow_model: Literal["free", "depth"] = "free"
-    """Free flows of each source, or flows by projection of one depth map of the target, where the
-    kind of pose tells the cameras (viewpoint, camera)."""
+    """Free flows of each source, or flows by projection of one depth map of the target, for the
+    kinds of pose that give cameras (viewpoint, camera)."""
     focal: Positive | None = None
     """Focal length of those cameras over half of the image's height; depth flows only. Of
-    procedural chairs 3.2."""
+    procedural chairs 3.2, of procedural streets and KITTI 3.8237."""
     flow_prior: Literal["none", "keypoints"] = "none"
-    """Start flows from what keypoints alone say (rfwarp.poses.keypoint_flow), and show the networks
-    each source warped by it."""
+    """Start flows from a flow of the keypoints alone (rfwarp.poses.keypoint_flow), and give the
+    networks each source warped by it."""
     silhouette: bool = False
-    """Predict where the target shows the object, from all sources together, and tell the image
+    """Predict the target's silhouette from all sources together, and give it to the image
     predictor, with depth flows the depth too."""
     alignment: bool = False
-    """Let finer levels of the flow network see the sources' features warped by the coarser flow,
-    beside what the visible sources agree on."""
+    """Give finer levels of the flow network the sources' features warped by the coarser flow,
+    beside their mean and variance over the visible sources."""
     refinement: bool = False
     """Finish the image by convolutions after the blend of the image level."""
     residual_limit: Positive | None = None
@@ -69,7 +69,7 @@ class NetworkConfig(Config):
     attention: bool = True
     """Weigh the sources by attention; without it: an ablation."""
     occlusion: bool = True
-    """Paint over what a source does not show; without it: an ablation."""
+    """Fill in what a source does not show; without it: an ablation."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,7 +11,7 @@ from rfwarp.nn.blocks import ResBlockD
 
 
 class Discriminator(nn.Module):
-    """Judges every patch of an image: one logit for each, sigmoid(logit) = how real it looks.
+    """Patch discriminator: a logit for every patch of an image, sigmoid(logit) = P(real).
 
     A ``ResBlockD`` per entry of ``channels``, then activation and a 1x1 convolution; spectral
     norm on every convolution. In training mode every forward pass refines the estimates of the

@@ -1,4 +1,4 @@
-"""Flow confidence extractor F (Table 6, Eq. 2): where to look in a source, how far to trust it."""
+"""Flow confidence extractor F (Table 6, Eq. 2): flow, attention and occlusion of each source."""
 
 from __future__ import annotations
 
@@ -11,12 +11,20 @@ from torch import Tensor, nn
 
 from rfwarp.nn.blocks import FullPrecisionConv2d, ResBlockD, ResBlockU, zero
 from rfwarp.nn.config import GeneratorConfig
-from rfwarp.nn.flow_models import CAMERAS, DepthFlow, FlowModel, FreeFlow, enlarge, outputs
+from rfwarp.nn.flow_models import (
+    CAMERAS,
+    DepthFlow,
+    FlowModel,
+    FreeFlow,
+    enlarge,
+    initial_value,
+    outputs,
+)
 from rfwarp.ops import warp
 from rfwarp.poses.body_flow import keypoint_flow
 from rfwarp.poses.heatmaps import keypoints_from_heatmaps
 
-FAINT = 1e-3  # weight of a source that does not see a pixel, should none see it
+FAINT = 1e-3  # added to all visibilities, for pixels that no source sees
 PRIOR_CHANNELS = 5  # the source warped by the prior, and the prior itself
 
 
@@ -41,8 +49,8 @@ class FlowConfidence(NamedTuple):
 
 
 def surface(p: FlowConfidence) -> Tensor:
-    """What a prediction says of the target's surface, (N, 1 or 2, h, w): how sure it is that the
-    object is there, in [0, 1], and, if it is known, the logarithm of its depth."""
+    """The predicted surface of the target, (N, 1 or 2, h, w): the probability of the object, in
+    [0, 1], and, if it is known, the logarithm of its depth."""
     assert p.foreground is not None
     there = p.foreground.sigmoid()
     return there if p.depth is None else torch.cat([there, p.depth.log()], dim=1)
@@ -54,8 +62,8 @@ class ConfidenceHeads(nn.Module):
     Args:
         channels: of the features.
         outputs: channels of the flow head.
-        enlarge: how many times as large as the features the predictions are, along each side; each
-            feature then predicts a square of them.
+        enlarge: size of the predictions over that of the features, along each side; each feature
+            then predicts a square of them.
     """
 
     def __init__(
@@ -78,11 +86,18 @@ class ConfidenceHeads(nn.Module):
         self.occlusion = head(1) if occlusion else None
 
     def forward(self, x: Tensor, k: int) -> FlowConfidence:
-        """(N*K, C, h, w) to the predictions (N, K, ..., h, w); ``flow`` is what the head says."""
+        """(N*K, C, h, w) to the predictions (N, K, ..., h, w); ``flow`` is its head's output."""
         heads = (self.flow, self.attention, self.occlusion)
         return FlowConfidence(
             *(None if head is None else self._predict(head(x), k) for head in heads)  # type: ignore[arg-type]
         )
+
+    def start(self, value: float) -> None:
+        """Let the first output of the flow head begin about a value."""
+        bias = self.flow.bias
+        assert bias is not None
+        with torch.no_grad():
+            bias[: self.enlarge**2] += value  # before the shuffle, an output's pixels are together
 
     def _predict(self, x: Tensor, k: int) -> Tensor:
         if self.enlarge > 1:
@@ -91,26 +106,26 @@ class ConfidenceHeads(nn.Module):
 
 
 class AlignedFeatures(nn.Module):
-    """What finer features gain from the coarser flow: the pair's features where they belong in the
-    target, and where the sources agree.
+    """A correction of finer features by the coarser flow: from the pair's features, warped to the
+    target, and their mean and variance over the sources.
 
-    The features that a U-Net hands across lie where the source shows them. Warped by the coarser
-    flow they lie where the target shows them, up to its error: if it is right, the sources that see
-    a pixel are alike there.
+    The skip features of a U-Net lie where the source shows them. Warped by the coarser flow they
+    lie where the target shows them, up to its error: if it is right, the sources that see a pixel
+    are alike there.
     """
 
     def __init__(self, channels: int, negative_slope: float) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(4 * channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        zero(self.conv2)  # training starts from the network without
+        zero(self.conv2)  # training starts from the network without it
         self.act = nn.LeakyReLU(negative_slope)
 
     def forward(self, x: Tensor, skip: Tensor, flow: Tensor, visible: Tensor) -> Tensor:
-        """The sum of ``x`` and what it gains, (M*K, C, h, w).
+        """The sum of ``x`` and its correction, (M*K, C, h, w).
 
         Args:
-            x: (M*K, C, h, w), what is known of the target.
+            x: (M*K, C, h, w), features of the target.
             skip: (M*K, C, h, w), of the pairs, as the sources show them.
             flow: (M, K, 2, h, w), pixels of this level.
             visible: (M, K, 1, h, w), weights of the sources.
@@ -166,10 +181,13 @@ class FlowConfidenceExtractor(nn.Module):
                 outputs=outputs(c.flow_model, c.silhouette),
                 enlarge=features // stride,
             )
+            if c.flow_model == "depth" and (stride == c.levels[0] or not c.coarse_to_fine):
+                assert c.pose_kind is not None
+                heads.start(initial_value(c.pose_kind))
             self.add_module(f"heads{stride}", heads)
 
     def set_up(self, config: GeneratorConfig) -> None:
-        """What there is besides modules."""
+        """Set the attributes that are no modules."""
         self.config = config
         self.finest = min(s for s in config.levels if s > 1)
         finer = [s for s in (4, 2) if self.finest <= s < config.levels[0]]
@@ -177,7 +195,7 @@ class FlowConfidenceExtractor(nn.Module):
         self.source_channels = 3 + config.pose_channels + 2 * config.coordinates
 
     def encode(self, sources: Tensor, poses: Tensor) -> list[Tensor]:
-        """What of the computation depends on the sources alone.
+        """The part of the computation that depends on the sources alone.
 
         Args:
             sources: (N, K, 3, H, W).
@@ -207,7 +225,7 @@ class FlowConfidenceExtractor(nn.Module):
 
         Args:
             encoded: of :meth:`encode`.
-            of_pairs: (M*K, C, H, W), what the prior knows of each pair; None without prior.
+            of_pairs: (M*K, C, H, W), the prior's channels of each pair; None without prior.
             target_pose: (M, c_p, H, W).
         """
         m, k = target_pose.shape[0], encoded[0].shape[1]
@@ -265,9 +283,9 @@ class FlowConfidenceExtractor(nn.Module):
     def _prior(
         self, encoded: Sequence[Tensor], target_pose: Tensor
     ) -> tuple[Tensor | None, Tensor | None]:
-        """The prior flow (M, K, 2, H, W) in pixels, and what :meth:`pair` reads of it.
+        """The prior flow (M, K, 2, H, W) in pixels, and its channels for :meth:`pair`.
 
-        Gradients of poses do not come this way, as where heatmaps peak has none to speak of.
+        It passes no gradient to the poses: the place of a heatmap's peak has no useful one.
         """
         if self.config.flow_prior == "none":
             return None, None
@@ -304,8 +322,8 @@ class FlowConfidenceExtractor(nn.Module):
 
 
 def _enlarged(p: FlowConfidence, ratio: int, present: Tensor | None) -> tuple[Tensor, Tensor]:
-    """A coarser level's flow, and how visible it takes the target to be in each source, at a finer
-    level; gradients do not come this way, as every level answers for its own."""
+    """A coarser level's flow, and the target's visibility in each source, at the size of a finer
+    level; without gradient, as every level has losses of its own."""
     flow = enlarge(p.flow.detach(), ratio) * ratio
     if p.occlusion is None:
         visible = torch.ones_like(flow[:, :, :1])

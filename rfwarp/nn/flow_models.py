@@ -1,4 +1,4 @@
-"""What the flow heads predict, and how it becomes a flow: level by level, coarse first.
+"""Models that turn the outputs of the flow heads into flows: level by level, coarse first.
 
 An instance lives for one call of the network and remembers the level before: coarse-to-fine, a
 level's head corrects what the coarser level predicted.
@@ -6,6 +6,7 @@ level's head corrects what the coarser level predicted.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, Protocol
 
 import torch
@@ -15,10 +16,11 @@ from torch import Tensor
 from rfwarp.poses.projection import RelativeCameras, depth_flow, moving_cameras, orbiting_cameras
 
 CAMERAS = {"viewpoint": orbiting_cameras, "camera": moving_cameras}
-"""The kinds of pose that say where cameras are."""
+"""Functions from poses to cameras, by the kinds of pose that give them."""
 
 NEAR = 1.0  # in metres: a moving camera sees nothing nearer
 FARTHEST = 0.005  # NEAR over the largest depth
+TYPICAL = 20.0  # depth that networks begin with: sources a car's way ahead are then not beyond it
 
 
 class Surface(NamedTuple):
@@ -33,7 +35,7 @@ class Surface(NamedTuple):
 
 
 class FlowModel(Protocol):
-    """What turns the head's output of a level into a flow."""
+    """A model that turns the head's output of a level into a flow."""
 
     def level(self, raw: Tensor, stride: int) -> Surface:
         """
@@ -48,8 +50,21 @@ def outputs(flow_model: str, silhouette: bool) -> int:
     return 3 if flow_model == "depth" else 4 if silhouette else 2
 
 
+def initial_value(kind: str) -> float:
+    """The head's output for the depth that an untrained network should predict everywhere.
+
+    Around an object that is the distance of its middle, by an output of 0. Of a moving camera the
+    middle of the outputs is 2 metres, a few frames' way: half of all points would begin behind
+    sources that drove past them, where flows have no useful gradient. So it begins at TYPICAL.
+    """
+    if kind == "viewpoint":
+        return 0.0
+    share = (NEAR / TYPICAL - FARTHEST) / (1 - FARTHEST)
+    return math.log(share / (1 - share))
+
+
 def fuse(values: Tensor, confidence: Tensor, present: Tensor | None) -> Tensor:
-    """Opinions of K sources as one, by a softmax of their confidence: (M, K, h, w) both.
+    """Mean of the values of K sources, weighted by a softmax of confidence: (M, K, h, w) both.
 
     Args:
         present: (M, K) bool, False for a missing source.
@@ -63,7 +78,7 @@ def fuse(values: Tensor, confidence: Tensor, present: Tensor | None) -> Tensor:
 
 
 class Refined:
-    """What the levels so far have come to, coarse first.
+    """Values refined level by level, coarse first.
 
     Args:
         coarse_to_fine: whether a level starts from the coarser one, or is on its own.
@@ -76,7 +91,7 @@ class Refined:
         self.stride = 0
 
     def by(self, correction: Tensor, stride: int) -> Tensor:
-        """The values (..., h, w) of the next level, whose head answers with ``correction``."""
+        """The values (..., h, w) of the next level, whose head outputs ``correction``."""
         if self.values is None or not self.coarse_to_fine:
             values = correction
         else:
@@ -87,7 +102,7 @@ class Refined:
 
 
 class FreeFlow:
-    """Every source's flow for itself, added to a prior if there is one.
+    """A flow for each source on its own, added to a prior if there is one.
 
     Args:
         coarse_to_fine: whether a level starts from the coarser one.
@@ -109,7 +124,7 @@ class FreeFlow:
 
 
 class DepthFlow:
-    """One depth map of the target view, which every source had its say in, and the cameras.
+    """Flows by projection of one depth map of the target view, fused from all sources.
 
     Args:
         coarse_to_fine: whether a level starts from the coarser one.
@@ -140,7 +155,7 @@ class DepthFlow:
         return Surface(flow, depth, shown)
 
     def _depth(self, value: Tensor) -> Tensor:
-        """Positive, and within what the camera can see: of an object at distance 1, or ahead."""
+        """Depths in the camera's range: around an object at distance 1, or from NEAR on."""
         if self.kind == "viewpoint":
             return 1 + 0.4 * torch.tanh(value)
         return NEAR / (FARTHEST + (1 - FARTHEST) * torch.sigmoid(value))

@@ -16,7 +16,8 @@ class ResFusingBlock(nn.Module):
         channels: C of the features and of the target feature.
         residual_flow: False leaves the initial flow as it is (ablation of Table 4).
         residual_limit: its largest value, pixels; None bounds nothing.
-        padding_mode: what the warp reads outside a source, "zeros" or "border".
+        padding_mode: values that the warp samples outside a source, "zeros", "border" or
+            "reflection".
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class ResFusingBlock(nn.Module):
             zero(self.residual)
 
     def encode(self, features: Tensor) -> Tensor:
-        """What :meth:`predict_residual` wants to know of the sources: here, all their features."""
+        """The part of the sources that :meth:`predict_residual` reads: here, all their features."""
         return features
 
     def predict_residual(self, target: Tensor, encoded: Tensor, flow: Tensor) -> Tensor | None:
@@ -52,7 +53,7 @@ class ResFusingBlock(nn.Module):
         return self.bound(residual.unflatten(0, (n, k)))
 
     def bound(self, residual: Tensor) -> Tensor:
-        """Within the limit, and near 0 as it came."""
+        """The residual within its limit, by a tanh that leaves small values as they are."""
         limit = self.residual_limit
         return residual if limit is None else limit * torch.tanh(residual / limit)
 

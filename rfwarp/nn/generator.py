@@ -21,12 +21,13 @@ from rfwarp.images import ImageLike, to_pil, to_uint8
 from rfwarp.nn.appearance import SourceAppearanceExtractor
 from rfwarp.nn.config import DATASET_FIELDS, GeneratorConfig
 from rfwarp.nn.flow import FlowConfidence, FlowConfidenceExtractor, surface
+from rfwarp.nn.image_inputs import ImageSize, pose_map, prepare, prepare_sources
 from rfwarp.nn.inputs import check_sources, check_target_pose, pad, stack_sources
 from rfwarp.nn.optimized import optimize_parts
-from rfwarp.nn.pictures import PictureSize, pose_map, prepare
 from rfwarp.nn.predictor import TargetImagePredictor
 from rfwarp.nn.results import EncodedSources, LevelMaps, level_maps, logits
 from rfwarp.poses.encoding import PoseLike
+from rfwarp.precision import fast_dtype
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -37,7 +38,7 @@ class Generator(nn.Module):
 
     The keyword arguments are the fields of :class:`rfwarp.nn.GeneratorConfig`, where each is
     described; ``pose_channels`` has no default. ``Generator(pose_channels=18)`` is the paper's.
-    Called, it maps tensors to tensors (:meth:`forward`); :meth:`generate` takes and gives images.
+    Called, it maps tensors to tensors (:meth:`forward`); :meth:`generate` maps images to images.
 
     Attributes:
         config: the fields.
@@ -183,14 +184,14 @@ class Generator(nn.Module):
 
         present = None if encoded.present is None else encoded.present.expand(m, -1)
         predictions = self.flow(encoded.for_flow, target_pose, present, encoded.size)
-        image, residuals = self.paint(encoded, target_pose, predictions)
+        image, residuals = self.decode_with_flows(encoded, target_pose, predictions)
         image = image[..., : encoded.size[0], : encoded.size[1]]
         if not return_maps:
             return image
         levels = zip(self.config.levels, predictions, residuals, strict=True)
         return image, [level_maps(s, encoded.size, present, p, r) for s, p, r in levels]
 
-    def paint(
+    def decode_with_flows(
         self, encoded: EncodedSources, target_pose: Tensor, predictions: Sequence[FlowConfidence]
     ) -> tuple[Tensor, list[Tensor | None]]:
         """The image from given flows and confidences of every level, coarse first.
@@ -233,7 +234,7 @@ class Generator(nn.Module):
         poses: Sequence[PoseLike],
         target_pose: PoseLike,
         *,
-        size: PictureSize = None,
+        size: ImageSize = None,
     ) -> Image.Image:
         """A new image of what the sources show.
 
@@ -255,6 +256,7 @@ class Generator(nn.Module):
             FileNotFoundError: if there is no file at a path.
             TypeError, ValueError: if an image cannot be read or used, if the images differ in size
                 or shape, or if a pose does not fit the network.
+            FloatingPointError: if the network gives NaN or infinity.
         """
         if isinstance(target_pose, list):
             raise TypeError("target_pose must be one pose, got a list: generate_many takes several")
@@ -268,7 +270,7 @@ class Generator(nn.Module):
         poses: Sequence[PoseLike],
         target_poses: Iterable[PoseLike],
         *,
-        size: PictureSize = None,
+        size: ImageSize = None,
     ) -> list[Image.Image]:
         """A new image in each of ``target_poses``; the sources are encoded once.
 
@@ -285,9 +287,9 @@ class Generator(nn.Module):
         poses: Sequence[PoseLike],
         target_pose: PoseLike,
         *,
-        size: PictureSize = None,
+        size: ImageSize = None,
     ) -> tuple[Image.Image, list[LevelMaps]]:
-        """The image of :meth:`generate`, and what the network did as :meth:`forward` tells it.
+        """The image of :meth:`generate`, and the network's maps as :meth:`forward` returns them.
 
         Arguments and errors as in :meth:`generate`.
 
@@ -296,14 +298,29 @@ class Generator(nn.Module):
         """
         encoded, (pose,) = self._encode(sources, poses, {"target_pose": target_pose}, size)
         image, maps = self.decode(encoded, pose[None].to(self._weight), return_maps=True)
-        return to_pil(image[0]), maps
+        return to_pil(_finite(image)[0]), maps
+
+    @torch.no_grad()
+    def encode_images(
+        self,
+        sources: Sequence[ImageLike],
+        poses: Sequence[PoseLike],
+        *,
+        size: ImageSize = None,
+    ) -> EncodedSources:
+        """Sources as :meth:`generate` takes them, encoded for :meth:`stream`.
+
+        Arguments and errors as in :meth:`generate`.
+        """
+        images, source_poses = prepare_sources(self.config, sources, poses, size)
+        return self.encode(images.to(self._weight), source_poses.to(self._weight))
 
     def _encode(
         self,
         sources: Sequence[ImageLike],
         poses: Sequence[PoseLike],
         targets: Mapping[str, PoseLike],
-        size: PictureSize,
+        size: ImageSize,
     ) -> tuple[EncodedSources, list[Tensor]]:
         """Encoded sources, and the target poses as maps (c_p, H, W); all are checked first."""
         images, source_poses, target_poses = prepare(self.config, sources, poses, targets, size)
@@ -317,15 +334,15 @@ class Generator(nn.Module):
         batch_size: int | None = None,
         progress: bool = False,
     ) -> Iterator[Image.Image]:
-        """Pictures of one set of sources in any number of poses, one after the other.
+        """Images of one set of sources in any number of poses, one after the other.
 
         Memory does not grow with the number of poses: they are taken from the iterable, which may
         be endless, as they are needed.
 
         Args:
-            encoded: one set of sources (N = 1), from :meth:`encode`.
+            encoded: one set of sources (N = 1), from :meth:`encode_images` or :meth:`encode`.
             target_poses: poses as for :meth:`generate`; maps must be (c_p, H, W) of the sources.
-            batch_size: how many poses are decoded together; with 1, each picture comes before the
+            batch_size: how many poses are decoded together; with 1, each image comes before the
                 next pose is asked for. None: on CPUs as many as have 256 x 256 pixels together,
                 beyond which larger temporaries cost more than a batch saves; else 16 times that.
             progress: show a progress bar on stderr.
@@ -336,6 +353,7 @@ class Generator(nn.Module):
         Raises:
             TypeError, ValueError: at once, if encoded or batch_size cannot be used; when it is its
                 turn, if a pose does not fit.
+            FloatingPointError: when it is its turn, if the network gives NaN or infinity.
         """
         sets = encoded.features[0].shape[0]
         if sets != 1:
@@ -345,7 +363,7 @@ class Generator(nn.Module):
             batch_size = max(1, budget // (encoded.size[0] * encoded.size[1]))
         if type(batch_size) is not int or batch_size < 1:
             raise ValueError(f"batch_size must be a positive integer, got {batch_size!r}")
-        bar = tqdm(target_poses, unit="picture", disable=not progress)
+        bar = tqdm(target_poses, unit="image", disable=not progress)
         return self._stream(encoded, enumerate(bar), batch_size)
 
     def _stream(
@@ -356,12 +374,13 @@ class Generator(nn.Module):
             for m, pose in islice(poses, batch_size)
         ]:
             with torch.no_grad():  # not around the yield: the caller's code is not ours
-                image = to_uint8(self.decode(encoded, torch.stack(batch).to(self._weight)))
+                decoded = self.decode(encoded, torch.stack(batch).to(self._weight))
+                image = to_uint8(_finite(decoded))
             yield from map(Image.fromarray, image.permute(0, 2, 3, 1).cpu().numpy())
 
     # -------------------------------------------------------------- inference form
 
-    def optimize(self, dtype: torch.dtype | None = None) -> Self:
+    def optimize(self, dtype: torch.dtype | Literal["auto"] | None = None) -> Self:
         """The same function in a form for inference: less arithmetic, other weights.
 
         Convolutions are folded with the pooling, the upsampling and the convolution next to them,
@@ -371,17 +390,19 @@ class Generator(nn.Module):
 
         Args:
             dtype: of the new weights, folded in float64 before they are rounded; None keeps the
-                present one. The convolutions that flows and confidences come out of stay in float32
-                when it is a 16-bit type.
+                present one, and "auto" takes bfloat16 where the device multiplies in it, else
+                float32 (:func:`rfwarp.precision.fast_dtype`). The convolutions that flows and
+                confidences come out of stay in float32 when it is a 16-bit type.
 
         Returns:
             A new generator in eval mode, on the same device, with ``optimized`` set. It does all
             that this one does, saving and loading included, except that it cannot be trained: its
             weights want no gradients, while those of its inputs still come.
         """
-        network = copy.deepcopy(self).eval()
+        network, device = copy.deepcopy(self).eval(), self._weight.device
+        if dtype == "auto":
+            dtype = fast_dtype(device)
         if not network.optimized:
-            device = self._weight.device
             network.to("cpu", torch.float64)
             network.use_optimized_parts()
             network.to(device, self._weight.dtype if dtype is None else dtype)
@@ -431,7 +452,7 @@ class Generator(nn.Module):
             revision, cache_dir, token, local_files_only, force_download: for the Hub only, as in
                 ``huggingface_hub``.
             device: where the weights go.
-            dtype: floating-point type of the weights; None keeps that of the file.
+            dtype: floating-point type of the weights; None takes that in which they were saved.
 
         Raises:
             FileNotFoundError: if there is no such model.
@@ -460,7 +481,12 @@ class Generator(nn.Module):
         pretrained.load_weights(model, folder, device=device, dtype=dtype)
         return model.eval().optimize() if optimized else model.eval()
 
-    def save_pretrained(self, folder: str | os.PathLike[str], card: str | None = None) -> Path:
+    def save_pretrained(
+        self,
+        folder: str | os.PathLike[str],
+        card: str | None = None,
+        storage: torch.dtype | None = None,
+    ) -> Path:
         """Write ``config.json``, ``model.safetensors`` and a model card ``README.md``.
 
         An optimized generator is saved, and comes back, as such; no plain one is made of it.
@@ -469,21 +495,31 @@ class Generator(nn.Module):
             folder: created if missing; each file is replaced atomically.
             card: text of the model card; None writes one that states the configuration and says
                 that nothing is known about the training.
+            storage: type of the weights in the file, None their own. ``torch.float16`` halves the
+                file, and the weights come back as float32, rounded.
 
         Returns:
             The folder.
         """
         config = self.config.to_dict() | ({"optimized": True} if self.optimized else {})
-        return pretrained.save(folder, config, self.state_dict(), card)
+        return pretrained.save(folder, config, self, card, storage)
 
     def _laid_out(self, x: Tensor) -> Tensor:
-        """In the memory format of the weights."""
+        """The tensor in the memory format of the weights."""
         return x.contiguous(memory_format=torch.channels_last) if self.optimized else x
 
     @property
     def _weight(self) -> Tensor:
-        """Inputs must be on its device and of its type."""
+        """A weight, whose device and type the inputs must have."""
         return self.appearance.down2.conv1.weight
+
+
+def _finite(image: Tensor) -> Tensor:
+    if not bool(image.isfinite().all()):
+        raise FloatingPointError(
+            "the network gave non-finite values: its weights, or the precision, do not fit"
+        )
+    return image
 
 
 # What help() and editors show instead of **config: the fields, with their defaults.

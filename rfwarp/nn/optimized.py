@@ -49,7 +49,7 @@ class FoldedResBlockD(nn.Module):
         return self.finish(self.conv1(h), self.shortcut(F.avg_pool2d(x, 2)))
 
     def finish(self, h: Tensor, shortcut: Tensor) -> Tensor:
-        """What follows the first convolution, whose result ``h`` is overwritten."""
+        """The rest of the block after the first convolution, whose result ``h`` is overwritten."""
         h = F.leaky_relu_(self.norm2(h), self.negative_slope)
         out: Tensor = self.conv2(h).add_(shortcut)
         return out
@@ -63,8 +63,8 @@ class SplitResBlockD(FoldedResBlockD):
     """
 
     def __init__(self, block: ResBlockD, of_source: int, of_target: int) -> None:
-        """Of the input channels the first are the source's, the last the target's, and those
-        between them, if any, the pair's."""
+        """The first input channels are the source's, the last the target's, and those between
+        them, if any, the pair's."""
         super().__init__(block)
         of_pair = block.conv1.in_channels - of_source - of_target
         sizes = [of_source, of_pair, of_target]
@@ -72,7 +72,7 @@ class SplitResBlockD(FoldedResBlockD):
         self.shortcut, self.shortcut_pair, self.shortcut_target = _split(block.shortcut, sizes)
 
     def encode(self, source: Tensor) -> list[Tensor]:
-        """What a source and its pose (N, C, H, W) add to the sums."""
+        """The terms of the sums that come from a source and its pose (N, C, H, W)."""
         return [self.conv1(source), self.shortcut(F.avg_pool2d(source, 2))]
 
     def pair(
@@ -133,7 +133,7 @@ class FoldedResBlockU(nn.Module):
         return self.finish(self.start(x), x)
 
     def start(self, x: Tensor) -> Tensor:
-        """What the second convolution reads."""
+        """The input of the second convolution."""
         h = self.conv1(F.leaky_relu(self.norm1(x), self.negative_slope))
         return F.leaky_relu_(self.norm2(h), self.negative_slope)
 

@@ -16,12 +16,12 @@ from rfwarp.nn.fusing import ResFusingBlock
 class Refinement(nn.Module):
     """The convolutions after the image level, as D^i follows every other level.
 
-    The blend of painted and warped pixels can be no sharper than one bilinear sampling leaves it,
-    and no better lit than the sources: this corrects it.
+    The blend of decoded and warped pixels can be no sharper than one bilinear sampling leaves it,
+    and no better lit than the sources: these convolutions correct it.
 
     Args:
-        channels: of the features that the painted image came from.
-        known: channels of what is known of the target's surface.
+        channels: of the features that the image was decoded from.
+        known: channels of the predicted surface of the target, see :func:`rfwarp.nn.flow.surface`.
     """
 
     def __init__(self, channels: int, known: int, negative_slope: float) -> None:
@@ -33,8 +33,8 @@ class Refinement(nn.Module):
         self.act = nn.LeakyReLU(negative_slope)
 
     def forward(self, image: Tensor, features: Tensor, surface: Tensor | None) -> Tensor:
-        """The image (N, 3, H, W) in [-1, 1], from the blended one, (N, channels, H, W) and, unless
-        nothing is known, (N, known, H, W)."""
+        """The image (N, 3, H, W) in [-1, 1], from the blended one, features (N, channels, H, W)
+        and, if predicted, the surface (N, known, H, W)."""
         parts = [image.to(features.dtype), features]
         if surface is not None:
             parts.append(surface.to(features.dtype))
@@ -99,7 +99,7 @@ class TargetImagePredictor(nn.Module):
         return cast(ResFusingBlock, self.get_submodule(f"fuse{stride}"))
 
     def encode(self, features: list[Tensor]) -> list[Tensor]:
-        """What the fusing levels derive of the source features alone."""
+        """The inputs of the fusing blocks that depend on the source features alone."""
         return [
             self.fusing(stride).encode(f) for stride, f in zip(self.levels, features, strict=True)
         ]
@@ -118,7 +118,7 @@ class TargetImagePredictor(nn.Module):
         """The image (N, 3, H, W) in [-1, 1], and the residual flow of every level.
 
         The lists hold the (N, K, ..., h, w) inputs of the fusing blocks, coarse first; ``surfaces``
-        what is known of the target's surface, (N, 1 or 2, h, w), and nothing without silhouette.
+        the predicted surfaces of the target, (N, 1 or 2, h, w), and nothing without silhouette.
         """
         known = dict(zip(self.levels, surfaces, strict=False))
         inputs = zip(features, encoded, flows, occlusions, attentions, strict=True)

@@ -1,4 +1,4 @@
-"""What the generator hands out besides images: encoded sources, and maps of what it did."""
+"""Results of the generator besides images: encoded sources, and maps of flow and confidence."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class EncodedSources:
     Attributes:
         features: appearance features (N, K, C, H / stride, W / stride) of every level, coarse
             first, of the padded size.
-        for_flow: what the flow network derives of the sources, tensors (N, K, ...); the optimized
-            network derives more than the plain one.
+        for_flow: the flow network's tensors of the sources (N, K, ...); the optimized network
+            computes more of them than the plain one.
         for_residual: the same of the fusing blocks.
         present: (N, K) bool, False for a missing source; None if all are present.
         size: height and width before padding.
@@ -60,8 +60,8 @@ class LevelMaps:
         attention: weight of each source, (N, K, 1, h, w), in [0, 1], summing to 1 over K.
         occlusion: invisibility in each source, (N, K, 1, h, w), in [0, 1].
         depth: of the target, (N, 1, h, w); None unless flows come of it.
-        foreground: how sure it is that the target shows the object, (N, 1, h, w), in [0, 1]; None
-            with free flows without silhouette.
+        foreground: probability that the target shows the object, (N, 1, h, w), in [0, 1]; None with
+            free flows without silhouette.
 
     Example:
         >>> import torch
@@ -107,5 +107,5 @@ def level_maps(
 
 
 def logits(predicted: Tensor | None, flow: Tensor, constant: float) -> Tensor:
-    """What was predicted, or a constant (N, K, 1, h, w) in the place of an ablated head."""
+    """The predicted logits, or a constant (N, K, 1, h, w) in the place of an ablated head."""
     return torch.full_like(flow[:, :, :1], constant) if predicted is None else predicted

@@ -7,8 +7,17 @@ environment variable RFWARP_BACKEND (auto, torch, cpu, cuda) chooses what comput
 
 from rfwarp.ops import backends
 from rfwarp.ops.backends import Backend, Kernels, backend, use_backend
-from rfwarp.ops.functional import flow_from_grid, warp, warp_fuse
+from rfwarp.ops.functional import flow_from_grid, warp, warp_fuse, warp_fuse_with_warped
 
-__all__ = ["Backend", "Kernels", "backend", "flow_from_grid", "use_backend", "warp", "warp_fuse"]
+__all__ = [
+    "Backend",
+    "Kernels",
+    "backend",
+    "flow_from_grid",
+    "use_backend",
+    "warp",
+    "warp_fuse",
+    "warp_fuse_with_warped",
+]
 
 backends.select_from_environment()

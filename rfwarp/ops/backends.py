@@ -1,4 +1,4 @@
-"""Which implementation computes the operators, and how to choose another.
+"""The implementation that computes the operators, and the choice of another.
 
 PyTorch's dispatcher makes the choice: a compiled kernel registered for CPU or CUDA goes before the
 PyTorch reference, which is registered for every device. The backend ``"torch"`` registers the
@@ -20,6 +20,9 @@ from rfwarp.ops import reference
 from rfwarp.ops.schema import OPERATORS
 
 BACKENDS = ("auto", "torch", "cpu", "cuda")
+
+# Whether compiled kernels compute the tensors of these devices: they check their arguments.
+compiled_cpu = compiled_cuda = False
 
 _active = "torch"
 _loaded: rfwarp_cuda.Loaded | None = None  # None: not tried yet
@@ -48,9 +51,9 @@ class Backend(NamedTuple):
     """Implementations that compute the operators, by device.
 
     Attributes:
-        name: what was asked for: ``"auto"``, ``"torch"``, ``"cpu"`` or ``"cuda"``.
-        cpu: what computes CPU tensors.
-        cuda: what computes CUDA tensors. Tensors of any other device: PyTorch.
+        name: the chosen backend: ``"auto"``, ``"torch"``, ``"cpu"`` or ``"cuda"``.
+        cpu: implementation for CPU tensors.
+        cuda: implementation for CUDA tensors. PyTorch computes those of any other device.
 
     Example:
         >>> from rfwarp.ops import backend, use_backend
@@ -134,7 +137,7 @@ def check_device(device: torch.device) -> None:
 
 
 def _select(name: str) -> None:
-    global _active, _loaded
+    global _active, _loaded, compiled_cpu, compiled_cuda
     if name not in BACKENDS:
         raise ValueError(f"a backend is one of {', '.join(BACKENDS)}, got {name!r}")
     if name != "torch":
@@ -148,6 +151,9 @@ def _select(name: str) -> None:
             raise RuntimeError(f"the backend {name!r} is not available: {reason}")
     _cover(name == "torch")
     _active = name
+    compiled_cpu, compiled_cuda = (
+        _kernels(device).kind == "compiled" for device in ("cpu", "cuda")
+    )
 
 
 def _cover(covered: bool) -> None:

@@ -1,34 +1,42 @@
-"""The operators people call: they check their input, then call the registered operators."""
+"""The user's functions: they check their input, then call the registered operators."""
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
 from rfwarp.deprecation import renamed
+from rfwarp.ops import backends
 from rfwarp.ops.backends import check_device
 from rfwarp.ops.reference import compute_dtype
 from rfwarp.ops.schema import operators
 
 _FEATURE_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-PADDING_MODES = ("zeros", "border")
+PADDING_MODES = ("zeros", "border", "reflection")
+OCCLUSION_FORMS = ("logits", "visibility")
 
 
 def warp(features: Tensor, flow: Tensor, padding_mode: str = "zeros") -> Tensor:
-    """Bilinear backward warp W(f, w): where every output pixel fetches its features.
+    """Bilinear backward warp W(f, w): each output pixel samples the features at its flow's end.
 
     ``out[n, c, y, x] = features[n, c] at (x + flow[n, 0, y, x], y + flow[n, 1, y, x])``,
     which is ``F.grid_sample(..., align_corners=True)`` on the grid built from those positions.
+    Volumes are sampled trilinearly, in the same way.
 
     Args:
-        features: (N, C, H, W), float16, bfloat16, float32 or float64.
-        flow: (N, 2, H, W), any of these types. Give float32 beside half features: float16 steps by
-            half a pixel at 512.
-        padding_mode: ``"zeros"``: beyond the image all is zero, ``"border"``: the edge goes on.
+        features: (N, C, H, W), or volumes (N, C, D, H, W), float16, bfloat16, float32 or float64.
+        flow: (N, 2, H, W), of volumes (N, 3, D, H, W), any of these types. With K flows for each
+            sample, (N, K, 2, H, W) or (N, K, 3, D, H, W), all sample the same features, of which no
+            copy is made. Give float32 beside half features: float16 steps by half a pixel at 512.
+        padding_mode: ``"zeros"``: zero beyond the image, ``"border"``: the edge is repeated there,
+            ``"reflection"``: the image is mirrored there.
 
     Returns:
-        (N, C, H, W) with the type and memory format of features.
+        (N, C, H, W), (N, C, D, H, W), or, with K flows, (N, K, C, ...), with the type and memory
+        format of features.
 
     Raises:
         TypeError: if an argument is no tensor or of a type not listed.
@@ -38,16 +46,19 @@ def warp(features: Tensor, flow: Tensor, padding_mode: str = "zeros") -> Tensor:
 
     Convention:
         * Direction: backward. Flow says, for an output pixel, where in the source it comes from.
-        * Order and unit: channel 0 is x (right), 1 is y (down); pixels of this resolution.
+        * Order and unit: channel 0 is x (right), 1 is y (down), 2 of volumes z (along D); pixels of
+          this resolution.
         * Origin: whole coordinates are pixel centres, (0, 0) the top left (align_corners=True).
         * Padding: zeros fades out over one pixel around the image. border clamps the coordinate;
           where it does, and on the outermost pixels themselves, the flow's gradient is zero.
+          reflection mirrors it at the centres of the outermost pixels, as often as it takes; on
+          these the flow's gradient is zero.
         * Kinks: at a whole coordinate the flow's gradient is the one towards right or down.
         * Non-finite and huge coordinates never read out of bounds. zeros: NaN, infinite and far
           away sample zero, with zero gradients. border: infinite and far away clamp to the edge;
-          NaN samples zero, with zero gradients.
+          NaN samples zero, with zero gradients. reflection: NaN and infinite do so.
         * Non-finite features follow IEEE arithmetic: one among the four neighbours of a position
-          counts even when its weight is zero (0 * inf = NaN).
+          counts even when its weight is zero (0 * inf = NaN), as one among the eight of a volume.
         * Types: coordinates and sums are float32, or float64 for float64 features, under autocast
           too. Gradients have the type of their input.
         * Determinism: the same to the bit in every call, except for the gradient of features on
@@ -63,30 +74,40 @@ def warp(features: Tensor, flow: Tensor, padding_mode: str = "zeros") -> Tensor:
         >>> warp(features, flow)  # from x = 1, 1.5 and 2
         tensor([[[[20., 25., 30.]]]])
     """
+    if _left_to_kernels(features, flow) and flow.shape[0] == features.shape[0]:
+        with suppress(RuntimeError):
+            if flow.ndim == features.ndim:
+                return operators.warp(features, flow, padding_mode)
     _check_padding(padding_mode)
     _check_features(features)
-    if features.ndim != 4 or 0 in features.shape[1:]:
+    if features.ndim not in (4, 5) or 0 in features.shape[1:]:
         raise ValueError(
-            f"features must be (N, C, H, W) with C, H, W >= 1, got {tuple(features.shape)}"
+            "features must be (N, C, H, W) or (N, C, D, H, W) with C, D, H, W >= 1,"
+            f" got {tuple(features.shape)}"
         )
-    n, _, height, width = features.shape
-    _check("flow", flow, (n, 2, height, width), features.device)
+    n, _, *size = features.shape
+    flows = flow.shape[1] if isinstance(flow, Tensor) and flow.ndim > features.ndim else 0
+    shape = (n, flows, len(size), *size) if flows else (n, len(size), *size)
+    _check("flow", flow, shape, features.device)
     _refuse_forward_mode(features, flow)
     flow = flow.to(compute_dtype(features.dtype))
-    out: Tensor = operators.warp(features, flow, padding_mode)
-    return out
+    if not flows:
+        out: Tensor = operators.warp(features, flow, padding_mode)
+        return out
+    return operators.warp(features, flow.flatten(0, 1), padding_mode).unflatten(0, (n, flows))
 
 
 @renamed(mask="present")
 def warp_fuse(
     features: Tensor,
     flow: Tensor,
-    residual: Tensor | None,
-    occlusion: Tensor,
-    attention: Tensor,
-    target: Tensor,
+    residual: Tensor | None = None,
+    occlusion: Tensor | None = None,
+    attention: Tensor | None = None,
+    target: Tensor | None = None,
     present: Tensor | None = None,
     padding_mode: str = "zeros",
+    occlusion_as: str = "logits",
 ) -> Tensor:
     """Refined warp of K sources and their blend with the target features (Eq. 5 and 6).
 
@@ -100,25 +121,29 @@ def warp_fuse(
         flow: w, (N, K, 2, H, W), pixels, x before y. This and the next three may be of any of
             those types, whatever the features are; float32 is advised.
         residual: r, (N, K, 2, H, W), or None for zero.
-        occlusion: logits of m, (N, K, 1, H, W). -inf means m = 0 exactly, +inf m = 1.
+        occlusion: logits of m, (N, K, 1, H, W), or visibilities, as ``occlusion_as`` says. None:
+            m = 0, all is visible.
         attention: logits a, (N, K, 1, H, W). -inf means a weight of zero, as long as some present
-            source has a finite logit.
-        target: f_t, (N, C, H, W), of the features' type.
+            source has a finite logit. None: all present sources count equally.
+        target: f_t, (N, C, H, W), of the features' type. None: zero, so that what is occluded is
+            faded out.
         present: (N, K) bool, False where the source is absent; None for none. An absent source
             contributes nothing and gets zero gradients, whatever its values are, NaN included.
             Every sample needs a present source. That is checked on the CPU, outside of
             compiled programs; elsewhere the host would have to wait for the device. There the
             empty sum counts: zero.
-        padding_mode: ``"zeros"`` or ``"border"``.
+        padding_mode: ``"zeros"``, ``"border"`` or ``"reflection"``.
+        occlusion_as: ``"logits"``: m = sigmoid(occlusion); -inf means m = 0 exactly, +inf m = 1.
+            ``"visibility"``: m = 1 - occlusion, whose values are probabilities, 0 and 1 included.
 
     Returns:
-        (N, C, H, W) with the type and memory format of target.
+        (N, C, H, W) with the type and memory format of target, else of a source's features.
 
     Raises:
         TypeError: if an argument is no tensor or of a type not listed, or the types of features
             and target differ.
-        ValueError: if shapes or devices do not agree, there is no source, or padding_mode is
-            unknown.
+        ValueError: if shapes or devices do not agree, there is no source, target comes without the
+            occlusion that it needs, or padding_mode or occlusion_as is unknown.
         RuntimeError: if the backend was asked for by name and is not for this device.
         NotImplementedError: on a derivative that is not supported, as for :func:`warp`.
 
@@ -134,8 +159,112 @@ def warp_fuse(
         >>> target = torch.full((1, 1, 1, 1), 50.0)
         >>> warp_fuse(features, still, None, hidden, level, target).item()  # (10 + 50) / 2
         30.0
+        >>> seen = torch.tensor([1.0, 0.5]).view(1, 2, 1, 1, 1)
+        >>> warp_fuse(features, still, occlusion=seen, occlusion_as="visibility").item()
+        12.5
     """
+    if (
+        present is None
+        and (target is None or occlusion is not None)
+        and occlusion_as in OCCLUSION_FORMS
+        and _left_to_kernels(features, flow, residual, occlusion, attention)
+    ):
+        visibility = occlusion_as == "visibility"
+        with suppress(RuntimeError):
+            return operators.warp_fuse(
+                features,
+                flow,
+                residual,
+                occlusion,
+                attention,
+                target,
+                None,
+                padding_mode,
+                visibility,
+            )
+    out: Tensor = operators.warp_fuse(
+        *_fuse_arguments(
+            features,
+            flow,
+            residual,
+            occlusion,
+            attention,
+            target,
+            present,
+            padding_mode,
+            occlusion_as,
+        )
+    )
+    return out
+
+
+def warp_fuse_with_warped(
+    features: Tensor,
+    flow: Tensor,
+    residual: Tensor | None = None,
+    occlusion: Tensor | None = None,
+    attention: Tensor | None = None,
+    target: Tensor | None = None,
+    present: Tensor | None = None,
+    padding_mode: str = "zeros",
+    occlusion_as: str = "logits",
+) -> tuple[Tensor, Tensor]:
+    """:func:`warp_fuse`, and the warped features that it blends, from one pass over the sources.
+
+    Args:
+        features, flow, residual, occlusion, attention, target, present, padding_mode, occlusion_as:
+            as for :func:`warp_fuse`.
+
+    Returns:
+        What :func:`warp_fuse` returns, and W(f^k, w^k + r^k) of every source, before occlusion and
+        attention: (N, K, C, H, W) with the type and memory format of features, zero for an absent
+        source. Both are differentiable; the backward samples once for each that has a gradient.
+
+    Raises:
+        TypeError, ValueError, RuntimeError, NotImplementedError: as :func:`warp_fuse` does.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.ops import warp_fuse_with_warped
+        >>> features = torch.tensor([10.0, 30.0]).view(1, 2, 1, 1, 1)
+        >>> still = torch.zeros(1, 2, 2, 1, 1)
+        >>> fused, warped = warp_fuse_with_warped(features, still)
+        >>> fused.item(), warped.flatten().tolist()
+        (20.0, [10.0, 30.0])
+    """
+    out: tuple[Tensor, Tensor] = operators.warp_fuse_with_warped(
+        *_fuse_arguments(
+            features,
+            flow,
+            residual,
+            occlusion,
+            attention,
+            target,
+            present,
+            padding_mode,
+            occlusion_as,
+        )
+    )
+    return out
+
+
+def _fuse_arguments(
+    features: Tensor,
+    flow: Tensor,
+    residual: Tensor | None,
+    occlusion: Tensor | None,
+    attention: Tensor | None,
+    target: Tensor | None,
+    present: Tensor | None,
+    padding_mode: str,
+    occlusion_as: str,
+) -> tuple[Tensor | str | bool | None, ...]:
+    """What the operators take, once it has been checked."""
     _check_padding(padding_mode)
+    if occlusion_as not in OCCLUSION_FORMS:
+        raise ValueError(f"occlusion_as must be 'logits' or 'visibility', got {occlusion_as!r}")
+    if target is not None and occlusion is None:
+        raise ValueError("target shows where a source is occluded: give occlusion too")
     _check_features(features)
     if features.ndim != 5 or 0 in features.shape[1:]:
         raise ValueError(
@@ -146,26 +275,29 @@ def warp_fuse(
     _check("flow", flow, (n, k, 2, height, width), device)
     if residual is not None:
         _check("residual", residual, (n, k, 2, height, width), device)
-    _check("occlusion", occlusion, (n, k, 1, height, width), device)
-    _check("attention", attention, (n, k, 1, height, width), device)
-    _check("target", target, (n, c, height, width), device)
-    if target.dtype != features.dtype:
-        raise TypeError(f"target must be {features.dtype} as features are, got {target.dtype}")
+    if occlusion is not None:
+        _check("occlusion", occlusion, (n, k, 1, height, width), device)
+    if attention is not None:
+        _check("attention", attention, (n, k, 1, height, width), device)
+    if target is not None:
+        _check("target", target, (n, c, height, width), device)
+        if target.dtype != features.dtype:
+            raise TypeError(f"target must be {features.dtype} as features are, got {target.dtype}")
     if present is not None:
         _check_present(present, (n, k), device)
     _refuse_forward_mode(features, flow, residual, occlusion, attention, target)
     dtype = compute_dtype(features.dtype)
-    out: Tensor = operators.warp_fuse(
+    return (
         features,
         flow.to(dtype),
         None if residual is None else residual.to(dtype),
-        occlusion.to(dtype),
-        attention.to(dtype),
+        None if occlusion is None else occlusion.to(dtype),
+        None if attention is None else attention.to(dtype),
         target,
         present,
         padding_mode,
+        occlusion_as == "visibility",
     )
-    return out
 
 
 def flow_from_grid(grid: Tensor, align_corners: bool) -> Tensor:
@@ -173,23 +305,25 @@ def flow_from_grid(grid: Tensor, align_corners: bool) -> Tensor:
 
     ``warp(features, flow_from_grid(grid, align_corners), padding_mode)`` is
     ``F.grid_sample(features, grid, "bilinear", padding_mode, align_corners)``, with its gradients,
-    wherever the grid is finite; ``"reflection"`` has no counterpart.
+    wherever the grid is finite; ``"reflection"`` has a counterpart for align_corners=True alone.
 
     Args:
-        grid: (N, H, W, 2), or (N, K, H, W, 2) for the sources of :func:`warp_fuse`: x before y,
-            -1 and 1 the left (top) and right (bottom) end of the image. float16, bfloat16, float32
-            or float64. H and W must be those of the features that it samples, since they are the
-            unit of the flow; :func:`warp` and :func:`warp_fuse` refuse the flow of a grid of
-            another size, for which resize the features, or stay with ``F.grid_sample``.
+        grid: (N, H, W, 2), of volumes (N, D, H, W, 3), or with K behind N for several sources or
+            flows: x, y, z; -1 and 1 are the left (top, front) and right (bottom, back) end of the
+            image. float16, bfloat16, float32 or float64. D, H and W must be those of the features
+            that it samples, since they are the unit of the flow; :func:`warp` and :func:`warp_fuse`
+            refuse the flow of a grid of another size, for which resize the features, or stay with
+            ``F.grid_sample``.
         align_corners: what -1 and 1 mean, as it is given to ``F.grid_sample``, whose default is
             False. True: the centres of the outermost pixels. False: their outer edges.
 
     Returns:
-        (N, 2, H, W), or (N, K, 2, H, W), float32, float64 for a float64 grid.
+        (N, 2, H, W), of volumes (N, 3, D, H, W), with K behind N if it is there in grid; float32,
+        float64 for a float64 grid.
 
     Raises:
         TypeError: if grid is no tensor or of a type not listed, or align_corners no bool.
-        ValueError: if the shape of grid is neither of the two, or H or W is 0.
+        ValueError: if the shape of grid is none of these, or K, D, H or W is 0.
 
     Convention: the flow is that of :func:`warp`, in pixels, relative to each pixel, x before y.
     The residual of :func:`warp_fuse` stays in pixels. Differentiable any number of times.
@@ -207,19 +341,18 @@ def flow_from_grid(grid: Tensor, align_corners: bool) -> Tensor:
         raise TypeError(f"grid must be float16, bfloat16, float32 or float64, got {grid.dtype}")
     if not isinstance(align_corners, bool):
         raise TypeError(f"align_corners must be True or False, got {align_corners!r}")
-    if grid.ndim not in (4, 5) or grid.shape[-1] != 2 or 0 in grid.shape[1:]:
+    axes = grid.shape[-1] if grid.ndim else 0
+    if axes not in (2, 3) or grid.ndim not in (axes + 2, axes + 3) or 0 in grid.shape[1:]:
         raise ValueError(
-            "grid must be (N, H, W, 2) or (N, K, H, W, 2) with K, H, W >= 1,"
-            f" got {tuple(grid.shape)}"
+            "grid must be (N, H, W, 2), (N, K, H, W, 2), (N, D, H, W, 3) or (N, K, D, H, W, 3) with"
+            f" K, D, H, W >= 1, got {tuple(grid.shape)}"
         )
-    height, width = grid.shape[-3:-1]
-    x, y = grid.to(compute_dtype(grid.dtype)).unbind(-1)
-    columns = torch.arange(width, dtype=x.dtype, device=x.device)
-    rows = torch.arange(height, dtype=y.dtype, device=y.device)[:, None]
-    return torch.stack(
-        [_pixels(x, width, align_corners) - columns, _pixels(y, height, align_corners) - rows],
-        dim=-3,
-    )
+    flow = []
+    for axis, place in enumerate(grid.to(compute_dtype(grid.dtype)).unbind(-1)):
+        size = place.shape[-1 - axis]
+        pixels = torch.arange(size, dtype=place.dtype, device=place.device)
+        flow.append(_pixels(place, size, align_corners) - pixels.view(-1, *[1] * axis))
+    return torch.stack(flow, dim=-1 - axes)
 
 
 def _pixels(normalised: Tensor, size: int, align_corners: bool) -> Tensor:
@@ -228,9 +361,34 @@ def _pixels(normalised: Tensor, size: int, align_corners: bool) -> Tensor:
     return ((normalised + 1) * size - 1) / 2
 
 
+def _left_to_kernels(features: Tensor, *small: Tensor | None) -> bool:
+    """Whether a call may go straight to compiled kernels, which check what they are given.
+
+    The checks here take several times as long as a kernel for a small image. They say in better
+    words what a kernel refused.
+    """
+    if torch.compiler.is_compiling() or type(features) is not Tensor:
+        return False
+    if not (
+        backends.compiled_cpu if features.is_cpu else backends.compiled_cuda and features.is_cuda
+    ):
+        return False
+    dtype = torch.float64 if features.dtype is torch.float64 else torch.float32
+    for x in small:
+        if x is not None and (type(x) is not Tensor or x.dtype is not dtype):
+            return False
+    return _no_tangents()
+
+
+def _no_tangents() -> bool:
+    """Whether no dual numbers of forward-mode derivatives can be around."""
+    level: int = forward_ad._current_level
+    return level < 0
+
+
 def _refuse_forward_mode(*tensors: Tensor | None) -> None:
-    """PyTorch drops the tangents of registered operators silently; say so instead."""
-    if torch.compiler.is_compiling():
+    """Raise an error where PyTorch would drop the tangents of registered operators silently."""
+    if torch.compiler.is_compiling() or _no_tangents():
         return
     if any(t is not None and forward_ad.unpack_dual(t).tangent is not None for t in tensors):
         raise NotImplementedError("rfwarp operators have no forward-mode derivative")
@@ -238,7 +396,9 @@ def _refuse_forward_mode(*tensors: Tensor | None) -> None:
 
 def _check_padding(padding_mode: str) -> None:
     if padding_mode not in PADDING_MODES:
-        raise ValueError(f"padding_mode must be 'zeros' or 'border', got {padding_mode!r}")
+        raise ValueError(
+            f"padding_mode must be 'zeros', 'border' or 'reflection', got {padding_mode!r}"
+        )
 
 
 def _check_features(features: Tensor) -> None:

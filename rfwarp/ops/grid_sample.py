@@ -12,12 +12,30 @@ from torch import Tensor
 
 
 def warp(features: Tensor, flow: Tensor, padding_mode: str) -> Tensor:
-    """``rfwarp::warp``, for H and W of at least 2."""
-    height, width = features.shape[-2:]
-    x = flow[:, 0] + torch.arange(width, dtype=flow.dtype, device=flow.device)
-    y = flow[:, 1] + torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None]
-    grid = torch.stack([x * (2 / (width - 1)) - 1, y * (2 / (height - 1)) - 1], dim=-1)
-    sampled = F.grid_sample(features.to(flow.dtype), grid, "bilinear", padding_mode, True)
+    """``rfwarp::warp``; reflection for D, H and W of at least 2.
+
+    Zeros beyond the image, and -1 and 1 at its edges rather than at pixel centres, are what ONNX
+    Runtime has a fast path for. A clamped position makes the border of it. Reflection cannot be
+    had like this: it mirrors at whatever -1 and 1 stand for.
+    """
+    if flow.shape[0] != features.shape[0]:
+        features = features.repeat_interleave(flow.shape[0] // features.shape[0], dim=0)
+    reflects = padding_mode == "reflection"
+    grid = []
+    for axis, size in enumerate(reversed(features.shape[2:])):
+        pixels = torch.arange(size, dtype=flow.dtype, device=flow.device).view(-1, *[1] * axis)
+        position = flow[:, axis] + pixels
+        if padding_mode == "border":
+            position = position.clamp(0, size - 1)
+        step = 2 / (size - 1) if reflects else 2 / size
+        grid.append(position * step + (-1 if reflects else 1 / size - 1))
+    sampled = F.grid_sample(
+        features.to(flow.dtype),
+        torch.stack(grid, dim=-1),
+        "bilinear",
+        padding_mode if reflects else "zeros",
+        align_corners=reflects,
+    )
     return sampled.to(features.dtype)
 
 
@@ -25,20 +43,27 @@ def warp_fuse(
     features: Tensor,
     flow: Tensor,
     residual: Tensor | None,
-    occlusion: Tensor,
-    attention: Tensor,
-    target: Tensor,
+    occlusion: Tensor | None,
+    attention: Tensor | None,
+    target: Tensor | None,
     mask: Tensor | None,
     padding_mode: str,
+    visibility: bool = False,
 ) -> Tensor:
     """``rfwarp::warp_fuse`` (Eq. 5 and 6)."""
     n, k = flow.shape[:2]
     moved = flow if residual is None else flow + residual
     warped = warp(features.flatten(0, 1), moved.flatten(0, 1), padding_mode).unflatten(0, (n, k))
-    m = occlusion.sigmoid()
+    attention = torch.zeros_like(flow[:, :, :1]) if attention is None else attention
+    m = None
+    if occlusion is not None:
+        m = 1 - occlusion if visibility else occlusion.sigmoid()
     if mask is not None:
         absent = ~mask[:, :, None, None, None]
         attention = attention.masked_fill(absent, -torch.inf)
-        warped, m = warped.masked_fill(absent, 0), m.masked_fill(absent, 0)
-    matted = attention.softmax(dim=1) * (warped * (1 - m) + target[:, None] * m)
-    return matted.sum(dim=1).to(target.dtype)
+        warped, m = warped.masked_fill(absent, 0), None if m is None else m.masked_fill(absent, 0)
+    if m is not None:
+        warped = warped * (1 - m)
+        if target is not None:
+            warped = warped + target[:, None] * m
+    return (attention.softmax(dim=1) * warped).sum(dim=1).to(features.dtype)

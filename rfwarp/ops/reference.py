@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,12 +24,13 @@ _OUTSIDE = -2.0  # a coordinate both of whose neighbours lie outside of every im
 
 
 class Taps(NamedTuple):
-    """The four pixels around every sampled position. All are (P, N, K, 4)."""
+    """The 2^A pixels around every sampled position of an image of A axes."""
 
-    row: Tensor  # int64, into the table of features
-    weight: Tensor
-    slope_x: Tensor  # derivative of weight by the x coordinate
-    slope_y: Tensor
+    row: Tensor  # (P, N, K, 2^A) int64, into the table of features
+    weight: Tensor  # (P, N, K, 2^A)
+    slopes: tuple[Tensor, ...]  # its derivatives by the A coordinates, x first
+    own: Tensor  # (P, N, K, 1): the rows of the output's pixels themselves
+    rows: int  # of the table, without the last one
 
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -42,7 +43,9 @@ def _axis_taps(
 ) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Index, whether it is inside, weight and slope of the lower and of the upper neighbour."""
     slope = torch.ones_like(position)
-    if padding_mode == "border":
+    if padding_mode == "reflection":
+        position, slope = _reflect(position, size - 1)
+    elif padding_mode == "border":
         slope = ((position > 0) & (position < size - 1)).to(position.dtype)
         position = position.clamp(0, size - 1)
     # Tested as floats, before the cast that huge values would not survive. NaN fails the test.
@@ -57,32 +60,66 @@ def _axis_taps(
     ]
 
 
-def _taps(
-    flow: Tensor, residual: Tensor | None, mask: Tensor | None, padding_mode: str, shared: bool
-) -> Taps:
-    """Where every output pixel samples.
+def _reflect(position: Tensor, last: int) -> tuple[Tensor, Tensor]:
+    """The coordinate in [0, last], NaN where it was not finite, and its derivative."""
+    distance = position.abs()
+    distance = distance.fmod(2 * last) if last > 0 else distance * 0
+    back = distance > last
+    reflected = torch.where(back, 2 * last - distance, distance)
+    slope = torch.where((position < 0) ^ back, -1.0, 1.0).to(position.dtype)
+    return reflected, slope.masked_fill((reflected <= 0) | (reflected >= last), 0)
+
+
+def _taps(flow: Tensor, mask: Tensor | None, padding_mode: str, images: int, share: int) -> Taps:
+    """The taps of every output pixel.
 
     Args:
-        shared: the table holds the K sources once, for all of the batch.
+        flow: (N, K, A, ...), x first among the channels, and last of the A axes.
+        images: in the table. Of the N * K flows, numbered in this order and beginning anew after
+            the last image, `share` neighbours sample the same one.
     """
-    n, k, _, height, width = flow.shape
-    if residual is not None:
-        flow = flow + residual
-    x = flow[:, :, 0] + torch.arange(width, dtype=flow.dtype, device=flow.device)
-    y = flow[:, :, 1] + torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None]
-    images = k if shared else n * k
-    image = torch.arange(images, device=flow.device).view(images // k, k)
-    row, weight, slope_x, slope_y = [], [], [], []
-    columns = _axis_taps(_rows(x), width, padding_mode)
-    for y_index, y_inside, y_weight, y_slope in _axis_taps(_rows(y), height, padding_mode):
-        for x_index, x_inside, x_weight, x_slope in columns:
-            inside = y_inside & x_inside if mask is None else y_inside & x_inside & mask
-            pixel = y_index * width + x_index
-            row.append(torch.where(inside, pixel * images + image, height * width * images))
-            weight.append(y_weight * x_weight)
-            slope_x.append(y_weight * x_slope)
-            slope_y.append(y_slope * x_weight)
-    return Taps(*(torch.stack(taps, dim=-1) for taps in (row, weight, slope_x, slope_y)))
+    n, k, axes, *size = flow.shape
+    image = torch.arange(n * k, device=flow.device).view(n, k) // share % max(images, 1)
+    # Pixel, whether it is inside, weight and the weight's derivatives, of all corners.
+    corners: list[tuple[Any, Any, Any, tuple[Any, ...]]] = [(0, True, 1, ())]
+    pixels = 1
+    for axis in range(axes):
+        length = size[-1 - axis]
+        steps = torch.arange(length, dtype=flow.dtype, device=flow.device)
+        position = flow[:, :, axis] + steps.view(-1, *[1] * axis)
+        corners = [
+            (
+                pixel + index * pixels,
+                within & inside,
+                other * weight,
+                (*(slope * weight for slope in slopes), other * change),
+            )
+            for index, inside, weight, change in _axis_taps(
+                _rows(position.flatten(2)[..., None]), length, padding_mode
+            )
+            for pixel, within, other, slopes in corners
+        ]
+        pixels *= length
+    row, weight, *slopes = (
+        torch.stack(taps, dim=-1)
+        for taps in zip(
+            *(
+                (
+                    torch.where(
+                        inside if mask is None else inside & mask,
+                        pixel * images + image,
+                        pixels * images,
+                    ),
+                    weight,
+                    *slopes,
+                )
+                for pixel, inside, weight, slopes in corners
+            ),
+            strict=True,
+        )
+    )
+    every = torch.arange(pixels, device=flow.device)[:, None, None]
+    return Taps(row, weight, tuple(slopes), (every * images + image)[..., None], pixels * images)
 
 
 def _rows(images: Tensor) -> Tensor:
@@ -92,10 +129,10 @@ def _rows(images: Tensor) -> Tensor:
     return planes.t().contiguous().view(height * width, *batch)
 
 
-def _images(rows: Tensor, like: Tensor) -> Tensor:
-    """(P, ...) to the shape, type and memory format of like, (..., H, W)."""
+def _images(rows: Tensor, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """(P, ...) to the shape, memory format and, if none is given, type of like, (..., H, W)."""
     planes = rows.reshape(rows.shape[0], rows[0].numel()).t().contiguous()
-    return torch.empty_like(like).copy_(planes.view(like.shape))
+    return torch.empty_like(like, dtype=dtype).copy_(planes.view(like.shape))
 
 
 def _table(features: Tensor, dtype: torch.dtype) -> Tensor:
@@ -118,27 +155,39 @@ def _sum_rows(table: Tensor, row: Tensor, weight: Tensor) -> Tensor:
     return out.view(*row.shape[:-1], table.shape[1])
 
 
-def _sum_rows_transposed(grad: Tensor, row: Tensor, weight: Tensor) -> Tensor:
-    """(P, N, C) gradients of sums over (P, N, K, 4) rows, to those of the (P * N * K, C) rows."""
-    p, n, k, _ = row.shape
-    rows = torch.arange(p * n * k, device=row.device)
-    own = rows.view(p, n, k, 1)
+def _sum_rows_transposed(grad: Tensor, taps: Taps, weight: Tensor) -> Tensor:
+    """(P, N, C) gradients of sums over rows, to those of the rows of the table, (P, R / P, C)."""
+    p, n, *_ = taps.row.shape
     # Taps of the zero row would make one long sum. They go to the pixel they come from, as zeros.
-    idle = row == p * n * k
-    row, order = torch.where(idle, own, row).flatten().sort(stable=True)
-    return F.embedding_bag(
-        (own // k).expand_as(idle).flatten()[order],
+    idle = taps.row == taps.rows
+    row, order = torch.where(idle, taps.own, taps.row).flatten().sort(stable=True)
+    bag = torch.arange(p * n, device=row.device).view(p, n, 1, 1)
+    out = F.embedding_bag(
+        bag.expand_as(idle).flatten()[order],
         grad.flatten(0, 1),
-        torch.searchsorted(row, rows),
+        torch.searchsorted(row, torch.arange(taps.rows, device=row.device)),
         per_sample_weights=weight.masked_fill(idle, 0).flatten()[order],
         mode="sum",
     )
+    return out.view(p, taps.rows // p, grad.shape[-1])
 
 
-def _confidence(occlusion: Tensor, attention: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+def _confidence(
+    flow: Tensor,
+    occlusion: Tensor | None,
+    attention: Tensor | None,
+    mask: Tensor | None,
+    visibility: bool,
+) -> tuple[Tensor, Tensor]:
     """m and softmax(a), both (P, N, K), zero for absent sources."""
-    m = _rows(occlusion[:, :, 0]).sigmoid()
-    attention = _rows(attention[:, :, 0])
+    n, k, _, height, width = flow.shape
+    nothing = flow.new_zeros(()).expand(height * width, n, k)
+    attention = nothing if attention is None else _rows(attention[:, :, 0])
+    if occlusion is None:
+        m = nothing
+    else:
+        m = _rows(occlusion[:, :, 0])
+        m = 1 - m if visibility else m.sigmoid()
     if mask is None:
         return m, attention.softmax(-1)
     # The second fill is for a sample without any source, whose softmax is 0 / 0.
@@ -151,11 +200,31 @@ def _per_pixel(rows: Tensor, like: Tensor) -> Tensor:
     return rows.t().reshape(rows.shape[1], 1, *like.shape[-2:])
 
 
+def empty_warped(features: Tensor, samples: int) -> Tensor:
+    """The output of ``rfwarp::warp`` for so many samples of flow, laid out as features are."""
+    if samples == features.shape[0]:
+        return torch.empty_like(features)
+    _, c, *size = features.shape
+    if c == 1 or features.stride(1) != 1:
+        return features.new_empty(samples, c, *size)
+    return features.new_empty(samples, *size, c).movedim(-1, 1)
+
+
+def _in_one_row(images: Tensor) -> Tensor:
+    """(N, C, ...) to (N, C, P, 1): images and volumes alike."""
+    return images.flatten(2)[..., None]
+
+
+def _warp_taps(features: Tensor, flow: Tensor, padding_mode: str) -> Taps:
+    samples = features.shape[0]
+    return _taps(flow[:, None], None, padding_mode, samples, flow.shape[0] // max(samples, 1) or 1)
+
+
 def warp(features: Tensor, flow: Tensor, padding_mode: str) -> Tensor:
-    """``rfwarp::warp``: (N, C, H, W) features at every pixel plus its (N, 2, H, W) flow."""
-    taps = _taps(flow[:, None], None, None, padding_mode, shared=False)
-    table = _table(features[:, None], compute_dtype(features.dtype))
-    return _images(_sum_rows(table, taps.row, taps.weight), features)
+    """``rfwarp::warp``: features at every pixel plus its flow."""
+    taps = _warp_taps(features, flow, padding_mode)
+    table = _table(_in_one_row(features)[:, None], compute_dtype(features.dtype))
+    return _images(_sum_rows(table, taps.row, taps.weight), empty_warped(features, flow.shape[0]))
 
 
 def warp_backward(
@@ -167,13 +236,14 @@ def warp_backward(
 ) -> tuple[Tensor, Tensor]:
     """``rfwarp::warp_backward``: gradients of features and flow."""
     dtype = compute_dtype(features.dtype)
-    taps = _taps(flow[:, None], None, None, padding_mode, shared=False)
-    grad = _rows(grad_out.to(dtype))
+    taps = _warp_taps(features, flow, padding_mode)
+    grad = _rows(_in_one_row(grad_out.to(dtype)))
     grad_features, grad_flow = features.new_empty(0), flow.new_empty(0)
     if output_mask[0]:
-        grad_features = _grad_features(grad, features, taps.row, taps.weight)
+        grad_features = _images(_sum_rows_transposed(grad, taps, taps.weight), features)
     if output_mask[1]:
-        grad_flow = _images(_grad_position(grad, _table(features[:, None], dtype), taps), flow)
+        table = _table(_in_one_row(features)[:, None], dtype)
+        grad_flow = _images(_grad_position(grad, table, taps), flow)
     return grad_features, grad_flow
 
 
@@ -181,21 +251,52 @@ def warp_fuse(
     features: Tensor,
     flow: Tensor,
     residual: Tensor | None,
-    occlusion: Tensor,
-    attention: Tensor,
-    target: Tensor,
+    occlusion: Tensor | None,
+    attention: Tensor | None,
+    target: Tensor | None,
     mask: Tensor | None,
     padding_mode: str,
+    visibility: bool = False,
 ) -> Tensor:
-    """``rfwarp::warp_fuse``: sum_k softmax_k(a) (W(f, w + r) (1 - m) + f_t m)."""
-    shared = features.stride(0) == 0 and features.shape[0] > 0
-    table = _table(features[:1] if shared else features, compute_dtype(features.dtype))
-    taps = _taps(flow, residual, mask, padding_mode, shared)
-    m, a = _confidence(occlusion, attention, mask)
+    """``rfwarp::warp_fuse``: sum_k softmax_k(a) (W(f, w + r) (1 - m) + f_t m).
+
+    Without occlusion m is 0, without attention a is, and without target f_t.
+    """
+    like = features[:, 0] if target is None else target
+    if features.stride(0) == 0 and features.shape[0] > 0:
+        features = features[:1]  # of a batch of one set of sources
+    table = _table(features, compute_dtype(features.dtype))
+    images = features.shape[0] * features.shape[1]
+    taps = _taps(_moved(flow, residual), mask, padding_mode, images, 1)
+    m, a = _confidence(flow, occlusion, attention, mask, visibility)
     weight = taps.weight * (a * (1 - m))[..., None]
-    out = _images(_sum_rows(table, taps.row.flatten(2), weight.flatten(2)), target.to(table.dtype))
-    out += _per_pixel((a * m).sum(-1), target) * target
-    return torch.empty_like(target).copy_(out)
+    out = _images(_sum_rows(table, taps.row.flatten(2), weight.flatten(2)), like, table.dtype)
+    if target is not None:
+        out += _per_pixel((a * m).sum(-1), target) * target
+    return torch.empty_like(like).copy_(out)
+
+
+def warp_fuse_with_warped(
+    features: Tensor,
+    flow: Tensor,
+    residual: Tensor | None,
+    occlusion: Tensor | None,
+    attention: Tensor | None,
+    target: Tensor | None,
+    mask: Tensor | None,
+    padding_mode: str,
+    visibility: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """``rfwarp::warp_fuse_with_warped``: `warp_fuse`, and W(f, w + r) of every source."""
+    table = _table(features, compute_dtype(features.dtype))
+    taps = _taps(_moved(flow, residual), mask, padding_mode, flow.shape[0] * flow.shape[1], 1)
+    m, a = _confidence(flow, occlusion, attention, mask, visibility)
+    samples = _sum_rows(table, taps.row, taps.weight)
+    like = features[:, 0] if target is None else target
+    out = _images((samples * (a * (1 - m))[..., None]).sum(2), like, table.dtype)
+    if target is not None:
+        out += _per_pixel((a * m).sum(-1), target) * target
+    return torch.empty_like(like).copy_(out), _images(samples, features)
 
 
 def warp_fuse_backward(
@@ -203,30 +304,31 @@ def warp_fuse_backward(
     features: Tensor,
     flow: Tensor,
     residual: Tensor | None,
-    occlusion: Tensor,
-    attention: Tensor,
-    target: Tensor,
+    occlusion: Tensor | None,
+    attention: Tensor | None,
+    target: Tensor | None,
     mask: Tensor | None,
     padding_mode: str,
     output_mask: Sequence[bool],
+    visibility: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """``rfwarp::warp_fuse_backward``: gradients of features, flow, occlusion, attention, target.
 
     The gradient of the residual is that of the flow.
     """
     wants_features, wants_flow, wants_occlusion, wants_attention, wants_target = output_mask
-    grad_features, grad_flow, grad_occlusion, grad_attention, grad_target = (
-        x.new_empty(0) for x in (features, flow, occlusion, attention, target)
-    )
-    taps = _taps(flow, residual, mask, padding_mode, shared=False)
-    m, a = _confidence(occlusion, attention, mask)
+    grad_features, grad_target = (features.new_empty(0) for _ in range(2))
+    grad_flow, grad_occlusion, grad_attention = (flow.new_empty(0) for _ in range(3))
+    taps = _taps(_moved(flow, residual), mask, padding_mode, flow.shape[0] * flow.shape[1], 1)
+    m, a = _confidence(flow, occlusion, attention, mask, visibility)
     visible = a * (1 - m)
     grad_out = grad_out.to(m.dtype)
     grad = _rows(grad_out)
     if wants_features:
         weight = taps.weight * visible[..., None]
-        grad_features = _grad_features(grad, features, taps.row, weight)
+        grad_features = _images(_sum_rows_transposed(grad, taps, weight), features)
     if wants_target:
+        assert target is not None
         by_target = grad_out * _per_pixel((a * m).sum(-1), target)
         grad_target = torch.empty_like(target).copy_(by_target)
     if wants_flow or wants_occlusion or wants_attention:
@@ -236,26 +338,28 @@ def warp_fuse_backward(
         grad_flow = _images(by_position, flow)
     if wants_occlusion or wants_attention:
         sample = _dot(_sum_rows(table, taps.row, taps.weight), grad)
-        own = _rows((grad_out * target).sum(1))[..., None]
+        own = torch.zeros_like(sample[..., :1])
+        if target is not None:
+            own = _rows((grad_out * target).sum(1))[..., None]
         value = sample * (1 - m) + own * m
         if wants_occlusion:
-            grad_occlusion = _images(a * (own - sample) * m * (1 - m), occlusion)
+            assert occlusion is not None
+            by_m = a * (own - sample)
+            grad_occlusion = _images(-by_m if visibility else by_m * m * (1 - m), occlusion)
         if wants_attention:
+            assert attention is not None
             mean = (a * value).sum(-1, keepdim=True)
             grad_attention = _images(a * (value - mean), attention)
     return grad_features, grad_flow, grad_occlusion, grad_attention, grad_target
 
 
-def _grad_features(grad: Tensor, features: Tensor, row: Tensor, weight: Tensor) -> Tensor:
-    p, n, k, _ = weight.shape
-    out = _sum_rows_transposed(grad, row, weight)
-    return _images(out.view(p, n * k, grad.shape[-1]), features)
-
-
 def _grad_position(grad: Tensor, table: Tensor, taps: Taps) -> Tensor:
-    """(P, N, K, 2): how the sampled values, each times its gradient, change with x and y."""
-    slopes = (taps.slope_x, taps.slope_y)
-    return torch.stack([_dot(_sum_rows(table, taps.row, s), grad) for s in slopes], dim=-1)
+    """(P, N, K, A): how the sampled values, each times its gradient, change with the position."""
+    return torch.stack([_dot(_sum_rows(table, taps.row, s), grad) for s in taps.slopes], dim=-1)
+
+
+def _moved(flow: Tensor, residual: Tensor | None) -> Tensor:
+    return flow if residual is None else flow + residual
 
 
 def _dot(samples: Tensor, grad: Tensor) -> Tensor:

@@ -1,23 +1,34 @@
-"""Poses of every kind, and how each becomes the (c_p, H, W) map that the networks read."""
+"""Poses of every kind, and their encoding as the (c_p, H, W) maps that the networks read."""
 
-from rfwarp.poses.alignment import align_person
+from rfwarp.poses.alignment import align_person, retarget
+from rfwarp.poses.body_detection import BodyDetector, Detection
 from rfwarp.poses.body_flow import keypoint_flow
 from rfwarp.poses.camera import CameraMotion, read_kitti_poses
+from rfwarp.poses.driving import read_driving_poses
 from rfwarp.poses.encoding import Pose, PoseLike
 from rfwarp.poses.face_detection import FaceDetector
 from rfwarp.poses.heatmaps import keypoint_heatmaps, keypoints_from_heatmaps
-from rfwarp.poses.keypoints import Keypoints, read_annotations, write_annotations
+from rfwarp.poses.keypoints import (
+    Keypoints,
+    read_annotations,
+    write_annotations,
+    write_openpose,
+)
 from rfwarp.poses.kinds import POSE_KINDS, PoseKind
 from rfwarp.poses.landmarks import FaceLandmarks
+from rfwarp.poses.smoothing import OneEuroFilter
 from rfwarp.poses.text import parse_pose
 from rfwarp.poses.viewpoint import Viewpoint
 
 __all__ = [
     "POSE_KINDS",
+    "BodyDetector",
     "CameraMotion",
+    "Detection",
     "FaceDetector",
     "FaceLandmarks",
     "Keypoints",
+    "OneEuroFilter",
     "Pose",
     "PoseKind",
     "PoseLike",
@@ -28,6 +39,9 @@ __all__ = [
     "keypoints_from_heatmaps",
     "parse_pose",
     "read_annotations",
+    "read_driving_poses",
     "read_kitti_poses",
+    "retarget",
     "write_annotations",
+    "write_openpose",
 ]

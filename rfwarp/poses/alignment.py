@@ -1,12 +1,13 @@
-"""People brought to one place and size before the network sees them, as in the paper."""
+"""Alignment of the people in sources with the target's, in place and size, as in the paper."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from rfwarp.images import RESIZE_FILTER
@@ -28,6 +29,59 @@ def torso_height(keypoints: Keypoints) -> float:
     if height <= 0:
         raise ValueError("alignment needs an upright person: the hips are above the shoulders")
     return height
+
+
+def retarget(poses: Sequence[Keypoints], source: Keypoints) -> list[Keypoints]:
+    """The poses of a driving clip, brought to the place and size of the person in a source.
+
+    The paper's alignment, once for the whole clip, so that all motion stays, in the source's scale:
+    with h the height of the torso and n the neck, joint p of every pose becomes
+    s p + n(source) - s median n(pose), s = h(source) / median h(pose). The medians are over the
+    poses that have these joints, and stand upright; proportions of limbs stay the driver's.
+
+    Args:
+        poses: of one image size.
+        source: the pose of the source; its size is that of the result.
+
+    Raises:
+        ValueError: if the source or all poses lack the neck, a shoulder or a hip, or the sizes
+            differ.
+
+    Example:
+        >>> from rfwarp.data import render_person
+        >>> from rfwarp.poses import Keypoints, retarget
+        >>> source = Keypoints(render_person(0, [0], 64).keypoints[0], 64, 64)
+        >>> driver = [Keypoints(x, 256, 256) for x in render_person(1, [0, 1, 2], 256).keypoints]
+        >>> moved = retarget(driver, source)
+        >>> moved[0].height, bool(abs(moved[1].points[1] - source.points[1]).max() < 5)  # the neck
+        (64, True)
+    """
+    sizes = {(pose.height, pose.width) for pose in poses}
+    if len(sizes) > 1:
+        raise ValueError(f"the poses of a clip must be of one image size, got {sorted(sizes)}")
+    if not source.has(NECK):
+        raise ValueError("alignment needs the source's neck")
+    height = torso_height(source)
+    measured = [pose for pose in poses if pose.has(NECK, *SHOULDERS, *HIPS) and _upright(pose)]
+    if not measured:
+        raise ValueError("no pose of the clip has the neck, both shoulders and both hips, upright")
+    scale = height / float(np.median([torso_height(pose) for pose in measured]))
+    neck = np.median([pose.points[NECK, :2] for pose in measured], axis=0)
+    shift = source.points[NECK, :2] - scale * neck
+    return [_moved_pose(pose, scale, shift, source) for pose in poses]
+
+
+def _upright(pose: Keypoints) -> bool:
+    y = pose.points[:, 1]
+    return bool(y[list(HIPS)].mean() > y[list(SHOULDERS)].mean())
+
+
+def _moved_pose(
+    pose: Keypoints, scale: float, shift: npt.NDArray[np.floating[Any]], onto: Keypoints
+) -> Keypoints:
+    """Joints p at scale p + shift, in an image of the size of another pose."""
+    places = scale * pose.points[:, :2] + shift
+    return Keypoints(np.concatenate([places, pose.points[:, 2:]], axis=1), onto.height, onto.width)
 
 
 def align_person(
@@ -59,25 +113,21 @@ def align_person(
         >>> from rfwarp.poses import Keypoints, align_person
         >>> people = render_person(0, [0, 1], 64)
         >>> source, target = (Keypoints(points, 64, 64) for points in people.keypoints)
-        >>> image = Image.fromarray(people.pictures[0].permute(1, 2, 0).numpy())
+        >>> image = Image.fromarray(people.images[0].permute(1, 2, 0).numpy())
         >>> moved, pose = align_person(image, source, target)
         >>> bool(abs(pose.points[1] - target.points[1]).max() < 1e-3)  # the necks are at one place
         True
     """
     if image.size != (keypoints.width, keypoints.height):
         raise ValueError(
-            f"the picture has {image.width} x {image.height} pixels, "
+            f"the image has {image.width} x {image.height} pixels, "
             f"its pose is of one of {keypoints.width} x {keypoints.height}"
         )
     if not (keypoints.has(NECK) and target.has(NECK)):
         raise ValueError("alignment needs both necks")
     scale = torso_height(target) / torso_height(keypoints)
     shift = target.points[NECK, :2] - scale * keypoints.points[NECK, :2]
-    moved = Keypoints(
-        np.concatenate([scale * keypoints.points[:, :2] + shift, keypoints.points[:, 2:]], axis=1),
-        target.height,
-        target.width,
-    )
+    moved = _moved_pose(keypoints, scale, shift, target)
     return _moved(image, scale, shift.tolist(), (target.width, target.height), fill), moved
 
 
@@ -88,7 +138,7 @@ def _moved(
     size: tuple[int, int],
     fill: Literal["edge"] | tuple[int, int, int],
 ) -> Image.Image:
-    """The picture in which pixel p is at scale p + shift."""
+    """The image with its pixel p moved to scale p + shift."""
     if scale < 1:  # else PIL would skip pixels
         width, height = (max(1, round(scale * side)) for side in image.size)
         along = (width / image.width, height / image.height)

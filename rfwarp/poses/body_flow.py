@@ -1,9 +1,8 @@
-"""Flow from keypoints alone: where a body in one pose shows what it shows in another.
+"""Flow from keypoints alone, between two poses of one body.
 
 Nothing is learned. The body has ten parts: eight bones of the limbs, the torso and the head. Each
 has an affine map from the target to a source, and a pixel of the target follows the parts near it.
-It is a first guess for a network to mend, or a baseline: it knows neither depth nor what hides
-what.
+It is a first guess for a network to correct, or a baseline: it knows neither depth nor occlusion.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ _ELSEWHERE = 1e-6  # weight of the body as a whole, against 1 on the axis of a p
 _DEPTHS = (0.1, 0.02, 0.1, 0.02, 0.34, 0.1, 0.34, 0.1, 0.22, 0.0)
 _BREADTHS = (0.6, 0.5)  # of the shoulders and the hips, seen from the front
 _SIDE_FACE = 0.08  # a face that far beside the neck looks to that side for certain
-# Pairs of joints whose distance tells the size of a body, and what it is in most bodies.
+# Pairs of joints whose distance tells the size of a body, and that distance in most bodies.
 _RULERS = ((2, 8, 1.0), (5, 11, 1.0), (8, 9, 0.9), (11, 12, 0.9), (9, 10, 0.9), (12, 13, 0.9))
 
 
 class _Axes(NamedTuple):
-    """Where the ten parts are in a target: segments with a radius."""
+    """Axes of the ten parts in a target: segments with a radius."""
 
     start: Tensor  # (N, 10, 2)
     end: Tensor
@@ -48,7 +47,7 @@ def keypoint_flow(target: Tensor, sources: Tensor, height: int, width: int) -> T
     """The flow from poses of one body to another pose of it.
 
     Args:
-        target: (N, 18, 3) float: x and y in pixels and how present a joint is, 0 for missing,
+        target: (N, 18, 3) float: x and y in pixels and a joint's presence, 0 for missing,
             whatever its x and y; see :class:`rfwarp.poses.Keypoints`.
         sources: (N, K, 18, 3), poses in images of the same size.
         height, width: of the images.
@@ -119,8 +118,8 @@ def _mean(xy: Tensor, weight: Tensor) -> Tensor:
 
 
 def _body_size(xy: Tensor, has: Tensor, height: int) -> Tensor:
-    """Height of the trunk in pixels (...): of what tells it the longest, as foreshortening only
-    shortens. A fifth of the picture where nothing does."""
+    """Height of the trunk in pixels (...): the longest estimate, as foreshortening only shortens; a
+    fifth of the image where there is none."""
     first, second = [r[0] for r in _RULERS], [r[1] for r in _RULERS]
     usual = xy.new_tensor([r[2] for r in _RULERS])
     length = (xy[..., first, :] - xy[..., second, :]).square().sum(-1).sqrt()
@@ -129,11 +128,11 @@ def _body_size(xy: Tensor, has: Tensor, height: int) -> Tensor:
 
 
 def _facing(xy: Tensor, has: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the body looks, seen from above: to the right of the picture, and out of it. At most a
-    unit vector.
+    """Direction in which the body faces, seen from above: to the right of the image, and out of it.
+    At most a unit vector.
 
-    How far it is turned is told by how broad shoulders and hips are, and to which side by the face
-    before the neck; from behind, by the only ear that is seen.
+    The breadth of shoulders and hips tells the angle; the face beside the neck, or the only ear
+    that is seen from behind, tells the side.
     """
     # Across the spine, so that leaning aside is no turning.
     spine = xy[..., _NECK, :] - _mean(xy[..., list(_HIPS), :], has[..., list(_HIPS)])
@@ -159,7 +158,7 @@ def _facing(xy: Tensor, has: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _roll(target: tuple[Tensor, Tensor], source: tuple[Tensor, Tensor]) -> Tensor:
-    """How far the near side of a turning cylinder of radius 1 moves to the right.
+    """Motion to the right of the near side of a turning cylinder of radius 1.
 
     At an angle a from the middle, the surface moves from sin a to sin(a + turn), so what is seen
     before and after moves by about 2 sin(turn / 2), whichever side it is on.
@@ -200,7 +199,7 @@ def _bone_maps(
 
 
 def _turned(direction: Tensor) -> Tensor:
-    """By a quarter."""
+    """Directions (..., 2) turned by a quarter: (x, y) to (-y, x)."""
     return torch.stack([-direction[..., 1], direction[..., 0]], -1)
 
 
@@ -244,7 +243,7 @@ def _head_map(
 
 
 def _axes(xy: Tensor, has: Tensor, size: Tensor) -> _Axes:
-    """Of a target's joints (N, 18, 2)."""
+    """Axes of the parts, from a target's joints (N, 18, 2)."""
     unit = size[:, None]
     down = torch.stack([torch.zeros_like(unit), unit], -1)[:, 0]
     shoulders, hips = (_mean(xy[:, list(j)], has[:, list(j)]) for j in (_SHOULDERS, _HIPS))
@@ -273,7 +272,7 @@ def _axes(xy: Tensor, has: Tensor, size: Tensor) -> _Axes:
 
 
 def _nearness(axes: _Axes, height: int, width: int) -> Tensor:
-    """How near (N, 10, H, W) the pixels are to the parts: 1 on the axis, falling to 0."""
+    """(N, 10, H, W) nearness of pixels to the parts: 1 on the axis, falling to 0."""
     # In radii. With a pixel at r from the start of a segment of length l, and t the place from 0 to
     # l of its foot, distance^2 is r^2 - t (2 r.along - t).
     unit = axes.radius[..., None]
@@ -292,8 +291,8 @@ def _nearness(axes: _Axes, height: int, width: int) -> Tensor:
 
 
 def _blend(moves: Tensor, there: Tensor, near: Tensor) -> Tensor:
-    """The flow of affine fields (N, K, 11, 2, 3) of the parts and of the body as a whole, of which
-    those count that are there (N, K, 10)."""
+    """The flow blended from affine fields (N, K, 11, 2, 3) of the parts and of the body as a whole;
+    ``there`` (N, K, 10) tells which parts count."""
     weights = torch.cat([there, torch.full_like(there[..., :1], _ELSEWHERE)], -1)[..., None]
     numbers = torch.cat([moves.flatten(-2), torch.ones_like(weights)], -1) * weights
     parts, whole = numbers[:, :, :10].transpose(2, 3), numbers[:, :, 10, :, None]  # (N, K, 7, 10)

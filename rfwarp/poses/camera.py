@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from rfwarp.deprecation import warn
+from rfwarp.files import shortened
 from rfwarp.poses.encoding import tile
 
 Array = npt.NDArray[np.float64]
@@ -27,8 +28,8 @@ class CameraMotion:
 
     Args:
         rotation: three angles about x, y and z, radians.
-        translation: where the view's origin is in the frame of reference, in its units (metres in
-            KITTI).
+        translation: position of the view's origin in the frame of reference, in its units (metres
+            in KITTI).
 
     Raises:
         ValueError: if these are not three finite numbers each.
@@ -62,7 +63,7 @@ class CameraMotion:
 
     @classmethod
     def from_matrix(cls, matrix: Any) -> CameraMotion:
-        """From [R | t], (3, 4), or (4, 4) with 0 0 0 1 below.
+        """Make it from [R | t], (3, 4), or (4, 4) with 0 0 0 1 below.
 
         Raises:
             ValueError: if it is no such matrix, or R no rotation.
@@ -80,7 +81,7 @@ class CameraMotion:
 
     @classmethod
     def relative(cls, pose: Any, reference: Any) -> CameraMotion:
-        """Of a view relative to another one, both given by their matrices in a third frame."""
+        """Motion of a view relative to another, both given by their matrices in a third frame."""
         pose, reference = _checked(pose), _checked(reference)
         back = reference[:, :3].T
         rotation = back @ pose[:, :3]
@@ -144,14 +145,18 @@ def read_kitti_poses(path: str | os.PathLike[str]) -> Array:
         ((2, 3, 4), [0.0, 0.0, 0.9])
     """
     poses = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} must be UTF-8: {error}") from error
+    for number, line in enumerate(text.splitlines(), start=1):
         try:
             values = [float(value) for value in line.split()]
             if len(values) != 12:
                 raise ValueError(f"expected 12 numbers, got {len(values)}")
             poses.append(_checked(np.array(values).reshape(3, 4)))
         except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from error
+            raise ValueError(f"{path}, line {number}: {shortened(error, 400)}") from error
     if not poses:
         raise ValueError(f"{path} is empty")
     return np.stack(poses)

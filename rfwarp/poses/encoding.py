@@ -1,4 +1,4 @@
-"""From whatever describes a pose to the (c_p, H, W) map that the networks read."""
+"""Encoding of poses as the (c_p, H, W) maps that the networks read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @runtime_checkable
 class Pose(Protocol):
-    """Interface of a pose object, one of yours too: what a generator asks of it.
+    """Interface that a generator needs of a pose object, your own included.
 
     The poses of :mod:`rfwarp.poses` also have ``code()``, which datasets hand out.
 
@@ -52,7 +52,7 @@ def encode_pose(name: str, pose: PoseLike, channels: int, height: int, width: in
     """A pose as a float32 map (channels, height, width) on the CPU.
 
     Args:
-        name: what error messages call it.
+        name: name of the pose in error messages.
         pose: a pose object, a map (c_p, height, width), or a vector (c_p,), which is tiled. Arrays
             and tensors may be of any real dtype.
 

@@ -1,8 +1,9 @@
-"""Face landmarks from photographs, by the package face-alignment (Bulat & Tzimiropoulos 2017)."""
+"""Landmarks of faces in photographs, by networks that others publish."""
 
 from __future__ import annotations
 
-import pickle
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,93 +13,74 @@ import torch
 from PIL import Image
 
 from rfwarp.images import ImageLike, load_image
+from rfwarp.poses.face_alignment import FaceAlignment
+from rfwarp.poses.face_mesh import FaceMesh
 from rfwarp.poses.landmarks import FaceLandmarks
 
-WEIGHTS = ("s3fd-619a316812.pth", "2DFAN4-11f355bf06.pth.tar")
-"""Files of the face detector and of the landmark network, as the package names them."""
-
-MAX_SIDE = 1024
-"""Pixels: larger pictures are searched for faces at this size, as memory and time grow with it."""
+# Each gives the landmarks (68, 2) of every face.
+Backend = Callable[[Image.Image], list[npt.NDArray[np.floating[Any]]]]
+BACKENDS: dict[str, Callable[[str, Path | None], Backend]] = {
+    "face-alignment": FaceAlignment,
+    "facemesh": FaceMesh,
+}
 
 
 class FaceDetector:
-    """Finds the landmarks of faces; keep one for many images, as it loads two networks.
+    """Finds faces and their 68 landmarks; keep one for many images, as it loads two networks.
 
-    The package downloads its weights where they are missing. This class does not let it: it wants
-    ``WEIGHTS`` in the torch hub's folder, ``checkpoints`` in ``torch.hub.get_dir()``.
+    ================== ========================= =================================================
+    backend            networks                  weights
+    ================== ========================= =================================================
+    ``face-alignment`` S3FD and 2D-FAN-4         in ``checkpoints`` of ``torch.hub.get_dir()``
+    ``facemesh``       BlazeFace and FaceMesh,   in the wheel of mediapipe 0.10.14
+                       on LiteRT
+    ================== ========================= =================================================
+
+    FaceMesh has 468 points, of which those nearest to the 68 are taken; it is for faces that fill
+    at least a tenth of an image's larger side.
 
     Args:
-        device: where it computes: a CPU, CUDA or MPS device.
+        device: ``cpu``; for ``face-alignment`` also a CUDA or MPS device.
+        backend: one of these names.
+        weights: folder of the networks' files, for ``facemesh``.
 
     Raises:
-        ImportError: without ``pip install "rfwarp[face]"``.
+        ImportError: without ``pip install "rfwarp[face]"`` for ``face-alignment``, or what
+            ``facemesh`` needs; the message says it.
         FileNotFoundError: if a file of weights is missing; the message says where it belongs.
-        ValueError: if one cannot be loaded, or the device cannot be used.
+        ValueError: if one cannot be loaded, the device cannot be used, or there is no such backend.
 
     Example:
         >>> from rfwarp.poses import FaceDetector
-        >>> FaceDetector("tpu")
+        >>> FaceDetector(backend="dlib")
         Traceback (most recent call last):
             ...
-        ValueError: device 'tpu' cannot be used: ...
+        ValueError: backend must be one of face-alignment, facemesh, got 'dlib'
+        >>> faces = FaceDetector(backend="facemesh").detect("photo.jpg")  # doctest: +SKIP
+        >>> faces[0].points.shape  # doctest: +SKIP
+        (68, 2)
     """
 
-    def __init__(self, device: str | torch.device = "cpu") -> None:
-        try:
-            import face_alignment
-        except ModuleNotFoundError as error:
-            raise ImportError(
-                f'landmarks of photographs need {error.name}: pip install "rfwarp[face]"'
-            ) from error
-        try:
-            if torch.zeros(1, device=device).device.type not in ("cpu", "cuda", "mps"):
-                raise RuntimeError("face-alignment computes on cpu, cuda or mps")
-        except (RuntimeError, AssertionError) as error:  # torch raises both
-            raise ValueError(
-                f"device {str(device)!r} cannot be used: {str(error).splitlines()[0]}"
-            ) from error
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
-        missing = [name for name in WEIGHTS if not (folder / name).is_file()]
-        if missing:
-            raise FileNotFoundError(
-                f"{folder} lacks {' and '.join(missing)}: put the weights that the authors of "
-                "face-alignment publish there, or let that package download them once"
-            )
-        try:
-            # To compile would cost minutes on a CPU. Given its path, the detector's file is read
-            # as data only, as the other one is anyway.
-            self._networks: Any = face_alignment.FaceAlignment(
-                face_alignment.LandmarksType.TWO_D,
-                device=str(device),
-                compile=False,
-                face_detector_kwargs={"path_to_detector": str(folder / WEIGHTS[0])},
-            )
-        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
-            raise ValueError(f"the weights in {folder} cannot be loaded: {error}") from error
+    def __init__(
+        self,
+        device: str | torch.device = "cpu",
+        *,
+        backend: str = "face-alignment",
+        weights: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if backend not in BACKENDS:
+            raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+        self._find = BACKENDS[backend](str(device), None if weights is None else Path(weights))
 
     def detect(self, image: ImageLike) -> list[FaceLandmarks]:
-        """The faces of a picture, the largest first; an empty list if there are none.
+        """The faces of an image, the largest first; an empty list if there are none.
 
         Args:
             image: as for :meth:`rfwarp.nn.Generator.generate`.
 
         Raises:
-            FileNotFoundError, TypeError, ValueError: if the picture cannot be read.
+            FileNotFoundError, TypeError, ValueError: if the image cannot be read.
         """
-        picture = load_image("image", image)
-        boxes = self._boxes(picture)
-        if not boxes:
-            return []
-        found = self._networks.get_landmarks_from_image(np.array(picture), boxes)
-        faces = [FaceLandmarks(points[:, :2], picture.height, picture.width) for points in found]
+        photo = load_image("image", image)
+        faces = [FaceLandmarks(p, photo.height, photo.width) for p in self._find(photo)]
         return sorted(faces, key=lambda face: -float(np.prod(np.ptp(face.points, axis=0))))
-
-    def _boxes(self, picture: Image.Image) -> list[npt.NDArray[np.float32]]:
-        """Left, top, right, bottom and confidence of every face."""
-        small = picture.copy()
-        small.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
-        x, y = picture.width / small.width, picture.height / small.height
-        scale = np.array([x, y, x, y, 1], np.float32)
-        return [
-            box * scale for box in self._networks.face_detector.detect_from_image(np.array(small))
-        ]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 SIGMA = 6.0
-"""Standard deviation in pixels in a picture 256 pixels high; it grows with the height."""
+"""Standard deviation in pixels in an image 256 pixels high; it grows with the height."""
 
 
 def keypoint_heatmaps(points: Tensor, height: int, width: int) -> Tensor:
@@ -15,7 +15,7 @@ def keypoint_heatmaps(points: Tensor, height: int, width: int) -> Tensor:
 
     Args:
         points: (..., J, 3) of any real dtype: x and y in pixels of an image of that size, whole
-            numbers being centres of pixels, and how present the joint is: 0 for missing, whatever
+            numbers being centres of pixels, and the joint's presence: 0 for missing, whatever
             its x and y, else 1. Joints outside the image are allowed.
 
     Returns:
@@ -50,9 +50,9 @@ def keypoint_heatmaps(points: Tensor, height: int, width: int) -> Tensor:
 def keypoints_from_heatmaps(maps: Tensor, threshold: float = 0.1) -> Tensor:
     """The joints that :func:`keypoint_heatmaps` drew.
 
-    The logarithm of a Gaussian is a parabola, which three of its values tell. So the places are
-    exact for such maps, also of joints in or beyond the border, as far as rounding allows. Of maps
-    that are no Gaussians, the place is that of the highest value, give or take a pixel.
+    The logarithm of a Gaussian is a parabola, which three of its values determine. So positions are
+    exact for such maps up to rounding, also of joints in or beyond the border. In other maps the
+    position is that of the highest value, give or take a pixel.
 
     Args:
         maps: (..., J, H, W) of any floating dtype; images of at least 16 pixels, as in smaller
@@ -101,8 +101,8 @@ def _down(column: Tensor, height: int) -> Tensor:
 
 
 def _summit(line: Tensor, top: Tensor, size: int, sigma: float) -> Tensor:
-    """Where the parabola through the logarithm of (..., size) around the index ``top`` of its
-    highest value is highest itself."""
+    """Vertex of the parabola through the logarithm of (..., size) around the index ``top`` of its
+    highest value."""
     step = max(1, min(round(sigma), (size - 1) // 2))  # wide, so that rounding matters little
     middle = top.clamp(step, size - 1 - step)
     three = torch.stack([middle - step, middle, middle + step], -1)

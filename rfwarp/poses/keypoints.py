@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rfwarp.files import write_atomically
+from rfwarp.files import shortened, write_atomically
 from rfwarp.poses.heatmaps import keypoint_heatmaps
 
 JOINTS = (
@@ -83,7 +83,7 @@ class Keypoints:
         if columns not in (2, 3):
             raise ValueError(f"points must be (18, 2) or (18, 3), got {given.shape}")
         if min(self.height, self.width) < 1:
-            raise ValueError(f"the picture has {self.height} x {self.width} pixels")
+            raise ValueError(f"the image has {self.height} x {self.width} pixels")
         xy = given[:, :2]
         if columns == 3:
             present = given[:, 2] > 0
@@ -98,7 +98,10 @@ class Keypoints:
 
     @classmethod
     def from_scores(cls, points: Any, height: int, width: int, threshold: float = 0.1) -> Keypoints:
-        """From a detector's (18, 3): x, y, confidence; below the threshold a joint is missing."""
+        """Make them from a detector's (18, 3): x, y, confidence.
+
+        Below the threshold a joint is missing.
+        """
         array = np.array(points, dtype=np.float32)
         if array.shape != (18, 3):
             raise ValueError(f"points with confidences must be (18, 3), got {array.shape}")
@@ -107,50 +110,57 @@ class Keypoints:
 
     @classmethod
     def from_coco(cls, points: Any, height: int, width: int, threshold: float = 0.1) -> Keypoints:
-        """From COCO's 17 joints, (17, 3): x, y and confidence. The neck is the middle of the
-        shoulders, and as confident as the less confident of them."""
-        coco = np.asarray(points, dtype=np.float32)
-        if coco.shape != (17, 3):
-            raise ValueError(f"COCO keypoints must be (17, 3), got {coco.shape}")
-        ours = np.zeros((18, 3), np.float32)
-        ours[list(_FROM_COCO)] = coco[list(_FROM_COCO.values())]
-        ours[1] = (coco[5] + coco[6]) / 2
-        ours[1, 2] = min(coco[5, 2], coco[6, 2])
-        return cls.from_scores(ours, height, width, threshold)
+        """Make them from COCO's 17 joints, (17, 3): x, y and confidence. The neck is the middle of
+        the shoulders, with the lower of their confidences."""
+        return cls.from_scores(openpose_from_coco(points), height, width, threshold)
 
     @classmethod
     def from_openpose(
         cls,
         path: str | os.PathLike[str],
-        height: int,
-        width: int,
+        height: int | None = None,
+        width: int | None = None,
         *,
         person: int | None = None,
         threshold: float = 0.1,
     ) -> Keypoints:
-        """From a JSON file that OpenPose wrote, with its COCO (18) or BODY_25 model.
+        """Make them from a JSON file that OpenPose wrote, with its COCO (18) or BODY_25 model.
+
+        Files of others that say ``canvas_height`` and ``canvas_width`` are read too, also if they
+        hold a list of one such object.
 
         Args:
-            height, width: of the picture that it was run on.
-            person: which of the people found; None takes the most confident one.
-            threshold: below which confidence a joint is missing.
+            height, width: of the image that OpenPose was run on; None takes what the file says.
+            person: number of the person in the file; None takes the most confident one.
+            threshold: confidence below which a joint is missing.
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if the file is malformed or of another model, or has no such person.
+            ValueError: if the file is malformed, of another model or of an image of another or an
+                unknown size, or has no such person.
         """
-        try:
-            people = json.loads(Path(path).read_text(encoding="utf-8"))["people"]
-            found = [_openpose_joints(p["pose_keypoints_2d"]) for p in people]
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is no file of OpenPose keypoints: {error!r}") from error
+        data = Path(path).read_bytes()
+        return cls.from_openpose_data(str(path), data, height, width, person, threshold)
+
+    @classmethod
+    def from_openpose_data(
+        cls,
+        name: str,
+        data: str | bytes,
+        height: int | None = None,
+        width: int | None = None,
+        person: int | None = None,
+        threshold: float = 0.1,
+    ) -> Keypoints:
+        """:meth:`from_openpose` of a file that was read already, which errors call ``name``."""
+        found, size = openpose_people(name, data, height, width)
         if not found:
-            raise ValueError(f"{path}: OpenPose found nobody")
+            raise ValueError(f"{name}: OpenPose found nobody")
         if person is None:
-            person = max(range(len(found)), key=lambda i: float(found[i][:, 2].sum()))
+            return cls.from_scores(most_confident(found), *size, threshold)
         if not 0 <= person < len(found):
-            raise ValueError(f"{path} has {len(found)} people, so there is no person {person}")
-        return cls.from_scores(found[person], height, width, threshold)
+            raise ValueError(f"{name} has {len(found)} people, so there is no person {person}")
+        return cls.from_scores(found[person], *size, threshold)
 
     def code(self) -> Tensor:
         """(18, 3) float32: x, y, and 1 for a present joint; zeros for a missing one."""
@@ -161,13 +171,13 @@ class Keypoints:
         return keypoint_heatmaps(self.scaled(height, width).code(), height, width)
 
     def scaled(self, height: int, width: int) -> Keypoints:
-        """The same pose in the picture resized."""
+        """The same pose in the image resized."""
         factors = np.array([width / self.width, height / self.height], np.float32)
         # Pixels' edges keep their place, not their centres.
         return self._moved((self.points[:, :2] + 0.5) * factors - 0.5, height, width)
 
     def mirrored(self) -> Keypoints:
-        """The pose in the picture flipped left to right: left joints become right ones."""
+        """The pose in the image flipped left to right: left joints become right ones."""
         points = self.points[_MIRRORED].copy()
         points[:, 0] = self.width - 1 - points[:, 0]
         return Keypoints(points, self.height, self.width)
@@ -179,6 +189,12 @@ class Keypoints:
         """Whether all these joints are present."""
         return bool(self.points[list(joints), 2].all())
 
+    def inside(self) -> npt.NDArray[np.bool_]:
+        """(18,) whether a joint is present and lies in the image."""
+        x, y, present = self.points.T
+        within = (x >= -0.5) & (x < self.width - 0.5) & (y >= -0.5) & (y < self.height - 0.5)
+        return within & (present > 0)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Keypoints):
             return NotImplemented
@@ -187,6 +203,71 @@ class Keypoints:
 
     def __hash__(self) -> int:
         return hash((self.points.tobytes(), self.height, self.width))
+
+
+def openpose_from_coco(points: Any) -> npt.NDArray[np.float32]:
+    """(18, 3) of COCO's (17, 3), as :meth:`Keypoints.from_coco` takes them.
+
+    Raises:
+        ValueError: for another shape.
+    """
+    coco = np.asarray(points, dtype=np.float32)
+    if coco.shape != (17, 3):
+        raise ValueError(f"COCO keypoints must be (17, 3), got {coco.shape}")
+    ours = np.zeros((18, 3), np.float32)
+    ours[list(_FROM_COCO)] = coco[list(_FROM_COCO.values())]
+    ours[1] = (coco[5] + coco[6]) / 2
+    ours[1, 2] = min(coco[5, 2], coco[6, 2])
+    return ours
+
+
+def openpose_people(
+    name: str, data: str | bytes, height: int | None, width: int | None
+) -> tuple[list[npt.NDArray[np.float32]], tuple[int, int]]:
+    """The people of a file of OpenPose, (18, 3) with confidences, and the image's height and width.
+
+    Raises:
+        ValueError: see :meth:`Keypoints.from_openpose`.
+    """
+    try:
+        return _openpose_people(json.loads(data), (height, width))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ValueError(
+            f"{name} is no file of OpenPose keypoints: {shortened(error, 400)}"
+        ) from error
+
+
+def most_confident(people: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """The person, of (18, 3) each, whose joints have the highest confidence together."""
+    return max(people, key=lambda joints: float(joints[:, 2].sum()))
+
+
+def _openpose_people(
+    given: Any, size: tuple[int | None, int | None]
+) -> tuple[list[npt.NDArray[np.float32]], tuple[int, int]]:
+    content = given[0] if isinstance(given, list) and len(given) == 1 else given
+    if not isinstance(content, dict) or not isinstance(content.get("people"), list):
+        raise ValueError('an object with a list "people" is expected')
+    sides: list[int] = []
+    for name, expected in zip(("canvas_height", "canvas_width"), size, strict=True):
+        side = content.get(name, expected)
+        if expected is None:
+            if type(side) is not int or side < 1:
+                raise ValueError(f"it does not say its {name}, so the size must be given")
+            expected = side
+        sides.append(expected)
+        if side != expected:
+            raise ValueError(
+                f"its {name} is {shortened(repr(content[name]))}, "
+                f"but the image is {size[0]} x {size[1]} (H x W)"
+            )
+    found = []
+    for number, person in enumerate(content["people"]):
+        joints = person.get("pose_keypoints_2d") if isinstance(person, dict) else None
+        if joints is None:
+            raise ValueError(f'person {number} has no "pose_keypoints_2d", the joints of the body')
+        found.append(_openpose_joints(joints))
+    return found, (sides[0], sides[1])
 
 
 def _openpose_joints(flat: Sequence[float]) -> npt.NDArray[np.float32]:
@@ -201,7 +282,7 @@ def read_annotations(path: str | os.PathLike[str], height: int, width: int) -> d
     r"""Keypoints by image, from an annotation table as PATN and GFLA distribute it.
 
     Its first line is ``name:keypoints_y:keypoints_x``; each further one has an image's name and
-    two JSON lists of 18 integers, -1 for a missing joint.
+    two JSON lists of 18 numbers, -1 for a missing joint. Blank lines are skipped.
 
     Args:
         height, width: of the space that the coordinates are in (256 x 176 for DeepFashion).
@@ -220,45 +301,48 @@ def read_annotations(path: str | os.PathLike[str], height: int, width: int) -> d
         tensor([20., 10.,  1.])
     """
     found: dict[str, Keypoints] = {}
-    with open(path, newline="", encoding="utf-8") as file:
+    with open(path, newline="", encoding="utf-8-sig") as file:  # editors can write a BOM
         lines = csv.reader(file, delimiter=":", quoting=csv.QUOTE_NONE)
         try:
             header = tuple(next(lines, ()))
             if header != ANNOTATION_HEADER:
                 raise ValueError(
-                    f"expected {':'.join(ANNOTATION_HEADER)}, got {':'.join(header)!r}"
+                    f"expected {':'.join(ANNOTATION_HEADER)}, got {shortened(':'.join(header))!r}"
                 )
-            for line in lines:
+            for line in filter(any, lines):
                 name, keypoints = _annotation(line, height, width)
                 if name in found:
                     raise ValueError(f"{name!r} was listed before")
                 found[name] = keypoints
-        except (ValueError, csv.Error) as error:
-            raise ValueError(f"{path}, line {max(1, lines.line_num)}: {error}") from error
+        except (ValueError, OverflowError, RecursionError, csv.Error) as error:
+            raise ValueError(
+                f"{path}, line {max(1, lines.line_num)}: {shortened(error, 400)}"
+            ) from error
     return found
 
 
 def _annotation(line: list[str], height: int, width: int) -> tuple[str, Keypoints]:
-    if len(line) != 3:
+    if len(line) < 3:
         raise ValueError(f"expected 3 fields separated by ':', got {len(line)}")
+    name = ":".join(line[:-2])  # as some names have colons
     columns = []
-    for field, text in zip(ANNOTATION_HEADER[1:], line[1:], strict=True):
+    for field, text in zip(ANNOTATION_HEADER[1:], line[-2:], strict=True):
         values = json.loads(text)
         if not isinstance(values, list) or len(values) != 18:
-            raise ValueError(f"{field} must be a JSON list of 18 integers, got {text.strip()}")
-        if not all(type(value) is int for value in values):
-            raise ValueError(f"{field} must hold integers, got {text.strip()}")
+            raise ValueError(f"{field} must be a JSON list of 18 numbers, got {shortened(text)}")
+        if not all(type(value) in (int, float) for value in values):
+            raise ValueError(f"{field} must hold numbers, got {shortened(text)}")
         columns.append(np.array(values, np.float32))
     y, x = columns
     present = (x != -1) & (y != -1)
-    return line[0], Keypoints(np.stack([x, y, present], axis=1), height, width)
+    return name, Keypoints(np.stack([x, y, present], axis=1), height, width)
 
 
 def write_annotations(path: Path, keypoints: dict[str, Keypoints]) -> None:
     """The table that :func:`read_annotations` reads; coordinates are rounded to whole pixels.
 
     Raises:
-        ValueError: if a name has ``:`` or a line break.
+        ValueError: if a name has a line break.
 
     Example:
         >>> from pathlib import Path
@@ -271,11 +355,42 @@ def write_annotations(path: Path, keypoints: dict[str, Keypoints]) -> None:
     """
     lines = [":".join(ANNOTATION_HEADER)]
     for name, pose in keypoints.items():
-        if ":" in name or "\n" in name:
-            raise ValueError(f"a picture's name cannot have ':' or a line break here, got {name!r}")
+        if len(name.splitlines()) != 1:
+            raise ValueError(f"an image's name cannot have a line break here, got {name!r}")
         whole = np.floor(pose.points[:, :2] + 0.5)
         x, y = np.where(pose.points[:, 2:] > 0, whole, -1).astype(int).T.tolist()
         lines.append(f"{name}:{json.dumps(y)}:{json.dumps(x)}")
     # As bytes: Windows would turn the ends of lines into its own.
     text = ("\n".join(lines) + "\n").encode("utf-8")
     write_atomically(path, lambda temporary: temporary.write_bytes(text))
+
+
+def write_openpose(path: Path, people: Sequence[Keypoints]) -> None:
+    """The file of one image's people that :meth:`Keypoints.from_openpose` reads back exactly.
+
+    In place of confidences, 1 says that a joint is present and 0 that it is missing.
+
+    Raises:
+        ValueError: if there is nobody, or the people are of images of several sizes.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from rfwarp.poses import Keypoints, write_openpose
+        >>> pose = Keypoints(np.full((18, 2), 20.3), height=256, width=176)
+        >>> write_openpose(Path("person.json"), [pose])
+        >>> Keypoints.from_openpose("person.json", 256, 176) == pose
+        True
+    """
+    text = json.dumps(openpose_content(people))
+    write_atomically(path, lambda temporary: temporary.write_text(text))
+
+
+def openpose_content(people: Sequence[Keypoints]) -> dict[str, Any]:
+    """What :func:`write_openpose` writes, as values of JSON; its errors too."""
+    sizes = {(person.height, person.width) for person in people}
+    if len(sizes) != 1:
+        raise ValueError(f"people of one image are written, got {len(sizes)} sizes of images")
+    height, width = sizes.pop()
+    joints = [{"pose_keypoints_2d": person.points.ravel().tolist()} for person in people]
+    return {"canvas_height": height, "canvas_width": width, "people": joints}

@@ -1,4 +1,4 @@
-"""The four kinds of pose: how batches of their codes become maps, and how far apart two are.
+"""The four kinds of pose: maps made from batches of their codes, and distances of poses.
 
 A code is a pose in its smallest form, a tensor: every pose of :mod:`rfwarp.poses` gives its own by
 ``code()``, datasets hand codes out, and they are cheap to move to a device. There the (c_p, H, W)
@@ -28,12 +28,12 @@ from rfwarp.poses.heatmaps import keypoint_heatmaps
 from rfwarp.poses.viewpoint import angles
 
 CAMERA_DEPTH = 10.0
-"""Metres: how far away the things are whose motion measures the distance of two cameras."""
+"""Depth, in metres, of the points whose motion measures the distance of two cameras."""
 
 
 @dataclass(frozen=True)
 class PoseKind:
-    """One kind of pose; all there are is ``POSE_KINDS``.
+    """One kind of pose; ``POSE_KINDS`` has them all.
 
     Example:
         >>> import torch
@@ -50,7 +50,7 @@ class PoseKind:
     channels: int
     """c_p."""
     code_shape: tuple[int | None, ...]
-    """Of a code; None is a size that differs from one picture to another."""
+    """Shape of a code; None is a size that differs from one image to another."""
     _expand: Callable[[Tensor, int, int], Tensor] = field(repr=False)
     _distance: Callable[[Tensor, Tensor], Tensor] = field(repr=False)
 
@@ -60,13 +60,13 @@ class PoseKind:
         They are on the device of ``codes``. Some share memory: copy before writing.
 
         Raises:
-            ValueError: if these are no codes of this kind, or of pictures of another size.
+            ValueError: if these are no codes of this kind, or of images of another size.
         """
         self._check("codes", codes)
         return self._expand(codes, height, width)
 
     def distance(self, codes: Tensor, other: Tensor) -> Tensor:
-        """How far apart two poses are: 0 for equal ones, symmetric.
+        """Distance of two poses: 0 for equal ones, symmetric.
 
         * viewpoint: angle between the two lines of sight, degrees;
         * keypoints: mean distance of the joints that both have, pixels; infinite if there are none;
@@ -144,7 +144,7 @@ def rotation_matrices(angles: Tensor) -> Tensor:
     return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
 
 
-def _pictures(codes: Tensor, height: int, width: int) -> Tensor:
+def _images(codes: Tensor, height: int, width: int) -> Tensor:
     if codes.dtype != torch.uint8 or codes.shape[-2:] != (height, width):
         raise ValueError(
             f"drawings of landmarks must be uint8 of size {height} x {width}, got {codes.dtype} "
@@ -167,7 +167,7 @@ POSE_KINDS: dict[str, PoseKind] = {
         PoseKind("viewpoint", 21, (21,), _tile, _view_angle),
         PoseKind("keypoints", 18, (18, 3), keypoint_heatmaps, _mean_joint_distance),
         PoseKind("camera", 6, (6,), _tile, _camera_distance),
-        PoseKind("landmarks", 3, (3, None, None), _pictures, _mean_difference),
+        PoseKind("landmarks", 3, (3, None, None), _images, _mean_difference),
     )
 }
 """Every kind of pose, by name.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from rfwarp.files import write_atomically
 from rfwarp.images import from_uint8
 
 PARTS = (
@@ -66,26 +68,40 @@ class FaceLandmarks:
         if not np.isfinite(points).all():
             raise ValueError("landmarks have coordinates that are not finite")
         if min(self.height, self.width) < 1:
-            raise ValueError(f"the picture has {self.height} x {self.width} pixels")
+            raise ValueError(f"the image has {self.height} x {self.width} pixels")
         points.setflags(write=False)
         object.__setattr__(self, "points", points)
 
     def draw(self, height: int, width: int) -> Image.Image:
-        """The landmarks in the picture resized, as coloured lines on white."""
+        """The landmarks in the image resized, as coloured lines on white."""
         fine = _SUPERSAMPLING
-        picture = Image.new("RGB", (fine * width, fine * height), "white")
-        pen = ImageDraw.Draw(picture)
-        scale = np.array([fine * width / self.width, fine * height / self.height])
+        paper = Image.new("RGB", (fine * width, fine * height), "white")
+        return self._over(paper, max(fine, round(fine * height / 128))).reduce(fine)
+
+    def draw_over(self, image: Image.Image) -> Image.Image:
+        """A copy of an image, of any size, with the same lines over it."""
+        return self._over(image.convert("RGB"), max(1, round(image.height / 128)))
+
+    def _over(self, image: Image.Image, thickness: int) -> Image.Image:
+        pen = ImageDraw.Draw(image)
+        scale = np.array([image.width / self.width, image.height / self.height])
         # Pixels' edges keep their place, not their centres.
         points = (self.points + 0.5) * scale - 0.5
-        thickness = max(fine, round(fine * height / 128))
         for first, last, colour in PARTS:
             line = [(float(x), float(y)) for x, y in points[first : last + 1]]
             pen.line(line, fill=colour, width=thickness, joint="curve")
-        return picture.reduce(fine)
+        return image
+
+    def write(self, path: Path) -> None:
+        """Writes the points to a ``.npy`` file, (68, 2), for :func:`rfwarp.poses.parse_pose`."""
+        write_atomically(path, self._save)
+
+    def _save(self, path: Path) -> None:
+        with path.open("wb") as file:  # np.save would add an ending to the temporary name
+            np.save(file, self.points)
 
     def code(self) -> Tensor:
-        """(3, height, width) uint8: the drawing at the picture's own size."""
+        """(3, height, width) uint8: the drawing at the image's own size."""
         drawn = np.array(self.draw(self.height, self.width))
         return torch.from_numpy(drawn).permute(2, 0, 1).contiguous()
 

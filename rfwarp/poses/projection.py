@@ -1,7 +1,7 @@
-"""Where cameras are known, depth tells flow: a pixel's point, seen from another camera.
+"""Flow from depth and known cameras: the point of each pixel, projected to another camera.
 
 Points of a camera are (x right, y down, z forward). A focal length f is relative to half of the
-picture's height, so a point projects to ``x_pixel = (W + f H X / Z - 1) / 2``, and y alike.
+image's height, so a point projects to ``x_pixel = (W + f H X / Z - 1) / 2``, and y alike.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from torch import Tensor
 from rfwarp.poses.kinds import rotation_matrices
 from rfwarp.poses.viewpoint import angles
 
-NEAREST = 0.05  # of the unit of depth: what lies behind a camera is projected as if here
+NEAREST = 0.05  # in the unit of depth: points behind a camera are projected as if here
 
 
 class RelativeCameras(NamedTuple):
-    """K source cameras as a target camera sees them: a point X of the target's is at
-    ``rotation X + translation`` of the source's."""
+    """K source cameras relative to a target camera: a point X in the target's axes is at
+    ``rotation X + translation`` in the source's."""
 
     rotation: Tensor
     """(N, K, 3, 3)."""
@@ -83,9 +83,9 @@ def depth_flow(
     Args:
         depth: (N, 1, h, w) along the target's optical axis, positive.
         cameras: of N targets and K sources, of the depth's type.
-        focal: of all of them, over half of the picture's height.
-        size: height and width of the picture whose middle the optical axis goes through.
-        stride: pixels of that picture per pixel of ``depth``.
+        focal: focal length of all of them, over half of the image's height.
+        size: height and width of the image whose middle the optical axis goes through.
+        stride: pixels of that image per pixel of ``depth``.
 
     Returns:
         (N, K, 2, h, w), pixels of ``depth``, channel 0 = x: from a target pixel to its source

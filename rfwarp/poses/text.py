@@ -1,15 +1,17 @@
-"""Poses as people write them: on a command line, in a table, in the name of a picture."""
+"""Poses as people write them: on a command line, in a table, in the name of an image."""
 
 from __future__ import annotations
 
 import os
 import re
+import tokenize
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rfwarp.files import shortened
 from rfwarp.images import load_image
 from rfwarp.poses.camera import CameraMotion
 from rfwarp.poses.encoding import PoseLike
@@ -20,7 +22,7 @@ from rfwarp.poses.viewpoint import Viewpoint
 CAMERA = "camera:"
 
 _FILE = re.compile(
-    r"(?:(?P<file>.+\.(?:json|npy))|(?P<table>.+?\.csv)(?::(?P<row>[^:]+?))?)"
+    r"(?:(?P<file>.+\.(?:json|npy))|(?P<table>.+?\.csv)(?::(?P<row>.+?))?)"
     r"(?:@(?P<height>\d+)x(?P<width>\d+))?",
     re.ASCII,
 )
@@ -64,8 +66,15 @@ def names_file(text: str) -> bool:
     return _FILE.fullmatch(text) is not None
 
 
+def sized(text: str, height: int, width: int) -> str:
+    """The text with the size of its image behind it if it names a file without one, so that
+    :func:`parse_pose` need not look at the image."""
+    match = _FILE.fullmatch(text)
+    return text if match is None or match["height"] else f"{text}@{height}x{width}"
+
+
 def parse_pose(
-    text: str, folder: str | os.PathLike[str] = "", picture: str | os.PathLike[str] = ""
+    text: str, folder: str | os.PathLike[str] = "", image: str | os.PathLike[str] = ""
 ) -> PoseLike:
     """A pose from one of these texts:
 
@@ -81,12 +90,12 @@ def parse_pose(
     ``pose.npy`` otherwise         the array itself, a vector (c_p,) or a map (c_p, H, W)
     =============================  =========================================================
 
-    Joints and landmarks are in pixels of ``picture``, or of an image of the size that follows the
+    Joints and landmarks are in pixels of ``image``, or of an image of the size that follows the
     name of the file: ``person.json@256x176``, height before width.
 
     Args:
         text: as above; a path is relative to ``folder``.
-        picture: relative to ``folder`` too.
+        image: path of the pose's image, relative to ``folder`` too.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -105,22 +114,29 @@ def parse_pose(
     """
     match = _FILE.fullmatch(text)
     if match is None:
-        return parse_camera(text) if text.startswith(CAMERA) else parse_viewpoint(text)
+        if text.startswith(CAMERA):
+            return parse_camera(text)
+        if not text[:1].isascii() or text[:1].isalpha():
+            raise ValueError(
+                f"a pose is AZIMUTH:ELEVATION in degrees, as 120:10, {CAMERA}RX,RY,RZ,TX,TY,TZ, or "
+                f"a file: a .json of OpenPose, a .csv of keypoints, a .npy; got {text!r}"
+            )
+        return parse_viewpoint(text)
     given = match["height"] is not None
 
     def size() -> tuple[int, int]:
         if given:
             return int(match["height"]), int(match["width"])
-        shown = load_image(str(picture), Path(folder, picture))
+        shown = load_image(str(image), Path(folder, image))
         return shown.height, shown.width
 
     if match["table"]:
-        name = match["row"] or Path(picture).name
+        name = match["row"] or Path(image).name
         return _of_table(Path(folder, match["table"]), name, size())
     path = Path(folder, match["file"])
     if path.suffix == ".json":
         return Keypoints.from_openpose(path, *size())
-    array = _read_array(path)
+    array = read_array(path)
     if array.shape == (68, 2):
         return FaceLandmarks(array, *size())
     if given:
@@ -129,23 +145,29 @@ def parse_pose(
 
 
 def _of_table(path: Path, name: str, size: tuple[int, int]) -> Keypoints:
-    found = _table(path, path.stat().st_mtime_ns, size).get(name)
+    found = _table(path, path.stat().st_mtime_ns).get(name)
     if found is None:
         raise ValueError(f"{path} has no keypoints of {name!r}")
-    return found
+    return Keypoints(found.points, *size)
 
 
 @lru_cache(maxsize=4)  # published tables have 50,000 rows, and a table of jobs may ask for each
-def _table(path: Path, modified: int, size: tuple[int, int]) -> dict[str, Keypoints]:
-    return read_annotations(path, *size)
+def _table(path: Path, modified: int) -> dict[str, Keypoints]:
+    return read_annotations(path, 1, 1)  # of whatever size the images are
 
 
-def _read_array(path: Path) -> np.ndarray[Any, Any]:
+def read_array(path: Path) -> np.ndarray[Any, Any]:
+    """The array in a ``.npy`` file, which must not need unpickling.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is damaged or none.
+    """
     try:
         # Mapped first: a damaged header must not have us allocate what it claims.
         return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} cannot be read as an array: {error}") from error
+    except (ValueError, EOFError, OverflowError, SyntaxError, tokenize.TokenError) as error:
+        raise ValueError(f"{path} cannot be read as an array: {shortened(error)}") from error
 
 
 def viewpoint_of_file(path: str | os.PathLike[str]) -> Viewpoint:

@@ -20,8 +20,8 @@ ELEVATION_STEP = 10
 
 @dataclass(frozen=True)
 class Viewpoint:
-    """From where a thing is seen: one of the 54 views of the ShapeNet-chair protocol (spec: 18
-    azimuths x 3 elevations), or any other.
+    """A viewing direction: one of the 54 of the ShapeNet-chair protocol (spec: 18 azimuths x 3
+    elevations), or any other.
 
     Args:
         azimuth: degrees. Values outside [0, 360) wrap around.
@@ -34,11 +34,11 @@ class Viewpoint:
     Convention: azimuth 0 looks at the front of the object, and a growing azimuth moves the camera
     counter-clockwise as seen from above.
 
-    The code of a view of the protocol is two one-hots. Between two angles of the protocol it is
-    their weights, linear. Above 20 and below 0 degrees, where no two elevations are to either side,
-    it goes on in a straight line, but slowly, so that it stays small: an elevation of 90 has the
-    weights 0, -1 and 2, and -90 has 2, -1 and 0. Weights that learned from the protocol alone know
-    nothing of other views; those between its own they draw more or less well.
+    The code of a view of the protocol is two one-hots. Between two angles of the protocol, it has
+    the weights of their linear interpolation. Elevations above 20 and below 0 degrees are linearly
+    extrapolated, but slowly, so that the code stays small: 90 has the weights 0, -1 and 2, and -90
+    has 2, -1 and 0. Networks trained on the protocol alone know nothing of other views; those
+    between its own they draw more or less well.
 
     Example:
         >>> from rfwarp.poses import Viewpoint
@@ -141,7 +141,7 @@ def angles(codes: Tensor) -> tuple[Tensor, Tensor]:
     """Azimuth and elevation in degrees of (..., 21) codes, see :meth:`Viewpoint.code`; exact on
     the grid of the protocol.
 
-    The code of no viewpoint, zeros, counts as the first one.
+    A code of zeros, which is no viewpoint, counts as the first one.
     """
     turn, (low, middle, high) = codes[..., : len(Viewpoint.AZIMUTHS)], codes[..., -3:].unbind(-1)
     nearest = turn.argmax(-1, keepdim=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict, cast
+from typing import NamedTuple, TypedDict, cast
 
 import torch
 from torch import Tensor
@@ -13,8 +13,8 @@ from rfwarp.data.tuples import TupleDataset
 from rfwarp.training.config import TrainConfig
 
 
-class Pictures(TypedDict):
-    """What every batch has, see :class:`Batch`."""
+class Images(TypedDict):
+    """The fields of every batch, see :class:`Batch`."""
 
     sources: Tensor
     poses: Tensor
@@ -22,14 +22,14 @@ class Pictures(TypedDict):
     target_pose: Tensor
 
 
-class Batch(Pictures, total=False):
+class Batch(Images, total=False):
     """N tuples with one K.
 
     ``sources`` (N, K, 3, H, W) and ``target`` (N, 3, H, W) uint8; ``poses`` (N, K, *code) and
     ``target_pose`` (N, *code), which :data:`rfwarp.poses.kinds.POSE_KINDS` makes maps of.
 
     With ``data.truth``: the fields of :class:`rfwarp.data.Truth`, and ``taught`` (N,) bool:
-    whether the sample is painted from true flows.
+    whether the sample is made from true flows.
     """
 
     flow: Tensor
@@ -46,15 +46,37 @@ def truth_of(batch: Batch) -> Truth | None:
     return Truth(batch["flow"], batch["visible"], batch["foreground"], batch.get("depth"))
 
 
+class Recolouring(NamedTuple):
+    """Other colours for the images of one sample, see :attr:`TrainConfig.recoloured`."""
+
+    channels: Tensor
+    table: Tensor
+
+    @classmethod
+    def draw(cls, share: float, generator: torch.Generator) -> Recolouring:
+        """With probability ``share`` at random, else the colours as they are; the generator moves
+        on equally."""
+        channels = torch.randperm(3, generator=generator)
+        chance, exponent = torch.rand(2, generator=generator).tolist()
+        if chance >= share:
+            return cls(torch.arange(3), torch.arange(256, dtype=torch.uint8))
+        levels = torch.linspace(0, 1, 256) ** (2 ** (2 * exponent - 1))
+        return cls(channels, (levels * 255).round().to(torch.uint8))
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(..., 3, H, W) uint8 images in these colours."""
+        return self.table[images.index_select(-3, self.channels).long()]
+
+
 class TupleBatches(Dataset[Batch]):
-    """Item i is what one process reads for step i: K and the rows are drawn from (seed, i) alone.
+    """Batches of one process, item i for step i: K and the rows are drawn from (seed, i) alone.
 
     All processes draw the same rows and each reads its own share, so that P processes with N
     samples each see what one process with P * N samples sees.
 
     Args:
         length: number of steps.
-        process, processes: whose share of how many.
+        process, processes: number of this process, and of processes.
     """
 
     def __init__(
@@ -87,6 +109,11 @@ class TupleBatches(Dataset[Batch]):
             "target": torch.stack([s.target for s in samples]),
             "target_pose": torch.stack([s.target_pose for s in samples]),
         }
+        if c.recoloured:
+            colours = torch.Generator().manual_seed(c.seed * 1_000_003 + step)
+            drawn = [Recolouring.draw(c.recoloured, colours) for _ in rows][ours]
+            for name in ("sources", "target"):
+                batch[name] = torch.stack([r(x) for r, x in zip(drawn, batch[name], strict=True)])
         if c.data.truth:
             truth = stack([cast(Truth, s.truth) for s in samples])
             known = {name: x for name, x in truth._asdict().items() if x is not None}
@@ -97,11 +124,11 @@ class TupleBatches(Dataset[Batch]):
 
 
 def check_dataset(dataset: TupleDataset, config: TrainConfig) -> None:
-    """Raise ValueError unless the networks can take its pictures, and it has enough sources."""
+    """Raise ValueError unless the networks can take its images, and it has enough sources."""
     name, size = config.data.name, (dataset.height, dataset.width)
     if any(side < 64 or side % 32 for side in size):
         raise ValueError(
-            "sides of pictures must be multiples of 32, at least 64, but those of "
+            "sides of images must be multiples of 32, at least 64, but those of "
             f"{name} are {size[0]} x {size[1]}: choose another data.size"
         )
     if max(config.sources) > dataset.max_sources:

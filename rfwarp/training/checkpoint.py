@@ -1,4 +1,4 @@
-"""One file that holds a run; written atomically, read without unpickling code."""
+"""Checkpoints: one file that holds a run; written atomically, read without unpickling code."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ REQUIRED = {"step", "seconds", "config", "networks", "optimizers", "scaler", "wi
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Tensors, numbers, strings and containers of them; all or nothing."""
+    """Write tensors, numbers, strings and containers of them; all or nothing."""
     write_atomically(path, lambda temporary: torch.save(state, temporary))
 
 
 def load_checkpoint(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What :func:`save_checkpoint` wrote, on the CPU.
+    """Read the state that :func:`save_checkpoint` wrote, to the CPU.
 
     Args:
         config: that the run must have been started with.

@@ -41,25 +41,25 @@ class LossWeights(Config):
     style: NonNegative = 250.0
     """Mean absolute difference of the Gram matrices of their features."""
     adversarial: NonNegative = 1.0
-    """What a discriminator, trained along, makes of the image; 0 trains none."""
+    """Adversarial loss, by a discriminator that is trained along; 0 trains none."""
     flow: NonNegative = 0.0
     """Distance of flows, corrected ones too, from the true ones; this and the next four need
     data.truth."""
     visibility: NonNegative = 0.0
     """Cross entropy of occlusion with true visibility."""
     attention: NonNegative = 0.0
-    """Error of the flows that attention chooses, those into sources that do not see the target
+    """Error of the flows, weighted by attention, those into sources that do not see the target
     counting most."""
     depth: NonNegative = 0.0
-    """Distance of the depth that flows come of from the true one."""
+    """Distance of the depth of depth flows from the true one."""
     silhouette: NonNegative = 0.0
-    """Cross entropy of the silhouette; of networks that predict one."""
+    """Cross entropy of the silhouette, for networks that predict one."""
 
     SUPERVISED = ("flow", "visibility", "attention", "depth", "silhouette")
 
     @property
     def supervised(self) -> bool:
-        """Whether true correspondences are asked for."""
+        """Whether a loss needs true correspondences."""
         return any(getattr(self, name) > 0 for name in self.SUPERVISED)
 
 
@@ -84,9 +84,9 @@ class TrainConfig(Config):
     out: Path
     """Folder of the run: checkpoint, log, loss curve, samples, model. A run found here resumes."""
     data: DataConfig = field(default_factory=DataConfig)
-    """What to train on."""
+    """Dataset to train on."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
-    """What to train, whatever the dataset."""
+    """Network to train, whatever the dataset."""
     init: str | None = None
     """Weights to start from: a bundled model or a folder, of the same network at any size, or of
     one without alignment or refinement."""
@@ -94,6 +94,9 @@ class TrainConfig(Config):
     """Numbers of sources K; one is drawn for every step."""
     batch_size: Count = 5
     """Samples that a process works on at a time."""
+    recoloured: Fraction = 0.0
+    """Share of samples drawn in other colours, where identities are few: channels in another
+    order and a gamma of 1/2 to 2, the same for all images of a sample. White stays white."""
     accumulate: Count = 1
     """Batches per step and process, one after the other; their gradients are averaged."""
     flow_steps: CountOrZero = 2000
@@ -101,14 +104,14 @@ class TrainConfig(Config):
     steps: Count = 100_000
     """Steps of stage 2, which trains everything."""
     teacher_steps: CountOrZero = 0
-    """First steps of stage 2 in which samples are painted from true flows instead of predicted
+    """First steps of stage 2 in which samples are made from true flows instead of predicted
     ones, their share falling from all to none; needs data.truth."""
     lr: Positive = 1e-4
     """Peak learning rate of Adam."""
     flow_lr: Positive | None = None
-    """That of the flow network; without it the same."""
+    """Peak learning rate of the flow network; without it the same."""
     discriminator_lr: Positive = 1e-5
-    """That of the discriminator's Adam."""
+    """Peak learning rate of the discriminator's Adam."""
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     """Decays of Adam's two moments."""
     warmup: CountOrZero = 200
@@ -126,7 +129,7 @@ class TrainConfig(Config):
     """File of the feature set's weights; without one, that of VGG-19 is taken from the torch hub's
     cache, that of EfficientNet-Lite0 from its package."""
     sampler: Literal["gaussian", "bilinear"] = "gaussian"
-    """How sampling correctness samples."""
+    """Sampler of the sampling-correctness loss."""
     adversarial: Literal["log", "least-squares"] = "log"
     """Form of the adversarial loss."""
     weights: LossWeights = field(default_factory=LossWeights)
@@ -134,7 +137,7 @@ class TrainConfig(Config):
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
     """Mixed precision; auto takes bf16 where the device computes in it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train; auto takes a GPU if there is one."""
+    """Device to train on; auto takes a GPU if there is one."""
     seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0
     """Seed of initialisation and of every drawn batch."""
     workers: CountOrZero = 1
@@ -202,11 +205,9 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stored(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What :meth:`TrainConfig.fixed` gave when a run was started, as it would give it today."""
+    """The values of :meth:`TrainConfig.fixed` at the start of a run, in today's form: fields that
+    have come since have their defaults."""
     values = nested(values)
-    network = json.loads(json.dumps(asdict(NetworkConfig())))
-    data = {k: v for k, v in asdict(DataConfig()).items() if k not in TrainConfig.FREE_DATA}
-    return values | {
-        "network": network | values.get("network", {}),
-        "data": data | values.get("data", {}),
-    }
+    today = TrainConfig(Path()).fixed()
+    parts = {k: today[k] | values.get(k, {}) for k, v in today.items() if isinstance(v, dict)}
+    return {**today, **values, **parts}

@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
     raise ImportError('configuration files need pyyaml: pip install "rfwarp[train]"') from error
 
 from rfwarp.config import Config
+from rfwarp.files import shortened
 
 T = TypeVar("T", bound=Config)
 
@@ -60,7 +61,7 @@ def load_config(path: Path, kind: type[T], **given: Any) -> T:
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
         if not isinstance(values, dict):
-            raise ValueError(f"expected fields and their values, got {values!r}")
+            raise ValueError(f"expected fields and their values, got {shortened(repr(values))}")
         return kind.from_dict(values | given)
-    except (yaml.YAMLError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: {shortened(error, 800)}") from error

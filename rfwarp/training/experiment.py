@@ -15,11 +15,12 @@ from rfwarp.data.catalog import dataset_record, open_dataset
 from rfwarp.files import write_atomically
 from rfwarp.metrics import EvaluationConfig, MetricNetworks, evaluate
 from rfwarp.metrics.report import evaluation_report
+from rfwarp.model_card import write_results
 from rfwarp.nn import Generator
 from rfwarp.pretrained import CARD_NAME
-from rfwarp.training.card import run_facts, write_results
 from rfwarp.training.config import TrainConfig, nested, stored
-from rfwarp.training.report import draw_plot, markdown_table, summarise
+from rfwarp.training.experiment_report import draw_plot, markdown_table, summarise
+from rfwarp.training.provenance import run_facts
 from rfwarp.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class ExperimentConfig(Config):
         train: fields of :class:`TrainConfig` that all runs share, without ``out`` and ``seed``.
         variants: by name, the fields that each changes; none of those that make training equal.
         seeds: of initialisation and of what is drawn; every variant is trained with each.
-        evaluation: how the runs are judged.
+        evaluation: options of the runs' evaluation.
 
     Example:
         >>> from pathlib import Path
@@ -87,7 +88,7 @@ class ExperimentConfig(Config):
         list(self.runs(Path()))  # every configuration is valid
 
     def runs(self, out: Path) -> Iterator[Run]:
-        """All runs, seed by seed: what is cut short has compared all variants on fewer seeds."""
+        """All runs, seed by seed: cut short, they still compare all variants, on fewer seeds."""
         for seed in self.seeds:
             for name, changes in self.variants.items():
                 values = _merged(nested(self.train), nested(changes))
@@ -173,7 +174,7 @@ def _settings(run: Run, evaluation: EvaluationConfig) -> dict[str, Any]:
 
 
 def read_result(run: Run, evaluation: EvaluationConfig) -> dict[str, Any] | None:
-    """What a finished run has left; None if it is not finished.
+    """Read the result of a finished run; None if it is not finished.
 
     Raises:
         ValueError: if it was made with other settings, or is damaged.
@@ -223,7 +224,7 @@ def _finish(run: Run, evaluation: EvaluationConfig, progress: bool) -> None:
 
 
 def _write_results(config: ExperimentConfig, runs: Sequence[Run], out: Path) -> None:
-    """Of all runs that are finished, whoever ran them."""
+    """Write the results of all finished runs, whoever ran them."""
     done = [result for run in runs if (result := read_result(run, config.evaluation)) is not None]
     if not done:
         return

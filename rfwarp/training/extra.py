@@ -11,7 +11,7 @@ NEEDED = {
     "torchmetrics": "torchmetrics",
     "yaml": "pyyaml",
 }
-"""Distributions by the modules that they have."""
+"""Distributions, by the modules that they provide."""
 
 
 def require_extra() -> None:

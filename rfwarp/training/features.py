@@ -1,4 +1,4 @@
-"""Feature sets: what the flow, perceptual and style losses compare images by.
+"""Feature sets: the image features that the flow, perceptual and style losses compare.
 
 The paper compares VGG-19 activations. Their weights cannot be had everywhere, so a feature set is
 chosen by name and never replaced silently. ``efficientnet-lite0`` is learned from ImageNet as well,

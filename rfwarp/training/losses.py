@@ -1,4 +1,4 @@
-"""The losses of Eq. 7-11. What they compare images by is a feature set of its own."""
+"""The losses of Eq. 7-11; a feature set of the trainer's choice gives the features they compare."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAMPLERS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "bilinear": warp,
 }
 SIMILARITY_BYTES = 128 * 2**20
-"""Most that the similarities of :func:`best_match` take at a time, unless chosen otherwise."""
+"""Most memory that the similarities of :func:`best_match` take at a time, if no chunk is given."""
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ ADDITIONS = ("alignment", "refinement")
 
 
 class Networks:
-    """Initialised from ``config.seed``, in channels_last.
+    """The networks of a run, initialised from ``config.seed``, in channels_last.
 
     Attributes:
         generator: for the dataset's kind of pose.
@@ -47,23 +47,23 @@ class Networks:
         self.ema = AveragedModel(
             self.generator, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True
         )
-        judged = config.weights.adversarial > 0
-        self.discriminator = _laid_out(Discriminator(), device) if judged else None
+        adversarial = config.weights.adversarial > 0
+        self.discriminator = _laid_out(Discriminator(), device) if adversarial else None
 
     @property
     def average(self) -> Generator:
-        """What the run is about: the generator with the averaged weights."""
+        """The result of the run: the generator with the averaged weights."""
         return cast(Generator, self.ema.module)
 
     def state_dict(self) -> dict[str, Any]:
-        """For :meth:`load_state_dict`."""
+        """The state for :meth:`load_state_dict`."""
         networks = {"generator": self.generator, "ema": self.ema}
         if self.discriminator is not None:
             networks["discriminator"] = self.discriminator
         return {name: network.state_dict() for name, network in networks.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Of a run with the same settings."""
+        """Restore the state of a run with the same settings."""
         self.generator.load_state_dict(state["generator"])
         self.ema.load_state_dict(state["ema"])
         if self.discriminator is not None:
@@ -71,7 +71,7 @@ class Networks:
 
 
 def _start_from(generator: Generator, weights: str) -> None:
-    """Raises ValueError unless they are of the same network, at whatever size."""
+    """Load weights; raise ValueError unless they are of the same network, at whatever size."""
     given = Generator.from_pretrained(weights, local_files_only=True)
     ours, theirs = generator.config.to_dict(), given.config.to_dict()
     added = [name for name in ADDITIONS if ours[name] and not theirs[name]]
@@ -93,7 +93,7 @@ def _laid_out(network: Module, device: torch.device) -> Module:
 
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """Inside, what the network computes has a gradient for its inputs and leaves no trace in it."""
+    """A context in which gradients reach the network's inputs, and its own state stays as it is."""
     network.eval().requires_grad_(False)
     try:
         yield

@@ -1,9 +1,10 @@
-"""What mixed precision to train in."""
+"""The choice of mixed precision."""
 
 from __future__ import annotations
 
 import torch
 
+from rfwarp.precision import fast_dtype
 from rfwarp.training.config import TrainConfig
 
 
@@ -20,6 +21,5 @@ def resolve_precision(config: TrainConfig) -> str:
         raise ValueError("fp16 training needs a GPU; take bf16 or float32")
     if config.precision != "auto":
         return config.precision
-    if on_gpu:
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "float32"
+    fast = fast_dtype("cuda" if on_gpu else "cpu")
+    return "bf16" if fast == torch.bfloat16 else "float32"

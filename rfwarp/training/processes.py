@@ -1,4 +1,4 @@
-"""What the processes of a data-parallel run settle among themselves."""
+"""Communication between the processes of a data-parallel run, besides that of gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is optimised: modules from a batch to its losses, so that any launcher can wrap them."""
+"""The two training stages: modules from a batch to its losses, which any launcher can wrap."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Inputs(NamedTuple):
 
 
 def expand(batch: Batch, kind: PoseKind) -> Inputs:
-    """Pictures to [-1, 1] and pose codes to maps, on the device where they are."""
+    """Images to [-1, 1] and pose codes to maps, on the device where they are."""
     height, width = batch["target"].shape[-2:]
     return Inputs(
         from_uint8(batch["sources"]),
@@ -146,15 +146,15 @@ class FullStage(nn.Module):
         if truth is not None:
             truths = level_truths(truth, self.objective.levels)
             used = taught_flows(predictions, truths, batch["taught"])
-        image, residuals = self.generator.paint(encoded, target_pose, used)
-        judged = [name for name in ("perceptual", "style") if getattr(self.weights, name) > 0]
+        image, residuals = self.generator.decode_with_flows(encoded, target_pose, used)
+        compared = [name for name in ("perceptual", "style") if getattr(self.weights, name) > 0]
         maps_of = self.features.maps
         with torch.autocast(image.device.type, enabled=False):
             image = image.float()
             s, t = matching(self.features, self.objective, sources, target)
             with torch.no_grad():
-                real = maps_of(target, judged) if judged else {}
-            fake = maps_of(image, judged) if judged else {}
+                real = maps_of(target, compared) if compared else {}
+            fake = maps_of(image, compared) if compared else {}
             terms: dict[str, Tensor] = self.objective(s, t, [p.flow for p in predictions])
             if truth is not None:
                 corrected = [
@@ -162,7 +162,7 @@ class FullStage(nn.Module):
                 ]
                 terms |= self.supervision(predictions, truths, target.shape[-2], corrected)
             terms["l1"] = self.weights.l1 * (image - target).abs().mean()
-            for name in judged:
+            for name in compared:
                 loss = getattr(losses, name)
                 terms[name] = getattr(self.weights, name) * loss(fake[name], real[name])
         return terms, image
@@ -180,7 +180,7 @@ def matching(
 
 
 class DiscriminatorStage(nn.Module):
-    """Beside stage 2: both sides of Eq. 11."""
+    """The adversarial part of stage 2: both sides of Eq. 11."""
 
     def __init__(self, discriminator: nn.Module, config: TrainConfig) -> None:
         super().__init__()
@@ -188,7 +188,7 @@ class DiscriminatorStage(nn.Module):
         self.weight = config.weights.adversarial
         self.adversarial = config.adversarial
 
-    def judge(self, image: Tensor) -> Tensor:
+    def adversarial_loss(self, image: Tensor) -> Tensor:
         """The generator's loss, weighted, on its image (N, 3, H, W); the discriminator is fixed."""
         with frozen(self.discriminator):
             logits = self.discriminator(image).float()

@@ -19,12 +19,12 @@ SMOOTH = 0.01  # of a unit, below which an error counts squared
 class Supervision(nn.Module):
     """Weighted distances from the truth, summed over the levels.
 
-    Flows are compared in units of an eighth of the picture's height, whatever its size: where a
+    Flows are compared in units of an eighth of the image's height, whatever its size: where a
     cell has visible pixels, with their mean flow (Charbonnier, ``sqrt(|d|^2 + SMOOTH^2)``), both
     as predicted and as corrected. Visibility is a share of a cell's part of the object, and the
     silhouette one of the cell; at the image level no background is visible. Attention should choose
-    the sources that show the cell and whose flow is right, where one shows most of it. Errors of
-    depth count as those of flow that they cause at most.
+    the sources that show the cell and whose flow is right, where one shows most of it. An error of
+    depth counts as the largest error of flow that it can cause.
     """
 
     def __init__(self, network: GeneratorConfig, weights: LossWeights) -> None:
@@ -43,7 +43,7 @@ class Supervision(nn.Module):
         Args:
             predictions: of every level, for N samples.
             truths: as many.
-            height: of the picture, pixels.
+            height: of the image, pixels.
             corrected: flows w + r of every level, (N, K, 2, h, w); None before there are any.
         """
         w, terms = self.weights, dict[str, list[Tensor]]()
@@ -88,8 +88,8 @@ def taught_flows(
 ) -> list[FlowConfidence]:
     """Predictions with the true flow where one is known, for the samples ``taught`` (N,) bool.
 
-    Elsewhere, and of the confidences, the network keeps its own: true ones would tell it the
-    silhouette.
+    Elsewhere the predicted flow stays, and so do all confidences: true ones would give the
+    silhouette away.
     """
     chosen = taught[:, None, None, None, None]
     return [
@@ -113,8 +113,8 @@ def _depth_error(depth: Tensor, truth: LevelTruth) -> Tensor:
 
 
 def _astray(attention: Tensor, flow: Tensor, truth: LevelTruth, unit: float) -> Tensor:
-    """How far off the flows are that attention chooses, in units and at most one; a source that
-    does not see the cell is off by one."""
+    """Mean error of the flows, weighted by attention, in units and at most one; a source that does
+    not see the cell is off by one."""
     error = (flow.detach().float() - truth.flow).norm(dim=2, keepdim=True) * unit
     error = torch.where(truth.seen > 0, error, 1.0).clamp_max(1)
     cost = 1 - truth.visible * (1 - error)

@@ -21,19 +21,17 @@ from rfwarp.data.catalog import open_dataset
 from rfwarp.interrupts import noted_interrupts, outlive_interrupts
 from rfwarp.poses.kinds import POSE_KINDS
 from rfwarp.training.batches import Batch, TupleBatches, check_dataset, split
-from rfwarp.training.card import run_facts, source_commit, trained_card
 from rfwarp.training.checkpoint import load_checkpoint, save_checkpoint
 from rfwarp.training.config import TrainConfig
 from rfwarp.training.features import make_features
-from rfwarp.training.journal import Journal
-from rfwarp.training.learner import Learner, train_step
+from rfwarp.training.journal import Journal, LossWindow
 from rfwarp.training.networks import Networks
+from rfwarp.training.optimization import StageOptimizer, learning_rate, train_step
 from rfwarp.training.precision import resolve_precision
 from rfwarp.training.processes import Processes
+from rfwarp.training.provenance import run_facts, source_commit, trained_card
 from rfwarp.training.samples import HeldOutSamples
-from rfwarp.training.schedule import learning_rate
 from rfwarp.training.stages import DiscriminatorStage, FlowStage, FullStage
-from rfwarp.training.window import LossWindow
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +130,7 @@ class Trainer:
         self.pending = state
         logger.info("resumed %s at step %d", self.config.out, self.step)
 
-    def _save(self, learners: abc.Sequence[Learner], journal: Journal | None) -> None:
+    def _save(self, optimizers: abc.Sequence[StageOptimizer], journal: Journal | None) -> None:
         self._finite_means()
         if journal is not None:
             scaler = self.accelerator.scaler
@@ -143,7 +141,7 @@ class Trainer:
                     "seconds": self.seconds,
                     "config": self._settings,
                     "networks": self.networks.state_dict(),
-                    "optimizers": [learner.state_dict() for learner in learners],
+                    "optimizers": [optimizer.state_dict() for optimizer in optimizers],
                     "scaler": None if scaler is None else scaler.state_dict(),
                     "window": self.window.state_dict(),
                 },
@@ -203,7 +201,7 @@ class Trainer:
         return self.config.out / MODEL
 
     def _batches(self) -> abc.Generator[Batch, None, None]:
-        """From this step on; closing it ends the worker processes."""
+        """Batches from this step on; closing the generator ends the worker processes."""
         workers = self.config.workers
         process, processes = self.accelerator.process_index, self.accelerator.num_processes
         loader = DataLoader(
@@ -216,8 +214,8 @@ class Trainer:
         )
         yield from loader
 
-    def _prepare(self, stage: FlowStage | FullStage, begin: int) -> list[Learner]:
-        """Of the generator and, in stage 2, of the discriminator, as the checkpoint has them."""
+    def _prepare(self, stage: FlowStage | FullStage, begin: int) -> list[StageOptimizer]:
+        """Optimisers of the generator and, in stage 2, the discriminator, from the checkpoint."""
         c, discriminator = self.config, self.networks.discriminator
         modules: list[tuple[nn.Module, float]] = [(stage, c.lr)]
         if discriminator is not None and isinstance(stage, FullStage):
@@ -227,15 +225,17 @@ class Trainer:
         fresh = state is None or self.step == begin
         states = [None] * len(modules) if fresh or state is None else state["optimizers"]
         lrs = [] if c.flow_lr is None else [(self.networks.generator.flow, c.flow_lr)]
-        learners = [
-            Learner(self.accelerator, module, lr, c, optimizer, lrs if module is stage else ())
+        optimizers = [
+            StageOptimizer(
+                self.accelerator, module, lr, c, optimizer, lrs if module is stage else ()
+            )
             for (module, lr), optimizer in zip(modules, states, strict=True)
         ]
         if fresh or state is None:
-            return learners
+            return optimizers
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-        return learners
+        return optimizers
 
     def _train_stage(
         self,
@@ -248,11 +248,11 @@ class Trainer:
         interrupts: list[signal.Signals],
     ) -> None:
         c, end, last = self.config, begin + steps, stage is self.stages[-1][0]
-        learners = self._prepare(stage, begin)
+        optimizers = self._prepare(stage, begin)
         while self.step < end:
             started = time.monotonic()
             rate = learning_rate(c, self.step - begin, steps, last)
-            self.window.add(self._step(learners, next(batches), rate))
+            self.window.add(self._step(optimizers, next(batches), rate))
             self.step += 1
             if last:
                 self.networks.ema.update_parameters(self.networks.generator)
@@ -262,7 +262,7 @@ class Trainer:
             self.seconds += time.monotonic() - started
             stopping = self.processes.any(bool(interrupts))
             if self.step % c.checkpoint_every == 0 or self.step == end or stopping:
-                self._save(learners, journal)
+                self._save(optimizers, journal)
             if last and journal is not None:
                 self._show(journal, self.step - begin)
             if stopping and self.step < self.total:
@@ -279,10 +279,10 @@ class Trainer:
             journal.show(self.step, self.held_out.draw(average), self.held_out.score(average))
 
     def _step(
-        self, learners: abc.Sequence[Learner], batch: Batch, rate: float
+        self, optimizers: abc.Sequence[StageOptimizer], batch: Batch, rate: float
     ) -> dict[str, Tensor]:
         moved = {k: cast(Tensor, v).to(self.accelerator.device) for k, v in batch.items()}
-        return train_step(learners, split(cast(Batch, moved), self.config.accumulate), rate)
+        return train_step(optimizers, split(cast(Batch, moved), self.config.accumulate), rate)
 
     def _finite_means(self) -> dict[str, float]:
         self.window.share(self.processes.mean)

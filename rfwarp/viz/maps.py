@@ -1,4 +1,4 @@
-"""What the network did inside (Fig. 7 of the paper), in colours."""
+"""Inner maps of the network (Fig. 7 of the paper), in colours."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ def draw_maps(
 
     Args:
         sources: K images.
-        result: what the network made of them, of the size that it made.
-        levels: the maps of a batch of one, coarse first; of some levels alone if need be.
+        result: the network's output for them, at its own size.
+        levels: the maps of a batch of one, coarse first; of all levels or of some.
 
     Raises:
         ValueError: for a larger batch, or a result of another size than the maps are for.
@@ -123,8 +123,8 @@ def draw_maps(
     columns = ["source"]
     for level in levels:
         columns += [f"{name} 1/{level.stride}" for name in ("flow", "resid.", "visible", "attn.")]
-        for row, pictures in zip(rows, _draw_level(level), strict=True):
-            row += [_cells(picture, level.stride, result.size) for picture in pictures]
+        for row, images in zip(rows, _draw_level(level), strict=True):
+            row += [_cells(image, level.stride, result.size) for image in images]
     for row, moved in zip(rows, _moved(fitted, levels[-1]), strict=True):
         row += [moved, None, None]
     rows[0][-2:] = [result, where_from(levels[-1], result)]
@@ -168,16 +168,16 @@ def _moved(sources: Sequence[Image.Image], level: LevelMaps) -> list[Image.Image
     return [_fade(_to_image((m + 1) / 2), k[2]) for m, k in zip(moved, known, strict=True)]
 
 
-def _fade(picture: Image.Image, kept: Tensor) -> Image.Image:
-    """To white, where ``kept`` (h, w) is 0 and not 1."""
+def _fade(image: Image.Image, kept: Tensor) -> Image.Image:
+    """The image, faded to white where ``kept`` (h, w) is 0; unchanged where it is 1."""
     weight = kept.detach().cpu().double().clamp(0, 1).numpy()[..., None]
-    return _to_image(1 - weight * (1 - np.asarray(picture, dtype=float) / 255))
+    return _to_image(1 - weight * (1 - np.asarray(image, dtype=float) / 255))
 
 
-def _cells(picture: Image.Image, stride: int, size: tuple[int, int]) -> Image.Image:
-    """Every pixel as a square, of a result of ``size`` (width, height)."""
-    whole = (picture.width * stride, picture.height * stride)
-    return picture.resize(whole, Image.Resampling.NEAREST).crop((0, 0, *size))
+def _cells(image: Image.Image, stride: int, size: tuple[int, int]) -> Image.Image:
+    """The image with its pixels as squares, cut to a result's ``size`` (width, height)."""
+    whole = (image.width * stride, image.height * stride)
+    return image.resize(whole, Image.Resampling.NEAREST).crop((0, 0, *size))
 
 
 def _to_image(rgb: npt.NDArray[np.float64]) -> Image.Image:

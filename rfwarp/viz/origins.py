@@ -1,4 +1,4 @@
-"""Which source every pixel of a result was taken from, in colours."""
+"""Sources that the pixels of a result were taken from, in colours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rfwarp.nn import LevelMaps
 from rfwarp.nn.flow_models import enlarge
 
 PAINTED = np.array([255.0, 255.0, 255.0])
-_TINT = 0.6  # how much of a pixel is its source's colour; the rest is its brightness
+_TINT = 0.6  # share of the source's colour in a pixel; the rest is its brightness
 _TURN = (5**0.5 - 1) / 2  # of the wheel of hues, from a source to the next: never twice the same
 
 
@@ -28,10 +28,10 @@ def source_colour(k: int) -> tuple[int, int, int]:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def frame(picture: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
+def frame(image: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
     """A copy with its outermost pixels in a colour."""
-    framed = picture.convert("RGB")
-    framed = framed.copy() if framed is picture else framed
+    framed = image.convert("RGB")
+    framed = framed.copy() if framed is image else framed
     corner = (0, 0, framed.width - 1, framed.height - 1)
     ImageDraw.Draw(framed).rectangle(corner, outline=colour, width=max(1, min(framed.size) // 20))
     return framed
@@ -48,7 +48,7 @@ def where_from(maps: LevelMaps, result: Image.Image) -> Image.Image:
 
     Args:
         maps: of that level, for a batch of one.
-        result: what the network made, of the size that it made.
+        result: the network's output, at its own size.
 
     Raises:
         ValueError: for a larger batch, or a result of another size than the maps are for.
@@ -83,7 +83,7 @@ def where_from(maps: LevelMaps, result: Image.Image) -> Image.Image:
 
 
 def source_shares(maps: LevelMaps) -> Tensor:
-    """(K, h, w) float64 on the CPU: how much of every pixel of a level is of each source."""
+    """(K, h, w) float64 on the CPU: share of each source in every pixel of a level."""
     if len(maps.attention) != 1:
         raise ValueError(f"maps must be of a batch of one, got {len(maps.attention)}")
     shares = maps.attention * (1 - maps.occlusion)

@@ -1,14 +1,15 @@
-"""Pose codes of any kind as pictures."""
+"""Pose codes of any kind as images."""
 
 from __future__ import annotations
 
 import colorsys
 import math
+from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from rfwarp.poses.keypoints import LIMBS
+from rfwarp.poses.keypoints import LIMBS, Keypoints
 from rfwarp.poses.kinds import PoseKind
 from rfwarp.poses.viewpoint import angles
 from rfwarp.viz.sheet import INK, PAPER
@@ -38,8 +39,8 @@ def draw_pose(kind: PoseKind, code: Tensor, height: int, width: int) -> Image.Im
     code = code.detach().cpu()
     if kind.name == "landmarks":
         return Image.fromarray(code.permute(1, 2, 0).contiguous().numpy())
-    picture = Image.new("RGB", (width, height), PAPER)
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (width, height), PAPER)
+    pen = ImageDraw.Draw(image)
     if kind.name == "keypoints":
         _skeleton(pen, code, height)
     elif kind.name == "viewpoint":
@@ -50,7 +51,29 @@ def draw_pose(kind: PoseKind, code: Tensor, height: int, width: int) -> Image.Im
         font = ImageFont.load_default(max(8, height // 9))
         centre = (width / 2, height / 2)
         pen.text(centre, "\n".join(lines), fill=INK, font=font, anchor="mm", align="right")
-    return picture
+    return image
+
+
+def draw_skeletons(image: Image.Image, people: Sequence[Keypoints]) -> Image.Image:
+    """A copy of an image with the skeletons of people over it.
+
+    Args:
+        people: their joints, in pixels of an image of any size.
+
+    Example:
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from rfwarp.poses import Keypoints
+        >>> from rfwarp.viz import draw_skeletons
+        >>> person = Keypoints(np.full((18, 2), 20.0), height=64, width=48)
+        >>> draw_skeletons(Image.new("RGB", (48, 64)), [person]).getpixel((20, 20))
+        (60, 60, 60)
+    """
+    drawn = image.convert("RGB")  # a copy in any case
+    pen = ImageDraw.Draw(drawn)
+    for person in people:
+        _skeleton(pen, person.scaled(image.height, image.width).code(), image.height)
+    return drawn
 
 
 def _skeleton(pen: ImageDraw.ImageDraw, joints: Tensor, height: int) -> None:

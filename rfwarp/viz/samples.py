@@ -1,4 +1,4 @@
-"""What a generator made of samples, beside what it was given and what is true."""
+"""Results of a generator on samples, beside its input and the true images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures in rows and columns, with labels."""
+"""Images in rows and columns, with labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ INK, PAPER = (60, 60, 60), (255, 255, 255)
 
 
 def enlarge(image: Image.Image, scale: int) -> Image.Image:
-    """``scale`` times as wide and high, smooth (Lanczos).
+    """The image ``scale`` times as wide and high, smooth (Lanczos).
 
     Raises:
         ValueError: if ``scale`` is less than 1.
@@ -35,7 +35,7 @@ def draw_sheet(
     scale: int = 1,
     gap: int = 4,
 ) -> Image.Image:
-    """One RGB image of many.
+    """One RGB image made of many.
 
     Args:
         rows: images of one size, row by row; None leaves a place empty. Short rows end early.
@@ -54,15 +54,15 @@ def draw_sheet(
         >>> draw_sheet([[red, blue], [blue, None]]).size
         (76, 76)
     """
-    sizes = {picture.size for row in rows for picture in row if picture is not None}
+    sizes = {image.size for row in rows for image in row if image is not None}
     if len(sizes) != 1:
-        found = ", ".join(f"{w} x {h}" for w, h in sorted(sizes)) or "no picture"
-        raise ValueError(f"a sheet needs pictures of one size, got {found}")
+        found = ", ".join(f"{w} x {h}" for w, h in sorted(sizes)) or "no image"
+        raise ValueError(f"a sheet needs images of one size, got {found}")
     count = max(map(len, rows))
     if len(columns) > count or len(names) > len(rows):
         raise ValueError(
             f"{len(columns)} column and {len(names)} row labels are too many for a sheet of "
-            f"{count} x {len(rows)} pictures"
+            f"{count} x {len(rows)} images"
         )
     width, height = (side * scale for side in sizes.pop())
     font = ImageFont.load_default(max(10, min(width // 7, 20)))
@@ -80,8 +80,8 @@ def draw_sheet(
         at = (left - gap, top + y * (height + gap) + height / 2)
         draw.text(at, text, fill=INK, font=font, anchor="rm")
     for y, row in enumerate(rows):
-        for x, picture in enumerate(row):
-            if picture is not None:
+        for x, image in enumerate(row):
+            if image is not None:
                 corner = (left + x * (width + gap), top + y * (height + gap))
-                sheet.paste(enlarge(picture.convert("RGB"), scale), corner)
+                sheet.paste(enlarge(image.convert("RGB"), scale), corner)
     return sheet

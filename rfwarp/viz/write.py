@@ -1,4 +1,4 @@
-"""Picture files, written to a temporary name and renamed."""
+"""Image files, written to a temporary name and renamed."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from rfwarp.files import write_atomically
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".gif": "GIF"}
 
 
-def picture_format(path: str | os.PathLike[str]) -> str:
+def image_format(path: str | os.PathLike[str]) -> str:
     """Pillow's name of the format that the end of a file name stands for.
 
     Raises:
         ValueError: if it is not one that is written here.
 
     Example:
-        >>> from rfwarp.viz import picture_format
-        >>> picture_format("view.jpg")
+        >>> from rfwarp.viz import image_format
+        >>> image_format("view.jpg")
         'JPEG'
-        >>> picture_format("view.bmp")
+        >>> image_format("view.bmp")
         Traceback (most recent call last):
             ...
-        ValueError: pictures can be written to .png, .jpg, .jpeg, .webp, .gif, got 'view.bmp'
+        ValueError: images can be written to .png, .jpg, .jpeg, .webp, .gif, got 'view.bmp'
     """
     suffix = Path(path).suffix.lower()
     if suffix not in _FORMATS:
-        raise ValueError(f"pictures can be written to {', '.join(_FORMATS)}, got {str(path)!r}")
+        raise ValueError(f"images can be written to {', '.join(_FORMATS)}, got {str(path)!r}")
     return _FORMATS[suffix]
 
 
-def write_picture(path: str | os.PathLike[str], image: Image.Image) -> None:
+def write_image(path: str | os.PathLike[str], image: Image.Image) -> None:
     """Write a still image; missing folders are created.
 
     Raises:
@@ -43,12 +43,12 @@ def write_picture(path: str | os.PathLike[str], image: Image.Image) -> None:
 
     Example:
         >>> from PIL import Image
-        >>> from rfwarp.viz import write_picture
-        >>> write_picture("out/view.png", Image.new("RGB", (32, 16)))
+        >>> from rfwarp.viz import write_image
+        >>> write_image("out/view.png", Image.new("RGB", (32, 16)))
         >>> Image.open("out/view.png").size
         (32, 16)
     """
-    form, path = picture_format(path), Path(path)
+    form, path = image_format(path), Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda temporary: image.save(temporary, format=form, quality=95))
 
@@ -78,7 +78,7 @@ def write_animation(
         3
     """
     path = Path(path)
-    if picture_format(path) != "GIF":
+    if image_format(path) != "GIF":
         raise ValueError(f"animations are written to .gif, got {str(path)!r}")
     if len({frame.size for frame in frames}) != 1:
         sizes = ", ".join(f"{f.width} x {f.height}" for f in frames) or "none"
@@ -87,7 +87,7 @@ def write_animation(
     strip = Image.new("RGB", (width, height * len(frames)))
     for index, frame in enumerate(frames):
         strip.paste(frame, (0, index * height))
-    # Median cut would grey the white that surrounds most pictures.
+    # Median cut would grey the white that surrounds most images.
     palette = strip.quantize(256, method=Image.Quantize.FASTOCTREE)
     first, *others = [
         frame.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames

@@ -11,9 +11,10 @@ import torch
 from rfwarp import Generator
 from rfwarp.cli import main
 from rfwarp.data import ChairFolder, render_views
+from rfwarp.model_card import with_results
 from rfwarp.poses import Viewpoint
-from rfwarp.training.card import trained_card, with_results
 from rfwarp.training.config import TrainConfig
+from rfwarp.training.provenance import trained_card
 
 Refused = Callable[..., str]
 

@@ -15,7 +15,10 @@ import rfwarp_cuda
 from rfwarp import Generator
 from rfwarp.cli import main
 
-SUBCOMMANDS = ("generate", "train", "evaluate", "experiment", "render-chairs", "info")
+SUBCOMMANDS = (
+    *("generate", "animate", "train", "evaluate", "experiment", "pose", "render-chairs", "app"),
+    "info",
+)
 
 Refused = Callable[..., str]
 
@@ -40,7 +43,9 @@ def test_help(subcommand: list[str], capsys: pytest.CaptureFixture[str]) -> None
         assert all(name in shown for name in SUBCOMMANDS)
 
 
-@pytest.mark.parametrize("subcommand", ["generate", "train", "evaluate", "prepare"])
+@pytest.mark.parametrize(
+    "subcommand", ["generate", "animate", "train", "evaluate", "prepare", "pose"]
+)
 def test_help_does_not_wait_for_torch(subcommand: str) -> None:
     program = (
         "import sys, rfwarp.cli\n"
@@ -84,6 +89,27 @@ def test_debug_shows_where_an_error_comes_from() -> None:
 def test_unknown_verbosity(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RFWARP_VERBOSITY", "loud")
     assert "must be one of debug, info, warning, error, got 'loud'" in refused("info")
+
+
+def test_short_options() -> None:
+    assert command("-V").stdout == f"rfwarp {rfwarp.__version__}\n"
+    assert command("-v", "info").stdout == command("info").stdout
+    arguments = ("generate", "-s", "none_000_10.png", "-t", "40:10", "-o", "x.tiff")
+    assert command("-v", *arguments).returncode == 2
+
+
+def test_empty_verbosity_is_the_default() -> None:
+    assert command("info", RFWARP_VERBOSITY="").returncode == 0
+
+
+def test_files_are_named_without_numbers_of_errors(refused: Refused, tmp_path: Path) -> None:
+    given = ["--jobs", tmp_path / "jobs.csv", "-o", tmp_path / "out"]
+    (tmp_path / "jobs.csv").mkdir()
+    assert "Errno" not in refused("generate", *given, status=1)
+    config = tmp_path / "config"
+    config.mkdir()
+    message = refused("train", "--config", config, "--out", tmp_path / "run", status=1)
+    assert "Errno" not in message
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])  # the pipe breaks at the end, or at once

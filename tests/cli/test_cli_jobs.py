@@ -34,7 +34,7 @@ def write_table(folder: Path, sources: list[str], rows: int) -> Path:
         writer.writerow(["source_0", "pose_0", "source_1", "pose_1", "target", "out"])
         for n in range(rows):
             others = [sources[n // 9 % 2 + 1], ""] if n % 3 else ["", ""]
-            pose = "0:10" if n % 2 else ""  # as in the name of the picture
+            pose = "0:10" if n % 2 else ""  # as in the name of the image
             writer.writerow([sources[0], pose, *others, f"{20 * n}:10", f"{n % 7}/{n}.png"])
     return folder / "jobs.csv"
 
@@ -49,13 +49,13 @@ def statuses(out: Path) -> dict[int, Counter[str]]:
 
 
 def assert_done_once(out: Path, rows: int) -> None:
-    """By the logs; and all pictures are whole."""
+    """Every row is done once by the logs, and all images are whole."""
     assert statuses(out) == {row: Counter(done=1) for row in range(rows)}
-    pictures = sorted(path.relative_to(out).as_posix() for path in out.glob("*/*.png"))
-    assert pictures == sorted(f"{n % 7}/{n}.png" for n in range(rows))
-    for name in pictures:
-        with Image.open(out / name) as picture:
-            picture.load()
+    images = sorted(path.relative_to(out).as_posix() for path in out.glob("*/*.png"))
+    assert images == sorted(f"{n % 7}/{n}.png" for n in range(rows))
+    for name in images:
+        with Image.open(out / name) as image:
+            image.load()
 
 
 def start(*arguments: object, module: str = "rfwarp") -> subprocess.Popen[str]:
@@ -76,13 +76,23 @@ def wait_for_rows(process: subprocess.Popen[str], out: Path, least: int) -> None
         time.sleep(0.01)
 
 
-def test_pictures_are_those_of_generate(
+def test_images_are_those_of_generate(
     model: Path, sources: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table, out = write_table(tmp_path, sources, 9), tmp_path / "out"
-    command = ["generate", "--jobs", str(table), "-o", str(out), "-w", str(model)]
+    command = [
+        "generate",
+        "--precision",
+        "float32",
+        "--jobs",
+        str(table),
+        "-o",
+        str(out),
+        "-w",
+        str(model),
+    ]
     assert main([*command, "--workers", "1", "--batch-size", "4"]) == 0
-    line = rf"wrote 9 pictures to {re.escape(str(out))} \(\d+\.\d per second\)\n"
+    line = rf"wrote 9 images to {re.escape(str(out))} \(\d+\.\d per second\)\n"
     assert re.fullmatch(line, capsys.readouterr().out)
     assert_done_once(out, 9)
     generator = Generator.from_pretrained(model)
@@ -90,12 +100,12 @@ def test_pictures_are_those_of_generate(
         given = sources[:2] if n % 3 else sources[:1]
         poses = [Viewpoint(0, 10), Viewpoint(100, 0)][: len(given)]
         expected = generator.generate(given, poses, Viewpoint(20 * n, 10))
-        with Image.open(out / f"{n % 7}/{n}.png") as picture:
-            error = np.abs(np.asarray(picture, np.int16) - np.asarray(expected, np.int16))
+        with Image.open(out / f"{n % 7}/{n}.png") as image:
+            error = np.abs(np.asarray(image, np.int16) - np.asarray(expected, np.int16))
         assert error.max() <= 1  # float32, summed in another order: some round the other way
         assert (error > 0).mean() < 0.01
     assert main([*command, "--workers", "0"]) == 0
-    assert capsys.readouterr().out == f"wrote 0 pictures to {out}; 9 were there already\n"
+    assert capsys.readouterr().out == f"wrote 0 images to {out}; 9 were there already\n"
     assert_done_once(out, 9)
 
 
@@ -109,9 +119,9 @@ def test_precision_and_size(model: Path, sources: list[str], tmp_path: Path) -> 
         expected = plain.optimize(dtype).generate(
             sources[:1], [Viewpoint(0, 10)], Viewpoint(0, 10), size=96
         )
-        with Image.open(tmp_path / "0/0.png") as picture:
-            assert picture.size == (96, 96)
-            assert np.array_equal(picture, expected)
+        with Image.open(tmp_path / "0/0.png") as image:
+            assert image.size == (96, 96)
+            assert np.array_equal(image, expected)
         written.append((tmp_path / "0/0.png").read_bytes())
     assert written[0] != written[1]
 
@@ -125,7 +135,7 @@ def test_failed_rows_are_told(
     command = ["generate", "--jobs", str(table), "-o", str(out), "-w", str(model)]
     assert main([*command, "--workers", "0"]) == 1
     captured = capsys.readouterr()
-    assert captured.out.startswith("wrote 3 pictures to ")
+    assert captured.out.startswith("wrote 3 images to ")
     (line,) = captured.err.splitlines()
     assert line.startswith("rfwarp: error: 1 of 4 rows failed, see ")
     assert str(out / "jobs-log-0.jsonl") in line
@@ -135,10 +145,10 @@ def test_failed_rows_are_told(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--sources", "a.png"], "--sources is for a single picture, not for --jobs"),
-        (["--target", "0:10"], "--target is for a single picture"),
-        (["--turntable"], "--turntable is for a single picture"),
-        (["--scale", "2"], "--scale is for a single picture"),
+        (["--sources", "a.png"], "--sources is for a single image, not for --jobs"),
+        (["--target", "0:10"], "--target is for a single image"),
+        (["--turntable"], "--turntable is for a single image"),
+        (["--scale", "2"], "--scale is for a single image"),
         (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
         (["--workers", "-1"], "--workers must be at least 0, got -1"),
         (["--size", "0"], "--size must lie in 1..4096, got 0"),
@@ -152,14 +162,14 @@ def test_wrong_options(options: list[str], message: str, tmp_path: Path, refused
 
 
 def test_options_without_a_table(refused: Refused) -> None:
-    for option in (["--batch-size", "4"], ["--precision", "bfloat16"]):
+    for option in (["--batch-size", "4"], ["--workers", "1"]):
         single = ["-s", "a_000_10.png", "-t", "40:10", "-o", "x.png"]
         assert "need --jobs TABLE" in refused("generate", *single, *option)
 
 
 def test_wrong_tables(model: Path, tmp_path: Path, refused: Refused) -> None:
-    (tmp_path / "jobs.csv").write_text("picture,target\n")
-    for name, message in (("jobs.csv", "unknown column 'picture'"), ("none.csv", "no table of")):
+    (tmp_path / "jobs.csv").write_text("image,target\n")
+    for name, message in (("jobs.csv", "unknown column 'image'"), ("none.csv", "no table of")):
         given = ["--jobs", tmp_path / name, "-o", tmp_path / "out", "-w", model]
         assert message in refused("generate", *given, status=1)
 
@@ -172,7 +182,7 @@ def test_wrong_ranks(model: Path, refused: Refused, monkeypatch: pytest.MonkeyPa
 
 
 def test_too_little_shared_memory(model: Path, sources: list[str], tmp_path: Path) -> None:
-    """For which a limit on the size of files stands."""
+    """A limit on the size of files stands for it."""
     table, out = write_table(tmp_path, sources, 50), tmp_path / "out"
     command = ["generate", "--jobs", table, "-o", out, "-w", model, "--workers", "1"]
     done = subprocess.run(
@@ -200,7 +210,7 @@ def test_ctrl_c_resumes(model: Path, sources: list[str], tmp_path: Path) -> None
     assert run.returncode == 130
     done = len(statuses(out))
     assert 10 <= done < rows
-    assert errors == f"rfwarp: interrupted: {done} pictures written; the same command resumes\n"
+    assert errors == f"rfwarp: interrupted: {done} images written; the same command resumes\n"
     assert main(list(map(str, [*command, "--workers", "0"]))) == 0
     assert_done_once(out, rows)
 
@@ -259,6 +269,6 @@ def test_another_number_of_processes_resumes(
     done = len(statuses(out))
     assert 20 <= done < rows
     assert main(list(map(str, command))) == 0
-    assert f"wrote {rows - done} pictures" in capsys.readouterr().out
+    assert f"wrote {rows - done} images" in capsys.readouterr().out
     assert_done_once(out, rows)
     assert {log.name for log in out.glob("*.jsonl")} == {"jobs-log-0.jsonl", "jobs-log-1.jsonl"}

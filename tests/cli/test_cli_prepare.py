@@ -1,17 +1,12 @@
 """``rfwarp prepare``"""
 
-import sys
 from pathlib import Path
 
 import pytest
 from test_cli_chairs import Refused
+from test_person_photos import JACKETS, write_people
 
 from rfwarp.cli import main
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
-
-from test_people_pictures import JACKETS, write_people
-
 from rfwarp.data.deepfashion import DEEPFASHION
 
 
@@ -43,7 +38,7 @@ def test_unusable_downloads_fail(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["prepare", "kitti", "--root", str(tmp_path)]) == 1
     shown = capsys.readouterr()
     assert "       11 problems, see" in shown.out
-    assert "train: 9 of its sequences or pictures are missing or broken" in shown.err
+    assert "train: 9 of its sequences or images are missing or broken" in shown.err
     assert len((tmp_path / "prepare-report.txt").read_text().splitlines()) > 11
 
 

@@ -1,9 +1,10 @@
-"""What depends on how the work is cut into blocks: every launch shape, and the order of threads."""
+"""Independence of the results from every launch shape and from the order of threads."""
 
 import pytest
 import torch
 from test_ops_large import large_case, run
 from test_ops_matrix import run as run_small
+from test_ops_with_warped import warped_by_oracle
 from warp_cases import assert_correct, by_name, case
 
 LAYOUTS = pytest.mark.parametrize(
@@ -44,6 +45,7 @@ SHAPES = [
     (1, 3, 264, 2, 3),  # more vectors of channels than lanes of a warp
     (1, 2, 2080, 1, 2),  # blocks share the channels of a tile
     (1, 90, 4, 3, 2),  # more sources than fit into shared memory
+    (1, 3, 5, 7, 3),  # gradients of half types that do not end with a vector
     (2, 3, 8, 1, 40),
     (2, 3, 8, 40, 1),
 ]
@@ -60,6 +62,17 @@ def test_shapes(kernels, shape, dtype, layout):
     only_features = (True, False, False, False, False)
     _, _, gradients = run_small(kernels, given, dtype, layout, only_features)
     assert_correct({"features": gradients[0]}, given.answer)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+@LAYOUTS
+@pytest.mark.usefixtures("every_launch")
+def test_warped_features_of_more_sources_than_fit_into_shared_memory(kernels, dtype, layout):
+    given = case((1, 90, 16, 3, 2), "zeros", "some")
+    _, inputs = given.arguments(dtype, layout)
+    out, warped = kernels.warp_fuse_with_warped(*inputs, given.mask, given.padding_mode)
+    assert_correct({"out": out}, given.answer)
+    assert_correct({"out": warped}, warped_by_oracle(given))
 
 
 @LAYOUTS

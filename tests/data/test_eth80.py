@@ -11,9 +11,9 @@ from PIL import Image
 from rfwarp import Generator
 from rfwarp.cli import main
 from rfwarp.data.catalog import DataConfig, open_dataset
+from rfwarp.data.check_report import Options
 from rfwarp.data.eth80 import Eth80, find_photographs
 from rfwarp.data.preparation import prepare
-from rfwarp.data.report import Options
 from rfwarp.poses import Viewpoint
 
 VIEWS = ["000-000", "022-090", "045-180", "066-153", "090-338"]  # polar angle, azimuth
@@ -23,7 +23,7 @@ SIDE = 48
 
 
 def colour(thing: str, view: int) -> tuple[int, int, int]:
-    """Of an object, the same in no two photographs."""
+    """Colour of an object, different in every photograph."""
     return 100 + 10 * int(thing[-1]), 40 + 30 * view, 30 * (ord(thing[0]) - ord("a"))
 
 
@@ -105,7 +105,7 @@ def test_rows_are_fair_and_fewer_sources_are_a_prefix(root):
 
 
 def test_things_of_different_numbers_of_views(tmp_path):
-    """As often as each other; no view of one among those of another."""
+    """Things are drawn equally often, and no row mixes views of two."""
     write(tmp_path / "a", "apple1", views=VIEWS[:3])
     write(tmp_path / "b", "mug2", views=VIEWS)
     dataset = open_dataset(DataConfig("eth80", root=tmp_path), "train")
@@ -157,7 +157,7 @@ def test_categories(root):
 
 
 def test_instances_that_no_split_knows(tmp_path):
-    """A folder of others is for testing as a whole, and says so where it lacks a split."""
+    """Instances above 7 are all for testing; asking for another split raises an error."""
     for instance in (9, 12):
         write(tmp_path / str(instance), f"apple{instance}")
     config = DataConfig("eth80", root=tmp_path)
@@ -209,7 +209,7 @@ def test_folders_that_cannot_be_read(tmp_path):
         ),
         (
             lambda file, mask: Image.new("L", (9, 8)).save(mask),
-            r"is 8 x 9 .*the photograph is 48 x",
+            r"is 8 x 9 .*it is for 48 x",
         ),
     ],
 )

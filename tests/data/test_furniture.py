@@ -17,8 +17,8 @@ from PIL import Image
 from rfwarp.cli import main
 from rfwarp.data.catalog import DataConfig, open_dataset
 from rfwarp.data.chairs.camera import FILL, FOCAL, camera_axes
+from rfwarp.data.check_report import Options
 from rfwarp.data.preparation import prepare
-from rfwarp.data.report import Options
 from rfwarp.ops import warp
 from rfwarp.poses import Viewpoint
 from rfwarp.poses.projection import depth_flow, orbiting_cameras
@@ -392,7 +392,7 @@ def rays_meet(mesh, origins, rays):
 
 
 def camera_rays(mesh, view, size):
-    """Where a camera is, its axes, and (size^2, 3) rays, 1 long along the optical axis."""
+    """Position of a camera, its axes, and (size^2, 3) rays, 1 long along the optical axis."""
     ((right, up, back),) = camera_axes([view])
     middles = (np.arange(size) + 0.5) / size * 2 - 1
     x, y = (grid.reshape(-1, 1) for grid in np.meshgrid(middles, -middles))
@@ -442,7 +442,7 @@ def test_truth_is_where_points_lie(tmp_path):
 
 
 def test_depth_gives_the_flow(tmp_path):
-    """By the projection that depth flows are made of, with the chairs' camera."""
+    """The projection of depth flows, with the chairs' camera, gives the true flow."""
     write_package(tmp_path / "one.sh3f", {"one": ("One", "Kitchen", "", STOOL)})
     row, codes = [10, 50, 4], Viewpoint.codes()
     truth = Furniture(find_pieces(tmp_path), 48).truth(0, row)

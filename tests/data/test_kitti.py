@@ -40,7 +40,7 @@ def test_samples(drives):
     dataset = open_dataset(DataConfig("kitti", root=drives, size=64), "train")
     assert (dataset.pose_kind, dataset.height, dataset.width) == ("camera", 64, 64)
     sample = dataset.load((3, 12, 10))
-    # The middle square of a picture is what is left, so frames are told by their red.
+    # The middle square of an image is what is left, so frames are told by their red.
     numbers = [int(p[0, 32, 32]) for p in (*sample.sources, sample.target)]
     assert numbers == [3, 12, 10]
     assert (sample.target[0, 0] == 10).all()
@@ -89,11 +89,11 @@ def test_what_is_wrong_is_listed(drives):
     report = prepare("kitti", drives, Options(decode=True))
     assert len(report.problems) == 3
     assert "25 poses, so" in report.problems[0]
-    assert "it holds 24 pictures, without 000003.png" in report.problems[0]
+    assert "it holds 24 images, without 000003.png" in report.problems[0]
     assert "01.txt, line 5: expected 12 numbers, got 11" in report.problems[1]
     assert "000002.png" in report.problems[2]
     assert len(report.unusable) == 2
-    with pytest.raises(ValueError, match="it holds 24 pictures"):
+    with pytest.raises(ValueError, match="it holds 24 images"):
         KittiFrames(drives, "train")
 
 

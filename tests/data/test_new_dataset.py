@@ -1,4 +1,4 @@
-"""A new dataset: what is written in this module is all that a new one needs.
+"""A new dataset: it needs no more than is written in this module.
 
 Training, evaluation, model cards and preparation know it by its record alone.
 """
@@ -11,8 +11,8 @@ import torch
 
 from rfwarp.cli import main
 from rfwarp.data.catalog import DATASETS, DatasetRecord
-from rfwarp.data.draws import sample_view_sets
 from rfwarp.data.paper_results import PAPER, results_of
+from rfwarp.data.sampling import sample_view_sets
 from rfwarp.data.tuples import Sample
 from rfwarp.poses import Viewpoint
 
@@ -129,11 +129,11 @@ def test_it_is_prepared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         ),
         (
             ["evaluate", "--dataset", "gradients"],
-            "gradients needs root, the folder of the download",
+            "gradients needs root, the folder of its files",
         ),
         (["evaluate", "--dataset", "gradients", "--align"], "gradients has no align"),
         (["evaluate", "--dataset", "gradients", "--sources", "6"], "at most 5 of gradients of"),
-        (["evaluate", "--dataset", "gradient"], "kitti, voxceleb2, gradients"),
+        (["evaluate", "--dataset", "gradient"], "voxceleb2, folder, gradients"),
     ],
 )
 def test_what_it_has_not_is_refused(

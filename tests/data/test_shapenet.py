@@ -14,7 +14,7 @@ from rfwarp.poses import Viewpoint
 
 
 def write_chairs(root: Path, names: list[str], size: int = 8) -> None:
-    """A picture's red is its view's index, its green the chair's number."""
+    """An image's red is its view's index, its green the chair's number."""
     lines = []
     with h5py.File(root / "data_chair.hdf5", "w") as file:
         for number, name in enumerate(names):
@@ -40,10 +40,10 @@ def test_samples(root):
     assert (dataset.pose_kind, dataset.height, dataset.max_sources) == ("viewpoint", 16, 53)
     for row in dataset.draw(0, 0, 5, 4):
         sample = dataset.load(row)
-        for picture, code, number in zip(
+        for image, code, number in zip(
             [*sample.sources, sample.target], [*sample.poses, sample.target_pose], row, strict=True
         ):
-            assert picture[:2, 3, 3].tolist() == [number % 54, number // 54]
+            assert image[:2, 3, 3].tolist() == [number % 54, number // 54]
             assert code.tolist() == Viewpoint.from_index(number % 54).code().tolist()
 
 
@@ -110,7 +110,7 @@ def test_truncated_files(root):
         ShapeNetChairs(root, "train")
 
 
-def test_wrong_pictures(root):
+def test_wrong_images(root):
     with h5py.File(root / "data_chair.hdf5", "a") as file:
         del file["1a6f_0_0/image"]
         file["1a6f_0_0/image"] = np.zeros((8, 8))
@@ -122,7 +122,7 @@ def test_wrong_pictures(root):
         chairs.views(1, [0])
     report = prepare("shapenet-chairs", root, Options(decode=True))
     assert len(report.problems) == 4
-    assert report.unusable[0] == "train: 2 chairs have pictures that cannot be read"
+    assert report.unusable[0] == "train: 2 chairs have images that cannot be read"
     assert report.usable["train chairs"] == 2
 
 

@@ -19,7 +19,8 @@ from rfwarp.data.chairs import (
 from rfwarp.data.people import ProceduralPeople, correspondence, person_bytes, render_person
 from rfwarp.data.truth import Truth, pool, stack
 
-FAMILIES = ("chairs", "people")
+FAMILIES = ("chairs", "people", "faces", "streets")
+WITH_DEPTH = ("chairs", "streets")  # those whose cameras move
 
 
 # --- datasets ----------------------------------------------------------------------------------
@@ -39,12 +40,13 @@ def test_truth_is_given_on_request_alone(name, split):
     assert (flow.shape, flow.dtype) == ((3, 2, 16, 16), torch.float32)
     assert (visible.shape, visible.dtype) == ((3, 16, 16), torch.bool)
     assert (foreground.shape, foreground.dtype) == ((16, 16), torch.bool)
-    if name == "people":
+    if name not in WITH_DEPTH:
         assert depth is None
     else:
         assert (depth.shape, depth.dtype) == ((16, 16), torch.float32)
         assert torch.equal(depth > 0, foreground)
-        assert 0.6 < depth[foreground].min() < depth[foreground].max() < 1.4
+        nearest, farthest = (0.6, 1.4) if name == "chairs" else (4, 200)
+        assert nearest < depth[foreground].min() < depth[foreground].max() < farthest
 
 
 def test_only_procedural_chairs_have_truth(tmp_path):
@@ -59,7 +61,7 @@ def test_only_procedural_chairs_have_truth(tmp_path):
         chairs.truth(0, [])
 
 
-def test_truth_of_people_is_kept_with_their_pictures(tmp_path, monkeypatch):
+def test_truth_of_people_is_kept_with_their_images(tmp_path, monkeypatch):
     fresh = ProceduralPeople(0, 2, (24, 16), views=3, truth=True).load((3, 5, 4)).truth
     cache = tmp_path / "cache"
     ProceduralPeople(0, 2, (24, 16), views=3, cache=cache, truth=True).load((3, 4))
@@ -80,7 +82,7 @@ def test_caches_with_and_without_truth_are_told_apart(tmp_path):
             ProceduralPeople(**arguments, cache=tmp_path / folder, truth=truth)
     assert "truth" not in (tmp_path / "plain" / "cache.json").read_text()
     again = ProceduralPeople(**arguments, cache=tmp_path / "plain")
-    assert torch.equal(again.load((0, 1)).sources, render_person(0, [0], 8).pictures)
+    assert torch.equal(again.load((0, 1)).sources, render_person(0, [0], 8).images)
     with pytest.raises(ValueError, match="made with truth=False"):
         again.truth(0, [0, 1])
 
@@ -102,7 +104,7 @@ def test_a_mesh_that_does_not_fit_is_told(monkeypatch):
         correspondence.trace_person(0, [0], (8, 8))
 
 
-def test_pictures_with_little_or_nothing_in_them():
+def test_images_with_little_or_nothing_in_them():
     for size in (1, 3):
         assert ProceduralChairs(0, 1, size).truth(0, [0, 1]).flow.shape == (1, 2, size, size)
         people = ProceduralPeople(0, 1, size, views=2, truth=True)
@@ -136,7 +138,8 @@ def test_pooling_takes_means_over_what_is_visible(stride, with_depth):
         inside = truth.foreground[i][cell].double()
         assert float(level.foreground[i, 0, 0, row, column]) == pytest.approx(float(inside.mean()))
         if with_depth:
-            mean = (truth.depth[i][cell].double() * inside).sum() / inside.sum().clamp_min(1)
+            depths = truth.depth[i][cell].double()[inside > 0]
+            mean = len(depths) / (1 / depths).sum() if len(depths) else 0.0
             assert float(level.depth[i, 0, row, column]) == pytest.approx(float(mean), rel=1e-4)
         for source in range(k):
             seen = truth.visible[i, source][cell].double()
@@ -156,4 +159,4 @@ def test_stacking_makes_a_batch():
         batch = stack(truths)
         assert batch.flow.shape == (2, 2, 2, 8, 8)
         assert torch.equal(batch.visible[1], truths[1].visible)
-        assert (batch.depth is None) == (name == "people")
+        assert (batch.depth is None) == (name not in WITH_DEPTH)

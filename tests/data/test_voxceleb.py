@@ -125,8 +125,8 @@ def test_wrong_lists(tmp_path, text, message):
 class Detector:
     """Stands in for the networks: sees a face wherever there is some red."""
 
-    def __init__(self, device: str) -> None:
-        self.device = device
+    def __init__(self, device: str, *, backend: str) -> None:
+        assert (device, backend) == ("cpu", "facemesh")
 
     def detect(self, path: Path) -> list[FaceLandmarks]:
         red = np.array(Image.open(path))[0, 0, 0]
@@ -137,7 +137,7 @@ def test_prepare_detects_landmarks(tmp_path, monkeypatch):
     for split in ("train", "test"):
         write_videos(tmp_path, split, landmarks=False)
     monkeypatch.setattr(face_preparation, "FaceDetector", Detector)
-    report = prepare("voxceleb2", tmp_path, Options(decode=True))
+    report = prepare("voxceleb2", tmp_path, Options(decode=True, detector="facemesh"))
     # The first frames are black: 9 frames are left of the longest video, 7 of the other one.
     assert report.usable == {"train videos": 1, "test videos": 1}
     assert sum("shows no face" in problem for problem in report.problems) == 4

@@ -1,6 +1,8 @@
 """Tests that need a CUDA device, and fail where the CUDA kernels are not compiled.
 
-    python -m pytest -m gpu
+    python -m pytest tests/gpu
+
+`benchmarks/gpu_day.py` runs them, the checkers below and the benchmarks unattended.
 
 With the checkers of bad memory accesses and of races (each tensor in its own allocation, so that
 its bounds are checked):

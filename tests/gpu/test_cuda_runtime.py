@@ -58,7 +58,7 @@ def test_current_stream(layout):
 @LAYOUTS
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_graph_capture_and_replay(layout, dtype):
-    """Which also shows that nothing waits for the device, and that memory is the graph's own."""
+    """It also shows that nothing waits for the device, and that memory is the graph's own."""
     given = case((3, 4, 16, 4, 5), "zeros", "some")
     grad_out, inputs = given.arguments(dtype, layout)
     grad_out, *inputs = to("cuda", [grad_out, *inputs])
@@ -140,7 +140,7 @@ def deterministic():
 
 
 def gradients_of(given, dtype, layout) -> list[Tensor]:
-    """Of everything, by autograd."""
+    """The output and the gradients of all inputs, by autograd."""
     grad_out, inputs = given.arguments(dtype, layout)
     inputs = [None if x is None else x.cuda().requires_grad_() for x in inputs]
     out = warp_fuse(*inputs, given.mask.cuda(), given.padding_mode)

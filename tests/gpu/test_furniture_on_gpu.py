@@ -1,13 +1,9 @@
 """Furniture rendered on a CUDA device, against the CPU."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
-
+pytest.importorskip("tyro", reason="test_furniture needs tyro, for the command line")
 from test_furniture import CRATE, STOOL, mesh_of
 
 from rfwarp.data.furniture.render import render_mesh, trace_mesh

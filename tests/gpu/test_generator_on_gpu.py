@@ -1,4 +1,4 @@
-"""The generator on a GPU: the CPU's pictures, in CUDA graphs and in streams too."""
+"""The generator on a GPU: the CPU's images, in CUDA graphs and in streams too."""
 
 import functools
 
@@ -25,7 +25,7 @@ def _compiled():
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "optimized"])
 def pair(request) -> tuple[Generator, Generator]:
-    """On the CPU in float64, and on the GPU in float32."""
+    """Generators on the CPU in float64, and on the GPU in float32."""
     generator = make().requires_grad_(False)
     form = generator.optimize() if request.param else generator
     return make().double().requires_grad_(False), form.cuda()
@@ -41,7 +41,7 @@ def on_gpu(**shape: int) -> list[torch.Tensor]:
     return [x.float().cuda() for x in inputs(**shape)]
 
 
-def test_pictures_are_those_of_the_cpu(pair):
+def test_images_are_those_of_the_cpu(pair):
     mask = torch.tensor([[True, False, True], [True, True, True]])
     expected = pair[0](*inputs(), mask)
     image = pair[1](*on_gpu(), mask.cuda())
@@ -67,7 +67,7 @@ def test_a_call_does_not_wait_for_the_gpu(pair):
 
 
 def test_cuda_graph(pair):
-    """Of other inputs than it was recorded with; its pictures outlive the next call."""
+    """Replayed on other inputs than it was recorded with; its images outlive the next call."""
     graph = CudaGraph(pair[1], *on_gpu())
     first, other = on_gpu(), [x.flip(0) for x in on_gpu()]
     images = [graph(*first), graph(*other)]
@@ -88,8 +88,8 @@ def test_cuda_graph_of_decode(pair):
 def test_stream(pair):
     sources, poses, _ = on_gpu(n=1)
     _, _, targets = inputs(n=5)
-    pictures = pair[1].stream(pair[1].encode(sources, poses), targets, batch_size=2)
+    images = pair[1].stream(pair[1].encode(sources, poses), targets, batch_size=2)
     encoded = pair[0].encode(*(x[:1].double().cpu() for x in (sources, poses)))
     expected = pair[0].stream(encoded, targets, batch_size=5)
-    for ours, theirs in zip(pictures, expected, strict=True):
+    for ours, theirs in zip(images, expected, strict=True):
         assert np.abs(np.int16(np.array(ours)) - np.array(theirs)).max() <= 1

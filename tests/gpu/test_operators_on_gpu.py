@@ -14,6 +14,7 @@ from test_ops_matrix import (
     test_warp_fuse,
     test_without_residual,
 )
+from test_ops_optional import test_absent_inputs
 from test_ops_special_values import (
     test_absent_sources_may_hold_anything,
     test_features_that_are_not_finite_follow_ieee,
@@ -22,11 +23,16 @@ from test_ops_special_values import (
     test_sigmoid_and_softmax_are_good_to_the_last_bits,
     test_special_coordinates,
 )
+from test_ops_warp import test_coordinates_that_are_not_finite_or_huge, test_warp_of_any_axes
+from test_ops_with_warped import test_both_results
 
 __all__ = [
+    "test_absent_inputs",
     "test_absent_sources_may_hold_anything",
     "test_any_call",
     "test_batch_or_sources_of_stride_0",
+    "test_both_results",
+    "test_coordinates_that_are_not_finite_or_huge",
     "test_every_subset_of_the_gradients",
     "test_features_that_are_not_finite_follow_ieee",
     "test_flows",
@@ -39,6 +45,7 @@ __all__ = [
     "test_special_coordinates",
     "test_warp",
     "test_warp_fuse",
+    "test_warp_of_any_axes",
     "test_without_residual",
 ]
 

@@ -1,4 +1,4 @@
-"""Tables of jobs, and what became of them."""
+"""Tables of jobs, and the outcome of their rows."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Tables of jobs: rows that fail alone, and what ends the run."""
+"""Tables of jobs: failures of single rows, and failures that end the run."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ BAD = {
     "no file": (row("a", "none.npy"), "No such file"),
     "infinite": (row("a", [0.0, 1.0, float("inf")]), "target has non-finite values"),
     "no name": (row("a", poses=[]), "does not end in _AZIMUTH_ELEVATION"),
-    "text pose": (row("a", "front"), "a viewpoint is AZIMUTH:ELEVATION"),
+    "text pose": (row("a", "front"), "a pose is AZIMUTH:ELEVATION"),
     "channels": (row("a", "0:10"), "got (21, 64, 64)"),
     "folder": (row("a", out="folder.png/x.png"), "folder.png"),
     "long": (row("a", out=f"{'x' * 300}.png"), "File name too long"),
@@ -63,7 +63,7 @@ def test_kinds_of_poses_must_fit(folder: Path) -> None:
     assert "is a viewpoint, but this model takes a body" in summary.first_failure
 
 
-def test_values_that_are_not_finite_are_no_picture(folder: Path) -> None:
+def test_values_that_are_not_finite_are_no_image(folder: Path) -> None:
     broken = Generator(pose_channels=3, image_size=64, width=0.125)
     with torch.no_grad():
         broken.predictor.to_rgb.bias[0] = torch.nan
@@ -85,7 +85,7 @@ def test_a_full_disk_ends_the_run(
 
     table = write_table(folder, targets("a", 200))
     with monkeypatch.context() as patch:
-        patch.setattr("rfwarp.jobs.writer.write_picture", full)
+        patch.setattr("rfwarp.jobs.writer.write_image", full)
         with pytest.raises(OSError, match=os.strerror(number)):
             run(generator, table)
     assert len(attempts) <= 3 * 4  # what was on its way
@@ -94,7 +94,7 @@ def test_a_full_disk_ends_the_run(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits of POSIX")
-def test_pictures_that_cannot_be_written_whole(generator: Generator, folder: Path) -> None:
+def test_images_that_cannot_be_written_whole(generator: Generator, folder: Path) -> None:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,4 +1,4 @@
-"""Tables of jobs: what is done again and what is not, by how many processes ever."""
+"""Tables of jobs: rows that are done again or skipped, by any number of processes."""
 
 import json
 import socket
@@ -47,7 +47,7 @@ def test_changed_rows_are_done_again(generator: Generator, folder: Path) -> None
     longer = [{"sources": ["a.png"], "poses": [[0, 1, 0]], "target": [0, 0, 0]}, *targets("a", 6)]
     named = [fields | {"out": f"{n}.png"} for n, fields in enumerate(longer)]
     assert counts(run(generator, write_table(folder, named))) == (7, 0, 0)
-    # A row's place does not matter to its picture.
+    # A row's place does not matter to its image.
     assert counts(run(generator, write_table(folder, named[::-1]))) == (0, 7, 0)
 
 
@@ -67,13 +67,14 @@ def test_other_settings_are_done_again(generator: Generator, folder: Path) -> No
 def test_two_runs_do_not_share_a_folder(generator: Generator, folder: Path) -> None:
     table = write_table(folder, targets("a", 1))
     (folder / "out").mkdir()
-    log = folder / "out" / "jobs-log-0.jsonl"
     program = (
-        "import fcntl, sys; file = open(sys.argv[1], 'ab'); fcntl.lockf(file, fcntl.LOCK_EX);"
-        "print('locked', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from rfwarp.jobs.lock import FolderLock\n"
+        "with FolderLock(Path(sys.argv[1]), 0): print('locked', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", program, log], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", program, folder / "out"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"locked\n"
@@ -81,6 +82,33 @@ def test_two_runs_do_not_share_a_folder(generator: Generator, folder: Path) -> N
             run(generator, table)
         other.kill()
     assert run(generator, table).done == 1
+
+
+def test_a_run_keeps_the_folder_to_its_end(generator: Generator, folder: Path) -> None:
+    """Whatever it opens and closes meanwhile, another process cannot have it."""
+    table = write_table(folder, targets("a", 2))
+    program = (
+        "import sys; from pathlib import Path; from rfwarp.jobs.lock import FolderLock\n"
+        "with FolderLock(Path(sys.argv[1]), 0): pass"
+    )
+    statuses = []
+
+    def attempt(done: int, todo: int) -> None:
+        command = [sys.executable, "-c", program, folder / "out"]
+        statuses.append(subprocess.run(command, stderr=subprocess.PIPE, check=False))
+
+    run(generator, table)  # leaves a log, which the next run reads
+    run(generator, write_table(folder, targets("a", 3)), progress=attempt)
+    assert len(statuses) >= 2
+    assert all(b"two runs must not share" in status.stderr for status in statuses)
+    assert sorted(path.suffix for path in (folder / "out").iterdir()) == [".jsonl", *3 * [".png"]]
+
+
+def test_a_rejected_table_leaves_nothing_behind(generator: Generator, folder: Path) -> None:
+    table = write_table(folder, [])
+    with pytest.raises(ValueError, match="has no rows"):
+        run(generator, table)
+    assert list((folder / "out").iterdir()) == []
 
 
 def test_half_a_line_in_the_log_is_no_result(generator: Generator, folder: Path) -> None:

@@ -77,7 +77,7 @@ def test_outputs_and_poses_may_be_left_out(tmp_path: Path) -> None:
         assert list(read_table(path)) == [Job(0, ("a.png",), (), "0:0", "00000000.png")]
 
 
-def test_key_follows_what_the_picture_depends_on() -> None:
+def test_key_follows_what_the_image_depends_on() -> None:
     job = JOBS[0]
     same = job._replace(row=5, out="elsewhere.png")
     others = [
@@ -155,9 +155,9 @@ def test_outputs_stay_in_the_folder(out: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("out", ["x", "x.tiff", "folder/"])
-def test_outputs_are_pictures(out: str, tmp_path: Path) -> None:
+def test_outputs_are_images(out: str, tmp_path: Path) -> None:
     path = write(tmp_path, "jobs.csv", f"source_0,target,out\na.png,0:0,{out}\n")
-    with pytest.raises(ValueError, match=r"line 2: out: pictures can be written to \.png"):
+    with pytest.raises(ValueError, match=r"line 2: out: images can be written to \.png"):
         list(read_table(path))
 
 

@@ -1,4 +1,4 @@
-"""What stands between the floor and the seat."""
+"""Bases of chairs: everything between the floor and the seat."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rfwarp.data.chairs.solids import ROUND, SQUARE, Part, Point, beam
 
 
 def base_parts(chair: ChairParameters) -> list[Part]:
-    """What carries the seat: legs with their stretchers, a pedestal, a star, or a sled."""
+    """Parts of the base: legs with their stretchers, a pedestal, a star, or a sled."""
     build = {"legs": _legs, "pedestal": _pedestal, "star": _star, "sled": _sled}
     return build[chair.base.style](chair)
 

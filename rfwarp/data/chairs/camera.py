@@ -1,4 +1,4 @@
-"""Where the camera stands, so that a chair fills the picture at every view of the protocol."""
+"""Camera axes of viewpoints, and the distance at which a chair fits the image in every view."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILL = 0.94
 
 
 class Direction(Protocol):
-    """From where a camera looks: :class:`rfwarp.poses.Viewpoint`, or any other angles."""
+    """A viewing direction: a :class:`rfwarp.poses.Viewpoint`, or any other angles."""
 
     @property
     def azimuth(self) -> float:
@@ -36,8 +36,8 @@ class Direction(Protocol):
 def camera_axes(views: Sequence[Direction]) -> Array:
     """(V, 3, 3) orthonormal rows: image right, image up, and from the object to the camera.
 
-    Convention: azimuth 0 stands in front of the chair (+x), a growing azimuth moves the camera
-    counter-clockwise as seen from above, elevation is measured from the horizon.
+    Convention: at azimuth 0 the camera is in front of the chair (+x), a growing azimuth moves it
+    counter-clockwise as seen from above, and elevation is measured from the horizon.
     """
     rows = []
     for view in views:

@@ -1,4 +1,4 @@
-"""True correspondences between views of a chair, from the geometry that pictures are cast from."""
+"""True correspondences between views of a chair, from the geometry that is rendered."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from rfwarp.poses import Viewpoint
 
 
 def chair_truth(model: Model, views: Sequence[Viewpoint], size: int) -> Truth:
-    """Where K views of a chair show what another one shows.
+    """True correspondences between a target view and K source views of a chair.
 
-    Only the middles of pixels are cast: with 4 sources that takes 3 ms at 64 x 64, less than
-    reading the same from a disk could save, so nothing of it is kept.
+    One ray is cast through the middle of each pixel. With 4 sources that takes 3 ms at 64 x 64,
+    too little for a cache to be worth while.
 
     Args:
         model: the chair.
         views: K + 1 viewpoints: the sources, then the target.
-        size: height and width of the pictures, pixels.
+        size: height and width of the images, pixels.
 
     Returns:
-        With depth; flow is rounded from float64. A surface is a face of a part: of a box one of its
-        six sides, of what is round its two ends and all that is between them.
+        With depth; flow is rounded from float64. A surface is a face of a part: one of the six
+        sides of a box, or an end of a round part, or all that is between its two ends.
     """
     hits = cast_middles(model, views, size)
     axes = camera_axes(views)
@@ -52,7 +52,10 @@ def chair_truth(model: Model, views: Sequence[Viewpoint], size: int) -> Truth:
 
 
 def points_at(axes: Array, distance: float, pixel: Indices, depth: Array, size: int) -> Array:
-    """(M, 3) points that rays through the middles of pixels meet, metres from what is looked at."""
+    """(M, 3) points at the given depths (M,) on rays through the middles of pixels.
+
+    They are relative to the point looked at, in the unit of ``distance``.
+    """
     right, up, back = axes
     across = (2 * (pixel % size) + 1) / size - 1
     rise = 1 - (2 * (pixel // size) + 1) / size

@@ -20,7 +20,7 @@ VIEW_COUNT = 54
 
 
 class ChairViews(Protocol):
-    """A set of chairs as training and evaluation need it: images by chair and view.
+    """Interface of a set of chairs: images by chair and view.
 
     Example:
         >>> from rfwarp.data import ChairViews, ProceduralChairs
@@ -35,7 +35,7 @@ class ChairViews(Protocol):
 
     @property
     def size(self) -> int:
-        """Height and width of every picture, pixels."""
+        """Height and width of every image, pixels."""
 
     @property
     def available(self) -> tuple[int, ...]:
@@ -82,7 +82,7 @@ class ProceduralChairs:
     """Chairs of consecutive seeds, rendered when first asked for.
 
     All 54 views of a chair are rendered together (about 0.1 s at 64 x 64 on one core) and kept: in
-    ``cache``, which several processes may share and which outlives them, or else in memory. Where
+    ``cache``, which several processes may share and which outlives them, or else in memory. If
     neither keeps anything, only the views asked for are rendered, each time anew.
 
     Args:
@@ -148,10 +148,10 @@ class ProceduralChairs:
             "size": self.size,
         }
         shape = (VIEW_COUNT, 3, self.size, self.size)
-        return DiskCache(folder, "chair", key, self.count, {"pictures": (shape, np.uint8)})
+        return DiskCache(folder, "chair", key, self.count, {"images": (shape, np.uint8)})
 
     def views(self, chair: int, indices: Sequence[int] | Tensor) -> Tensor:
-        """(V, 3, size, size) uint8 RGB pictures of one chair.
+        """(V, 3, size, size) uint8 RGB images of one chair.
 
         Raises:
             IndexError: if the chair is not in 0..count-1.
@@ -160,7 +160,7 @@ class ProceduralChairs:
         wanted = checked_indices(self, chair, indices)
         if self._kept is None:
             return render_views(self.seeds[chair], wanted, self.size)
-        kept = self._kept.get(chair, self._render)["pictures"]
+        kept = self._kept.get(chair, self._render)["images"]
         return torch.from_numpy(np.array(kept[wanted]))
 
     def truth(self, chair: int, indices: Sequence[int] | Tensor) -> Truth:
@@ -178,4 +178,4 @@ class ProceduralChairs:
         return render_truth(self.seeds[chair], wanted, self.size)
 
     def _render(self, chair: int) -> dict[str, Array]:
-        return {"pictures": render_views(self.seeds[chair], range(VIEW_COUNT), self.size).numpy()}
+        return {"images": render_views(self.seeds[chair], range(VIEW_COUNT), self.size).numpy()}

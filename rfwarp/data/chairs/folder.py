@@ -72,11 +72,11 @@ def write_chair_folder(
     (folder / POSES_FILE).unlink(missing_ok=True)
     rows: list[tuple[str, str, float, float]] = []
     for done, seed in enumerate(range(first_seed, first_seed + count), start=1):
-        pictures = render_views(seed, chosen, size).permute(0, 2, 3, 1).contiguous().numpy()
-        for view, picture in zip(chosen, pictures, strict=True):
+        images = render_views(seed, chosen, size).permute(0, 2, 3, 1).contiguous().numpy()
+        for view, image in zip(chosen, images, strict=True):
             name = f"{seed:06d}_{view.azimuth:03d}_{view.elevation:02d}.png"
-            image = Image.fromarray(picture)
-            write_atomically(folder / name, partial(image.save, format="PNG"))
+            file = Image.fromarray(image)
+            write_atomically(folder / name, partial(file.save, format="PNG"))
             rows.append((name, f"{seed:06d}", view.azimuth, view.elevation))
         if progress is not None:
             progress(done, count)
@@ -141,7 +141,7 @@ class ChairFolder:
         return self._chairs
 
     def views(self, chair: int, indices: Sequence[int] | Tensor) -> Tensor:
-        """(V, 3, size, size) uint8 RGB pictures of one chair.
+        """(V, 3, size, size) uint8 RGB images of one chair.
 
         Raises:
             IndexError: if the chair is not in 0..count-1.
@@ -188,7 +188,7 @@ def _read_table(folder: Path) -> dict[str, dict[int, str]]:
         found = ",".join(lines[0]) if lines else "an empty file"
         raise ValueError(f"{table}, line 1: expected {','.join(HEADER)}, got {found}")
     if len(lines) == 1:
-        raise ValueError(f"{table} lists no pictures")
+        raise ValueError(f"{table} lists no images")
     chairs: dict[str, dict[int, str]] = {}
     for number, line in enumerate(lines[1:], start=2):
         if len(line) != len(HEADER):

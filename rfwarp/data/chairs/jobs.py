@@ -1,4 +1,4 @@
-"""What the ray caster works on: every part of a chair in every picture of it."""
+"""Jobs of the ray caster: one for every part of a chair in every image of it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from rfwarp.poses import Viewpoint
 
 @dataclass(frozen=True)
 class Jobs:
-    """One row per (picture, part) pair; float rows are stored column by column for gathering.
+    """One row per (image, part) pair; float rows are stored column by column for gathering.
 
     A ray through sample (i, j) has the direction d0 + i dx + j dy in the part's coordinates.
     """
 
-    picture: Tensor  # (J,) int64
+    image: Tensor  # (J,) int64
     box: Tensor  # (J, 4) int64: first column, first row, width, height in samples
     cast: Tensor  # (15, J) float32: origin, d0, dx, dy (3 each), scale, slope, roundness
     shade: Tensor  # (29, J) float32: normal matrix (9), to_texture (9), shift (3), look (8)
@@ -33,7 +33,7 @@ def _dot(a: Array, b: Array) -> Array:
 
 
 def _boxes(model: Model, axes: Array, samples: int) -> Array:
-    """(V, P, 4): first column, first row, width and height of what each part may cover."""
+    """(V, P, 4): first column, first row, width and height of the samples that parts may cover."""
     local = _dot(model.corners[:, :, None], axes[:, None, None])  # (V, P, 8, 3)
     image = FOCAL * local[..., :2] / (model.distance - local[..., 2:])
     position = (image * (1, -1) + 1) * samples / 2 - 0.5
@@ -42,8 +42,8 @@ def _boxes(model: Model, axes: Array, samples: int) -> Array:
     return np.concatenate([low, high - low + 1], -1)
 
 
-def make_jobs(model: Model, views: Sequence[Viewpoint], samples: int, first_picture: int) -> Jobs:
-    """Every part of a model at every view, computed in float64 and stored in float32."""
+def make_jobs(model: Model, views: Sequence[Viewpoint], samples: int, first_image: int) -> Jobs:
+    """Jobs of every part of a model at every view, computed in float64, stored in float32."""
     axes = camera_axes(views)
     count, parts = len(views), len(model.corners)
     linear, offset = model.to_local[:, :, :3], model.to_local[:, :, 3]
@@ -61,7 +61,7 @@ def make_jobs(model: Model, views: Sequence[Viewpoint], samples: int, first_pict
         [linear.reshape(parts, 9), model.to_texture.reshape(parts, 9), model.shift, model.look], 1
     )
     return Jobs(
-        torch.from_numpy(np.repeat(np.arange(first_picture, first_picture + count), parts)),
+        torch.from_numpy(np.repeat(np.arange(first_image, first_image + count), parts)),
         torch.from_numpy(_boxes(model, axes, samples).reshape(-1, 4).astype(np.int64)),
         torch.from_numpy(cast.reshape(-1, 15).T.astype(np.float32)),
         torch.from_numpy(np.tile(shade, (count, 1)).T.astype(np.float32)),

@@ -1,6 +1,6 @@
-"""What a chair is made of: colours and solid textures.
+"""Materials of chairs: colours and solid textures.
 
-Patterns are several centimetres wide, which is several pixels of a 64 x 64 picture. They use only
+Patterns are several centimetres wide, which is several pixels of a 64 x 64 image. They use only
 arithmetic that IEEE 754 rounds exactly (no sine), so a pixel never depends on how the samples
 around it were vectorised.
 """
@@ -124,7 +124,7 @@ _PATTERNS = {WOOD: _wood, STRIPES: _stripes, PLAID: _plaid, CHECKER: _checker}
 
 
 def pattern_mix(pattern: Tensor, position: Tensor, scale: Tensor) -> Tensor:
-    """How much of a material's second colour shows at each sample.
+    """Share of a material's second colour at each sample.
 
     Args:
         pattern: (M,) integer, one of this module's pattern numbers.

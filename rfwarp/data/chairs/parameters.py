@@ -18,7 +18,7 @@ StretcherStyle = Literal["none", "h", "box"]
 
 @dataclass(frozen=True)
 class Seat:
-    """Metres. ``roundness`` is the corner radius rule of :class:`.solids.Part`."""
+    """Metres; ``roundness`` is that of :class:`.solids.Part`."""
 
     width: float
     depth: float
@@ -29,7 +29,7 @@ class Seat:
 
     @property
     def corner(self) -> float:
-        """Where the outline meets the diagonal of its rectangle, over the half size."""
+        """Coordinate at which the outline crosses its rectangle's diagonal, over the half size."""
         return min(1.0, self.roundness / math.sqrt(2))
 
 

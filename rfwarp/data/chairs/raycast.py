@@ -1,8 +1,8 @@
-"""Ray casting of convex parts, many pictures at once, on any torch device.
+"""Ray casting of convex parts, many images at once, on any torch device.
 
-Every (picture, part) pair is cast only inside the rectangle its hull projects to, so the work is a
+Every (image, part) pair is cast only inside the rectangle its hull projects to, so the work is a
 flat list of (ray, part) pairs without padding. Per-sample arithmetic is elementwise and exactly
-rounded: a picture does not depend on what else is rendered in the same call.
+rounded: an image does not depend on what else is rendered in the same call.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def _inside_cone(
     return near, torch.minimum(far, leave)
 
 
-def _cast(jobs: Jobs, samples: int, pictures: int) -> Tensor:
-    """(pictures * samples^2,) int64: depth bits in the high half, job in the low half, or _MISS."""
+def _cast(jobs: Jobs, samples: int, images: int) -> Tensor:
+    """(images * samples^2,) int64: depth bits in the high half, job in the low half, or _MISS."""
     box, device = jobs.box, jobs.box.device
     sizes = box[:, 2] * box[:, 3]
     job = torch.repeat_interleave(torch.arange(len(box), device=device), sizes)
@@ -85,7 +85,7 @@ def _cast(jobs: Jobs, samples: int, pictures: int) -> Tensor:
         near, far = _inside(near, far, offset, direction)
     kept = ((near < far) & (near > 0)).nonzero()[:, 0]
     near, far, job = near[kept], far[kept], job[kept]
-    sample = (jobs.picture[job] * samples + row[kept]) * samples + column[kept]
+    sample = (jobs.image[job] * samples + row[kept]) * samples + column[kept]
 
     curved = (rho[kept] < 1.4).nonzero()[:, 0]
     chosen = kept[curved]
@@ -103,12 +103,12 @@ def _cast(jobs: Jobs, samples: int, pictures: int) -> Tensor:
     # settles ties in the same way everywhere.
     key = (near.view(torch.int32).long() << 32) | job
     key = torch.where(hit, key, _MISS)
-    depth = torch.full((pictures * samples * samples,), _MISS, device=device)
+    depth = torch.full((images * samples * samples,), _MISS, device=device)
     return depth.scatter_reduce_(0, sample, key, "amin")
 
 
 class _Hits(NamedTuple):
-    """What the M samples that a part covers show of it, in the part's coordinates."""
+    """Hits of the M samples that a part covers, in the part's coordinates."""
 
     sample: Tensor  # (M,) int64
     job: Tensor  # (M,) int64
@@ -154,7 +154,7 @@ def _normal(shade: Tensor, local: tuple[Tensor, Tensor, Tensor]) -> list[Tensor]
 
 
 def light_on(normal: Sequence[Tensor]) -> Tensor:
-    """(M,) what colours are multiplied by, of surfaces with normals 3 x (M,) of any length."""
+    """(M,) factors that light multiplies colours by, for normals 3 x (M,) of any length."""
     length = torch.sqrt(normal[0] * normal[0] + normal[1] * normal[1] + normal[2] * normal[2])
     facing = (_LIGHT[0] * normal[0] + _LIGHT[1] * normal[1] + _LIGHT[2] * normal[2]) / length
     light = _AMBIENT + _SKY * normal[2] / length + _KEY * facing.clamp_min(0.0)
@@ -180,20 +180,20 @@ def _shade(jobs: Jobs, key: Tensor, samples: int) -> tuple[Tensor, Tensor]:
 
 
 class Middles(NamedTuple):
-    """What the rays through the middles of M pixels meet, sorted by ``sample``."""
+    """Hits of the rays through the middles of M pixels, sorted by ``sample``."""
 
     sample: npt.NDArray[np.int64]
-    """(M,) (picture * size + row) * size + column."""
+    """(M,) (image * size + row) * size + column."""
     depth: npt.NDArray[np.float32]
     """(M,) distance along the optical axis, over FOCAL, metres."""
     surface: npt.NDArray[np.int64]
-    """(M,) number of a part's face: the same in all pictures."""
+    """(M,) number of a part's face: the same in all images."""
     normal: npt.NDArray[np.float32]
-    """(3, M) outward, of any length, world axes."""
+    """(3, M) outward normals of any length, world axes."""
 
 
 def cast_middles(model: Model, views: Sequence[Viewpoint], size: int) -> Middles:
-    """Casts one ray through the middle of every pixel of a chair's pictures, without colours."""
+    """Casts one ray through the middle of every pixel of a chair's images, without colours."""
     jobs = make_jobs(model, views, size, 0)
     hits = _hits(jobs, _cast(jobs, size, len(views)), size)
     part = hits.job % len(model.corners)
@@ -215,7 +215,7 @@ def render_models(
     device: torch.device,
     pair_budget: int,
 ) -> Tensor:
-    """Pictures of every model at its views, white where nothing is hit.
+    """Images of every model at its views, white where nothing is hit.
 
     Args:
         models: B chairs.
@@ -239,16 +239,16 @@ def render_models(
         if seen
     ]
     jobs = Jobs(
-        torch.cat([j.picture for j in per_model]),
+        torch.cat([j.image for j in per_model]),
         torch.cat([j.box for j in per_model]),
         torch.cat([j.cast for j in per_model], 1),
         torch.cat([j.shade for j in per_model], 1),
     )
     for first, last in _chunks(jobs, len(output), pair_budget):
-        # Pictures are numbered in the order of the jobs.
-        begin, end = torch.searchsorted(jobs.picture, torch.tensor([first, last])).tolist()
+        # Images are numbered in the order of the jobs.
+        begin, end = torch.searchsorted(jobs.image, torch.tensor([first, last])).tolist()
         chunk = Jobs(
-            (jobs.picture[begin:end] - first).to(device),
+            (jobs.image[begin:end] - first).to(device),
             jobs.box[begin:end].to(device),
             jobs.cast[:, begin:end].contiguous().to(device),
             jobs.shade[:, begin:end].contiguous().to(device),
@@ -261,17 +261,17 @@ def render_models(
     return output
 
 
-def _chunks(jobs: Jobs, pictures: int, pair_budget: int) -> Iterator[tuple[int, int]]:
-    """Ranges of pictures whose pairs fit the budget, at least one picture each."""
-    pairs = torch.zeros(pictures, dtype=torch.int64)
-    pairs.index_add_(0, jobs.picture, jobs.box[:, 2] * jobs.box[:, 3])
+def _chunks(jobs: Jobs, images: int, pair_budget: int) -> Iterator[tuple[int, int]]:
+    """Ranges of images whose pairs fit the budget, at least one image each."""
+    pairs = torch.zeros(images, dtype=torch.int64)
+    pairs.index_add_(0, jobs.image, jobs.box[:, 2] * jobs.box[:, 3])
     first, work = 0, 0
-    for picture, more in enumerate(pairs.tolist()):
-        if picture > first and work + more > pair_budget:
-            yield first, picture
-            first, work = picture, 0
+    for image, more in enumerate(pairs.tolist()):
+        if image > first and work + more > pair_budget:
+            yield first, image
+            first, work = image, 0
         work += more
-    yield first, pictures
+    yield first, images
 
 
 def _average(canvas: Tensor, supersample: int) -> Tensor:

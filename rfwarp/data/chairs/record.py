@@ -11,6 +11,7 @@ from rfwarp.data.chairs.folder import ChairFolder
 from rfwarp.data.chairs.render import RENDERER_VERSION
 from rfwarp.data.chairs.tuples import ChairTuples
 from rfwarp.data.seeds import DEFAULT_SIZE, MEMORY
+from rfwarp.poses.viewpoint import Viewpoint
 
 
 def open_chairs(config: DataConfig, split: Split) -> ChairTuples:
@@ -35,13 +36,15 @@ RECORD = DatasetRecord(
     "else: neither photographs nor other objects. Parts that no source shows are guessed.",
     tag="novel-view-synthesis",
     image_files="rendered",
+    background="white",
+    elevations=(Viewpoint.ELEVATIONS[0], Viewpoint.ELEVATIONS[-1]),
     licence=OWN_LICENCE,
     renderer_version=RENDERER_VERSION,
 )
 
 
 def folder_record(folder: Path) -> DatasetRecord:
-    """Of a folder of chairs; all of them are for testing.
+    """Record of a folder of chairs, all of them for testing.
 
     Raises:
         FileNotFoundError, ValueError: see :class:`ChairFolder`.

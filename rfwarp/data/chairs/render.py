@@ -1,4 +1,4 @@
-"""Pictures of chairs from their seeds."""
+"""Images of chairs from their seeds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rfwarp.data.truth import Truth
 from rfwarp.poses import Viewpoint
 
 RENDERER_VERSION = 2
-"""Raised whenever the pictures of a seed change, so that caches of older pictures are refused."""
+"""Raised whenever the images of a seed change, so that caches of older images are refused."""
 
 
 @lru_cache(maxsize=1024)
@@ -50,7 +50,7 @@ def _render(
         [_model(int(seed)) for seed in seeds],
         views,
         size,
-        # Large pictures show an edge over many pixels and need fewer rays in each.
+        # Large images show an edge over many pixels and need fewer rays in each.
         supersample=3 if size < 128 else 2,
         device=where,
         pair_budget=budget,
@@ -109,7 +109,7 @@ def render_views(
 
 
 def render_truth(seed: int, views: Sequence[Viewpoint | int] | Tensor, size: int) -> Truth:
-    """True correspondences of a chair's pictures, see :func:`.chair_truth`.
+    """True correspondences of a chair's images, see :func:`.chair_truth`.
 
     Args:
         seed: of the chair.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rfwarp.data.chairs.dataset import VIEW_COUNT, ChairViews, TrueViews
-from rfwarp.data.draws import sample_view_sets
+from rfwarp.data.sampling import sample_view_sets
 from rfwarp.data.tuples import Row, Sample
 from rfwarp.poses import Viewpoint
 
@@ -17,7 +17,7 @@ class ChairTuples:
             :class:`rfwarp.data.TrueViews` have them.
 
     Raises:
-        ValueError: if they have none.
+        ValueError: if ``truth`` is wanted, but ``views`` have none.
 
     Example:
         >>> from rfwarp.data import ChairTuples, ProceduralChairs
@@ -55,14 +55,14 @@ class ChairTuples:
         return drawn.rows(VIEW_COUNT)
 
     def evaluation_rows(self, seed: int, count: int, sources: int) -> list[Row]:
-        """As step 0 of training with this seed."""
+        """The rows of step 0 of training with this seed."""
         return self.draw(seed, 0, count, sources)
 
     def load(self, row: Row) -> Sample:
-        """All pictures of a row are of one chair."""
-        chair, indices = row[0] // VIEW_COUNT, [picture % VIEW_COUNT for picture in row]
-        pictures, codes = self.views.views(chair, indices), self._codes[indices]
+        """The images and poses of a row, all of one chair."""
+        chair, indices = row[0] // VIEW_COUNT, [image % VIEW_COUNT for image in row]
+        images, codes = self.views.views(chair, indices), self._codes[indices]
         truth = None
         if self._truth and isinstance(self.views, TrueViews):
             truth = self.views.truth(chair, indices)
-        return Sample(pictures[:-1], codes[:-1], pictures[-1], codes[-1], truth)
+        return Sample(images[:-1], codes[:-1], images[-1], codes[-1], truth)

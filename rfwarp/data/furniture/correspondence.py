@@ -1,4 +1,4 @@
-"""True correspondences between views of a mesh, from where its surface lies in each of them."""
+"""True correspondences between views of a mesh, from their depth and normals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rfwarp.data.surfaces import Flags, Indices, dense, shown
 from rfwarp.data.truth import Truth
 
 NEAR = 1.0
-"""How far a surface may lie from the tangent plane of a point of it, in pixels' sizes there."""
+"""Largest distance of a surface from the tangent plane of its point, in pixel sizes there."""
 
 TURN = 0.5
 """Least cosine of the angle between the normals of neighbours on one surface."""
@@ -22,7 +22,7 @@ TURN = 0.5
 def mesh_truth(
     depth: npt.NDArray[np.float32], normal: npt.NDArray[np.int8], views: Sequence[Direction]
 ) -> Truth:
-    """Where K views of a mesh show what another one shows.
+    """True correspondences between a target view and K source views of a mesh.
 
     A source shows a point if the side of the surface that the target sees faces its camera too, and
     neighbours with half of the bilinear weights show a surface of about the same normal that lies
@@ -34,7 +34,7 @@ def mesh_truth(
         views: K + 1 viewpoints.
 
     Returns:
-        With depth. What is translucent is there where nothing solid lies behind it.
+        With depth. A translucent surface counts only where nothing solid lies behind it.
     """
     size = depth.shape[-1]
     count = size * size

@@ -25,8 +25,8 @@ class Furniture:
     """:class:`rfwarp.data.ChairViews` of pieces of furniture, rendered when first asked for.
 
     All 54 views of a piece are rendered together (on one core some 0.1 s each at 64 x 64) and kept,
-    with where surfaces lie in them: in ``cache``, which several processes may share, which outlives
-    them, and which an interrupted run fills further; or else in memory.
+    with their depth and normals: in ``cache``, which several processes may share, which outlives
+    them, and which can be filled further after an interruption; or else in memory.
 
     Args:
         pieces: at least one.
@@ -102,7 +102,7 @@ class Furniture:
         """True correspondences of views of one piece: of K sources, then the target.
 
         Raises:
-            ImportError, IndexError, ValueError: as of :meth:`views`, and without a target.
+            ImportError, IndexError, ValueError: as for :meth:`views`, and without a target.
         """
         wanted = checked_indices(self, chair, indices)
         if not wanted:
@@ -134,7 +134,7 @@ class Furniture:
 
 
 def kept_arrays(size: int) -> Forms:
-    """Shapes and dtypes of what is kept of a piece."""
+    """Shapes and dtypes of the arrays that are kept of a piece."""
     return {
         "images": ((VIEW_COUNT, 3, size, size), np.uint8),
         "depth": ((VIEW_COUNT, size, size), np.float32),
@@ -143,5 +143,5 @@ def kept_arrays(size: int) -> Forms:
 
 
 def piece_bytes(size: int) -> int:
-    """Of what is kept of a piece."""
+    """Size of the arrays that are kept of a piece, bytes."""
     return VIEW_COUNT * 10 * size * size

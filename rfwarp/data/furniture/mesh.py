@@ -31,14 +31,14 @@ CREASE = 0.7
 """Cosine of the angle up to which neighbouring triangles are shaded as one smooth surface."""
 
 CROWD = 64
-"""Triangles around a point from which on it is no part of a smooth surface."""
+"""Number of triangles around a point above which it is no part of a smooth surface."""
 
 INVISIBLE = 0.02
 """Opacity below which nothing is drawn."""
 
 _GREY = (0.64, 0.64, 0.64)
 _OPTICAL = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-"""From the axes of packages (x right, y up, z to the front) to those of the chairs."""
+"""Rotation from the axes of packages (x right, y up, z to the front) to those of the chairs."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Mesh:
     """T triangles of V points and M materials, all tensors on one device.
 
     The middle of its bounding box is the origin, and its farthest point is 1 away from it. The
-    front looks along x, and z is up, as of chairs.
+    front faces +x, and z is up, as for chairs.
     """
 
     points: Tensor
@@ -71,9 +71,9 @@ class Mesh:
     """(M,) bool: whether the texture has holes."""
     textures: Textures
     distance: float
-    """Of the camera from the origin, so that the piece fills the images of all 54 viewpoints."""
+    """Distance of the camera from the origin, so that the piece fits the images of all 54 views."""
     notes: tuple[str, ...] = ()
-    """What of the files is missing or damaged, though not needed to draw the piece."""
+    """Missing or damaged things in the files that are not needed to draw the piece."""
 
     def to(self, device: torch.device | str) -> Mesh:
         where = torch.device(device)
@@ -162,7 +162,7 @@ def load_mesh(piece: Piece) -> Mesh:
 
 
 class _Materials:
-    """What the parts of a scene are painted with."""
+    """Materials of the parts of a scene."""
 
     def __init__(self, source: str, notes: list[str], defined: set[str]) -> None:
         self._source, self._notes, self._defined = source, notes, defined
@@ -173,9 +173,9 @@ class _Materials:
         self.images: list[Image.Image] = []
 
     def add(self, visual: Any) -> int | None:
-        """The number of a part's material, of its ``visual``; None if it is invisible."""
+        """Add the material of a part's ``visual``; its number, or None if it is invisible."""
         material = getattr(visual, "material", None)
-        # In the place of one that is malformed or not there, trimesh has none or its own.
+        # Instead of a malformed or missing material, trimesh has none or its own.
         if material is None or material.name not in self._defined:
             self._notes.append(f"{self._source}: a material that it uses is not defined")
             return self._append(_GREY, 1.0, None)
@@ -222,7 +222,7 @@ def _numbers(words: Sequence[Any], count: int, what: str) -> list[float]:
 
 
 def _read(folder: Files, name: str) -> bytes | None:
-    """A file in a folder; None if it is not there, or elsewhere."""
+    """Bytes of a file in a folder; None if it is missing, or outside the folder."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or not path.parts:
         return None
@@ -236,10 +236,10 @@ def _read(folder: Files, name: str) -> bytes | None:
 
 
 def _files(folder: Files) -> Any:
-    """What trimesh asks for the files that a model names.
+    """Resolver from which trimesh gets the files that a model names.
 
-    ``missing`` are those not there, ``damaged`` those that are no images though they should be,
-    ``materials`` the names of materials in those that are.
+    It lists the names of files that are ``missing``, of files that should be images but are not
+    (``damaged``), and of the ``materials`` that files define.
     """
     from trimesh.resolvers import Resolver
 
@@ -277,7 +277,7 @@ def _files(folder: Files) -> Any:
 
 
 def _uv(part: trimesh.Trimesh) -> Array:
-    """(3, T, 2), zeros where there are none."""
+    """(3, T, 2) texture coordinates of corners; zeros if there are none."""
     uv = getattr(part.visual, "uv", None)
     if uv is None:
         return np.zeros((3, len(part.faces), 2))
@@ -328,7 +328,7 @@ def _smooth(points: Array, triangles: Indices, unit: Array) -> Array:
 
 
 def _angles(points: Array, triangles: Indices) -> Array:
-    """(3, T) radians, of corners."""
+    """(3, T) angles at the corners, radians."""
     corners = points[triangles]
     ahead, behind = np.roll(corners, -1, 0) - corners, np.roll(corners, 1, 0) - corners
     length = np.linalg.norm(ahead, axis=2) * np.linalg.norm(behind, axis=2)

@@ -1,4 +1,4 @@
-"""Packages of furniture: where models are, who made them, and under what licence.
+"""Packages of furniture: their models, with authors and licences.
 
 A package is a file ``.sh3f``, which is a zip, or the folder that it was unpacked to. Its catalogue
 is a Java properties file whose keys end in ``#`` and the number of a piece of furniture.
@@ -19,7 +19,7 @@ Files = Path | zipfile.Path
 
 CATALOGUE = "PluginFurnitureCatalog.properties"
 SEATS = "seats"
-"""The category of everything to sit on, which the catalogues have as tags alone."""
+"""The category of everything to sit on, which is only a tag in the catalogues."""
 _SEAT_TAGS = {"Seat", "Chair", "Sofa", "Couch"}
 
 
@@ -37,9 +37,9 @@ class Piece:
     package: Path
     """A file ``.sh3f``, or a folder."""
     model: PurePosixPath
-    """Of the OBJ file, in the package."""
+    """Path of the OBJ file in the package."""
     rotation: tuple[float, ...]
-    """9 elements of a matrix, row by row, that sets the model upright."""
+    """Matrix that sets the model upright: 9 elements, row by row."""
 
     @property
     def is_seat(self) -> bool:
@@ -48,7 +48,7 @@ class Piece:
 
     def belongs(self, category: str | None) -> bool:
         """Whether it is of a category: seats, or one of the catalogue, in upper or lower case;
-        everything is of None."""
+        None stands for all."""
         if category is None:
             return True
         if category.lower() == SEATS:

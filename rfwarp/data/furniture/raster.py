@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 PAIRS = {"cpu": 1 << 17}
-"""How many pairs of a triangle and a sample are worked on at a time: on a CPU they should stay in
-its caches."""
+"""Pairs of a triangle and a sample that are computed at a time, by type of device: on a CPU they
+should stay in its caches."""
 _MANY_PAIRS = 1 << 23
 
 
 class Planes(NamedTuple):
-    """T triangles of an image: what of them is affine in columns and rows of its samples."""
+    """T triangles projected to an image, as affine functions of a sample's column and row."""
 
     first: Tensor
     """(3, T) float64: the weight of corner 1 is [0] + [1] column + [2] row."""
@@ -36,7 +36,7 @@ class Planes(NamedTuple):
 
     @classmethod
     def of(cls, x: Tensor, y: Tensor, inverse: Tensor, samples: int) -> Planes:
-        """Of triangles whose corners are at columns and rows (3, T) of an image."""
+        """Planes of triangles with corners at columns ``x`` and rows ``y`` (3, T) of an image."""
         (x0, x1, x2), (y0, y1, y2) = x, y
         area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
         some = torch.where(area == 0, torch.inf, area)  # seen edge-on: nothing is inside
@@ -56,7 +56,7 @@ class Planes(NamedTuple):
 
 
 class Fragments(NamedTuple):
-    """M samples and what they show of a triangle each."""
+    """M samples, each with the point of a triangle that it shows."""
 
     sample: Tensor
     """(M,) int64: row * samples + column."""
@@ -90,9 +90,9 @@ def nearest(
         planes: of the image.
         triangles: (C,) numbers of those to draw.
         samples: columns and rows of the image.
-        farther: (samples^2,) keys of what hits must be farther than, not of no hit.
-        nearer: (samples^2,) keys of what they must be nearer than.
-        shows: says (M,) of fragments whether they are there; all without it.
+        farther: (samples^2,) keys that hits must be farther than; -1 allows no hit.
+        nearer: (samples^2,) keys that hits must be nearer than; -1 allows all.
+        shows: tells (M,) which fragments can be seen; by default all.
 
     Returns:
         (samples^2,) int64 keys, -1 where nothing is hit. The larger is the nearer; see
@@ -119,7 +119,7 @@ def nearest(
 
 
 def fragments(planes: Planes, keys: Tensor, samples: int) -> Fragments:
-    """What the samples show that have a key of :func:`nearest`."""
+    """Fragments of the samples with a hit, by their keys of :func:`nearest`."""
     sample = (keys >= 0).nonzero()[:, 0]
     triangle = planes.area.shape[0] - 1 - (keys[sample] & 0xFFFFFFFF)
     column, row = sample % samples, sample // samples

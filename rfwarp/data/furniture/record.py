@@ -10,21 +10,21 @@ from pathlib import Path
 from rfwarp.data.catalog import DataConfig, DatasetRecord, Split
 from rfwarp.data.chairs.dataset import VIEW_COUNT
 from rfwarp.data.chairs.tuples import ChairTuples
+from rfwarp.data.check_report import Options, Progress, Report
 from rfwarp.data.furniture.dataset import Furniture, piece_bytes
 from rfwarp.data.furniture.mesh import Mesh, load_mesh
 from rfwarp.data.furniture.packages import SEATS, Piece, find_pieces
 from rfwarp.data.furniture.render import RENDERER_VERSION, trace_mesh
-from rfwarp.data.report import Options, Progress, Report
 from rfwarp.data.seeds import DEFAULT_SIZE, MEMORY
 from rfwarp.files import write_atomically
 from rfwarp.poses import Viewpoint
 
 TABLE = "furniture.csv"
 HELD_OUT = 10
-"""One piece of so many, chosen by its id, is for testing."""
+"""One piece in so many, chosen by its id, is for testing."""
 
 LEAST_SEEN = 0.01
-"""Share of the image that a piece must cover: of a rug nothing is left when it is seen edge-on."""
+"""Share of the image that a piece must cover: a rug seen edge-on covers nothing."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Row:
     model: str
     split: str
     problem: str
-    """Why it is left out; empty if it is not."""
+    """Reason why it is left out; empty if it is not."""
 
 
 def split_of(piece: Piece) -> Split:
-    """Train or test."""
+    """The split of a piece: train or test."""
     return "test" if zlib.crc32(piece.id.encode("utf-8")) % HELD_OUT == 0 else "train"
 
 
@@ -162,6 +162,8 @@ RECORD = DatasetRecord(
     "photographs. Parts that no source shows are guessed.",
     tag="novel-view-synthesis",
     image_files="rendered",
+    background="white",
+    elevations=(Viewpoint.ELEVATIONS[0], Viewpoint.ELEVATIONS[-1]),
     renderer_version=RENDERER_VERSION,
     origins=("Debian's package sweethome3d-furniture",),
     prepare=prepare_furniture,

@@ -1,4 +1,4 @@
-"""Images of meshes, and what surfaces they show where."""
+"""Images of meshes, and the depth and normals of the surfaces in them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ RENDERER_VERSION = 1
 """Raised whenever images or traces of a mesh change, so that caches of older ones are refused."""
 
 LAYERS = 4
-"""How many translucent surfaces are drawn before each other."""
+"""Largest number of translucent surfaces that are drawn in front of each other."""
 
 SOLID = 0.5
-"""Opacity from which on a surface is what its samples show, rather than what lies behind it."""
+"""Opacity from which on :func:`trace_mesh` does not look through a surface."""
 
 
 def render_mesh(
@@ -31,13 +31,13 @@ def render_mesh(
     *,
     supersample: int | None = None,
 ) -> Tensor:
-    """Images of a mesh as those of chairs are: same camera, light, and white background.
+    """Images of a mesh, with the camera, light and white background of chairs.
 
-    Surfaces have two sides. What is translucent is mixed with what lies behind it, up to
-    ``LAYERS`` surfaces; of textures with holes, what is less than half opaque is a hole.
+    Surfaces have two sides. Translucent ones, up to ``LAYERS``, are mixed with what lies behind
+    them; textures have holes where they are less than half opaque.
 
     Args:
-        mesh: on the device where to compute.
+        mesh: on the device that computes.
         views: V viewpoints, which need not be those of the protocol.
         size: height and width in pixels.
         supersample: each pixel is the mean of supersample^2 samples; by default 3, or 2 from 128
@@ -77,11 +77,11 @@ def render_mesh(
 
 
 def trace_mesh(mesh: Mesh, views: Sequence[Direction], size: int) -> tuple[Tensor, Tensor]:
-    """What rays through the middles of pixels meet: the nearest surface of at least half opacity,
-    or, where there is none, the nearest translucent one.
+    """Depth and normals of the surfaces that rays through the middles of pixels meet: the nearest
+    one of at least half opacity, or the nearest translucent one where there is none.
 
     Args:
-        mesh: on the device where to compute.
+        mesh: on the device that computes.
         views: V viewpoints.
         size: height and width in pixels.
 

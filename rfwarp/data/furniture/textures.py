@@ -1,4 +1,4 @@
-"""Textures of a mesh, each at all halved sizes, in one row of texels."""
+"""Textures of a mesh as mipmaps, all in one row of texels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 LARGEST = 1024
-"""Sides of textures in texels; larger ones are made smaller, as no image shows so much of them."""
+"""Longest side of a texture in texels; larger ones are reduced, as no image shows such detail."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class Textures:
     texels: Tensor
     """(N, 4) uint8 RGBA, row by row, top row first."""
     start: Tensor
-    """(X, L) int64: the first texel of each level. Levels beyond the last are the last."""
+    """(X, L) int64: the first texel of each level. Levels beyond a texture's last repeat it."""
     size: Tensor
     """(X, L, 2) int64 height and width of each level."""
 
     @classmethod
     def of(cls, images: Sequence[Image.Image]) -> Textures:
-        """Of images of any mode."""
+        """Mipmaps of PIL images of any mode."""
         texels: list[np.ndarray] = []
         starts: list[list[int]] = []
         sizes: list[list[tuple[int, int]]] = []
@@ -63,8 +63,8 @@ class Textures:
         """(M,) int64: the level at which a sample covers about one texel.
 
         Args:
-            texture: (M,) their numbers.
-            area: (M,) of a sample, in squares of the whole texture.
+            texture: (M,) numbers of textures.
+            area: (M,) area of a sample, in areas of the whole texture.
         """
         texels = area * self.size[texture, 0].prod(1)
         level = (texels.clamp_min(1e-9).log2() / 2).round().long()
@@ -74,7 +74,7 @@ class Textures:
         """(M, 4) float32 RGBA in [0, 1], bilinear; textures repeat.
 
         Args:
-            texture: (M,) their numbers.
+            texture: (M,) numbers of textures.
             level: (M,).
             uv: (M, 2) across and up, 1 being the size of the texture.
         """

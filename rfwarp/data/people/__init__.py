@@ -6,6 +6,7 @@ from rfwarp.data.people.folder import write_people_folder
 from rfwarp.data.people.parameters import PersonParameters
 from rfwarp.data.people.pose import Arm, BodyPose, Leg
 from rfwarp.data.people.render import RENDERER_VERSION, People, render_person, render_poses
+from rfwarp.data.people.walking import walk, walking_pose
 
 __all__ = [
     "RENDERER_VERSION",
@@ -20,5 +21,7 @@ __all__ = [
     "person_bytes",
     "render_person",
     "render_poses",
+    "walk",
+    "walking_pose",
     "write_people_folder",
 ]

@@ -1,4 +1,4 @@
-"""The body and what fits it closely: skin, shirt, trousers, shoes."""
+"""The body and close-fitting clothes: skin, shirt, trousers, shoes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Tube:
 
     @classmethod
     def along(cls, limb: Limb, stations: Sequence[float] | Array, soft: float) -> Tube:
-        """At fractions of the limb's length; the middle joint bends over +-``soft`` metres."""
+        """A tube at fractions of the limb's length; its joint bends over +-``soft`` metres."""
         first, second = np.diff(limb.joints, axis=0)
         upper = float(np.sqrt(first @ first))
         total = upper + float(np.sqrt(second @ second))

@@ -1,4 +1,4 @@
-"""From where people are seen."""
+"""Cameras that look at people."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rfwarp.data.people.skeleton import rotation
 from rfwarp.data.seeds import Dice
 
 FOCAL = 4.0
-"""Focal length over half the picture's height: a field of view of about 28 degrees."""
+"""Focal length over half the image's height: a field of view of about 28 degrees."""
 
 ROOM = 1.17
-"""Height of the picture at the person, over the person's height: raised hands mostly fit."""
+"""Height of the image at the person, over the person's height: raised hands mostly fit."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Camera:
 
     Azimuth 0 looks at the person's front, and a growing one moves the camera counter-clockwise as
     seen from above. ``scale`` is relative to a frame that leaves room for raised arms; ``shift``
-    moves the picture right and down, in heights of the picture.
+    moves the person right and down, in heights of the image.
     """
 
     azimuth: float

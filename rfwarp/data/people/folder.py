@@ -61,11 +61,11 @@ def write_people_folder(
     poses: dict[str, Keypoints] = {}
     for done, seed in enumerate(range(first_seed, first_seed + count), start=1):
         drawn = render_person(seed, range(views), size)
-        pictures = drawn.pictures.permute(0, 2, 3, 1).contiguous().numpy()
-        for view, picture in enumerate(pictures):
+        images = drawn.images.permute(0, 2, 3, 1).contiguous().numpy()
+        for view, image in enumerate(images):
             name = f"{seed:06d}_{view:03d}.png"
-            image = Image.fromarray(picture)
-            write_atomically(folder / name, partial(image.save, format="PNG"))
+            file = Image.fromarray(image)
+            write_atomically(folder / name, partial(file.save, format="PNG"))
             poses[name] = Keypoints(drawn.keypoints[view].numpy(), height, width)
         if progress is not None:
             progress(done, count)

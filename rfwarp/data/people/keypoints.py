@@ -1,4 +1,4 @@
-"""Where the 18 joints of OpenPose are, which of them are present, and which can be seen."""
+"""Positions of the 18 joints of OpenPose, their presence and their visibility."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from rfwarp.poses.keypoints import JOINTS
 
 Flags = npt.NDArray[np.bool_]
 
-# What carries a joint, itself or with what is worn on it, and how far before the joint it may be,
-# in metres.
+# Parts that carry a joint, or whose clothes do, and their largest distance in front of the joint,
+# metres.
 _FACE_CARRIER = ((HEAD,), 0.03)
 _CARRIERS: tuple[tuple[tuple[int, ...], float], ...] = (
     _FACE_CARRIER,
@@ -69,7 +69,7 @@ def joints(person: PersonParameters, skeleton: Skeleton) -> Array:
 
 
 def present(places: Array, skeleton: Skeleton, camera: Camera, height: int, width: int) -> Flags:
-    """(18,): inside the picture and, on the face, not turned away; ``places`` (18, 3) projected."""
+    """(18,): inside the image and, on the face, not turned away; ``places`` (18, 3) projected."""
     x, y = places[:, 0], places[:, 1]
     inside: Flags = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
     forward, left = (camera.axes()[2] @ skeleton.head_frame[:, :2]).tolist()
@@ -79,7 +79,7 @@ def present(places: Array, skeleton: Skeleton, camera: Camera, height: int, widt
 
 
 def visible(mesh: Mesh, corners: Array, places: Array, here: Flags) -> Flags:
-    """(18,): present, and the first thing at the joint carries it and is close before it.
+    """(18,): present, and the nearest surface at the joint carries it and is close in front of it.
 
     Skirts and coats are looked through at hips and knees. ``corners`` (3, 3, T) and ``places``
     (18, 3) are projected: x, y and inverse distance.
@@ -104,6 +104,6 @@ def visible(mesh: Mesh, corners: Array, places: Array, here: Flags) -> Flags:
     before = 1 / places[joint, 2] - 1 / inverse[order]
     seen = here.copy()
     # The nearest is the last to be assigned. Where there is nothing, a joint beside a thin part is
-    # before the background.
+    # in front of the background.
     seen[joint] = _CARRIES[joint, part] & (before < _REACH[joint])
     return seen

@@ -1,4 +1,4 @@
-"""What people wear and are covered with: cloth patterns, and marks printed on them.
+"""Surfaces of people: cloth patterns, and marks printed on them.
 
 A surface has two coordinates: ``turns``, the fraction of a turn around it, 0 at the front and
 +-0.5 at the back, and ``along``, metres. They belong to the surface, not to the pose: a pattern
@@ -18,7 +18,7 @@ Array = npt.NDArray[np.float64]
 Colour = tuple[float, float, float]
 
 PLAIN, STRIPES, BANDS, CHECKS, PLAID, DOTS = range(6)
-"""Of one colour; lines along; lines around; squares; both lines; discs."""
+"""Patterns: one colour; lines along; lines around; squares; both kinds of lines; discs."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ _DIGITS = {
 
 
 def _stencils() -> dict[str, npt.NDArray[np.bool_]]:
-    """(16, 16) each; row 0 is the top, column 0 is to the left of who looks at the front."""
+    """(16, 16) each; row 0 is the top, column 0 is to the left of a viewer in front."""
     x = (np.arange(_GRID) + 0.5) * 2 / _GRID - 1
     x, y = x[None, :], -x[:, None]
     radius = np.hypot(x, y)
@@ -109,7 +109,7 @@ def _wave(x: Array) -> Array:
 
 
 def _mix(pattern: int, around: Array, along: Array) -> Array:
-    """How much of the second colour shows; both coordinates in periods."""
+    """Share of the second colour; both coordinates in periods."""
     if pattern == STRIPES:
         return _wave(around)
     if pattern == BANDS:
@@ -131,9 +131,9 @@ def paint(
     """Colours of M samples.
 
     Args:
-        surfaces: the surfaces of a picture.
-        index: (M,) which of them.
-        turns, along: (M,) where on it.
+        surfaces: the surfaces of an image.
+        index: (M,) numbers of the samples' surfaces.
+        turns, along: (M,) coordinates on them.
 
     Returns:
         (3, M) RGB in [0, 1].

@@ -85,10 +85,10 @@ class Top:
 
 @dataclass(frozen=True)
 class Lower:
-    """What is below the waist. ``length`` is a fraction of the leg; skirts have the rest.
+    """Trousers, shorts or a skirt. ``length`` is a fraction of the leg.
 
-    ``flare`` is metres of radius gained per metre; ``folds`` is their number, ``depth`` their
-    depth at the hem in metres.
+    Of skirts, ``flare`` is the radius gained per metre of length, metres, ``folds`` is the number
+    of folds, and ``depth`` their depth at the hem, metres.
     """
 
     kind: Bottom
@@ -102,7 +102,7 @@ class Lower:
 
 @dataclass(frozen=True)
 class Coat:
-    """Open at the front. Lengths as of :class:`Lower`; ``opening`` in radians."""
+    """Open at the front. ``length`` and ``flare`` as for :class:`Lower`; ``opening`` in radians."""
 
     cloth: Cloth
     length: float

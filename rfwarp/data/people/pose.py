@@ -1,4 +1,4 @@
-"""How people stand and what they do with their arms."""
+"""Poses of people: stances, and gestures of the arms."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ REACHES: dict[Gesture, tuple[tuple[float, float, float], tuple[float, float, flo
     "chin": ((0.40, -0.26, 0.10), (0.2, 0.45, -1.0)),
     "swing": ((0.00, 0.20, -0.93), (-1.0, 0.4, 0.0)),
 }
-"""Where the hand is, seen from the shoulder: to the front, outward and up, in lengths of the arm;
-and to which side the elbow points."""
+"""Position of the hand relative to the shoulder, to the front, outward and up, in lengths of the
+arm; and the direction in which the elbow points."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class BodyPose:
     """Angles in radians. Pairs are (right, left). The person faces +x, with +y to its left.
 
     ``lean`` to the front, ``bend`` to the left and ``twist`` to the left turn the chest against the
-    pelvis; ``nod`` and ``turn`` the head against the chest. ``sway`` is where loose clothes swing,
-    in metres at a metre's length.
+    pelvis; ``nod`` and ``turn`` the head against the chest. ``sway`` is the shift (x, y) of hanging
+    clothes and hair, metres at a length of one metre.
     """
 
     legs: tuple[Leg, Leg]

@@ -1,7 +1,7 @@
-"""Triangles -> samples: which one is nearest, and where on it.
+"""Triangles -> samples: the nearest one, and the point on it.
 
 Everything is float64 and elementwise, and ties between triangles are settled by their order: one
-machine draws the same picture to the bit, whatever else it draws.
+machine draws the same image to the bit, whatever else it draws.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ RECORD = DatasetRecord(
     title="procedural people",
     open=open_people,
     options=("first_seed", "count", "cache", "truth"),
+    has_clips=True,
     pose_kind=ProceduralPeople.pose_kind,
     max_sources=VIEWS - 1,
     description="Procedural people of rfwarp (`rfwarp.data.ProceduralPeople`): {size} pixels, 18 "
@@ -35,6 +36,7 @@ RECORD = DatasetRecord(
     "person. Parts that no source shows are guessed.",
     tag="pose-transfer",
     image_files="rendered",
+    background="plain",
     licence=OWN_LICENCE,
     renderer_version=RENDERER_VERSION,
 )

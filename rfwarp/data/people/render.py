@@ -1,4 +1,4 @@
-"""Pictures of people, and where their joints are in them."""
+"""Images of people, and the positions of their joints in them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from rfwarp.data.people.body import ARMS, LEGS, arm, head, leg, trunk
 from rfwarp.data.people.camera import Camera
+from rfwarp.data.people.garments import coat, hair, hem, skirt, sleeve
 from rfwarp.data.people.keypoints import Flags, joints, present, visible
-from rfwarp.data.people.loose import coat, hair, hem, skirt, sleeve
 from rfwarp.data.people.materials import Array
 from rfwarp.data.people.mesh import Mesh
 from rfwarp.data.people.parameters import PersonParameters
@@ -24,19 +24,19 @@ from rfwarp.data.seeds import Dice, checked_seed
 from rfwarp.poses import Keypoints
 
 RENDERER_VERSION = 2
-"""Raised whenever what is drawn of a seed changes, so that older caches are refused."""
+"""Raised whenever the images of a seed change, so that caches of older images are refused."""
 
 
 class People(NamedTuple):
-    """V pictures of one person.
+    """V images of one person.
 
-    A joint is present as detectors of keypoints report it: inside the picture, whatever lies before
-    it. Points of the face are the exception: eyes, nose and ears are missing where the head is
-    turned away from them, so that a back has no nose. Whether a joint can really be seen is told
-    apart, by ``visible``: clothes worn on it do not hide it, another part of the body does.
+    A joint is present as detectors of keypoints report it: inside the image, hidden or not. Points
+    of the face are the exception: eyes, nose and ears are missing where the head is turned away
+    from them, so that a back has no nose. Whether a joint can really be seen is told by
+    ``visible``: clothes worn on it do not hide it, another part of the body does.
     """
 
-    pictures: Tensor
+    images: Tensor
     """(V, 3, H, W) uint8 RGB."""
     keypoints: Tensor
     """(V, 18, 3) float32: x and y in pixels, of which (0, 0) is the middle of the top left pixel,
@@ -50,7 +50,7 @@ _person = lru_cache(maxsize=64)(PersonParameters.from_seed)
 
 
 def build(person: PersonParameters, pose: BodyPose) -> tuple[Mesh, Skeleton]:
-    """Everything of a person in a pose."""
+    """Mesh and skeleton of a person in a pose."""
     skeleton = pose_body(person.body, pose)
     sheets = [*trunk(person, skeleton), *head(person, skeleton), *hair(person, skeleton, pose)]
     for limb, part in zip(skeleton.arms, ARMS, strict=True):
@@ -62,10 +62,10 @@ def build(person: PersonParameters, pose: BodyPose) -> tuple[Mesh, Skeleton]:
     return Mesh.of(sheets), skeleton
 
 
-def picture(
+def draw_person(
     person: PersonParameters, pose: BodyPose, camera: Camera, height: int, width: int
 ) -> tuple[Array, Array, Flags]:
-    """One picture (3, H, W) float64 in [0, 1], keypoints (18, 3) and visibility (18,)."""
+    """One image (3, H, W) float64 in [0, 1], keypoints (18, 3) and visibility (18,)."""
     mesh, skeleton = build(person, pose)
     tall = person.body.height
     n = 3 if height < 128 else 2  # samples along each side of a pixel
@@ -94,7 +94,7 @@ def render_person(seed: int, views: Sequence[int], size: int | tuple[int, int]) 
 
     Args:
         seed: of the person.
-        views: numbers of images, at least 0; each is one pose and camera of its own.
+        views: numbers of images, at least 0; each has a pose and a camera of its own.
         size: height and width in pixels, one number if they are equal.
 
     Raises:
@@ -105,7 +105,7 @@ def render_person(seed: int, views: Sequence[int], size: int | tuple[int, int]) 
     Example:
         >>> from rfwarp.data import render_person
         >>> people = render_person(seed=0, views=[0, 1], size=(32, 16))
-        >>> people.pictures.shape, people.keypoints.shape
+        >>> people.images.shape, people.keypoints.shape
         (torch.Size([2, 3, 32, 16]), torch.Size([2, 18, 3]))
     """
     if any(view < 0 for view in views):
@@ -115,7 +115,7 @@ def render_person(seed: int, views: Sequence[int], size: int | tuple[int, int]) 
 
 
 def drawn_poses(seed: int, views: Sequence[int]) -> list[tuple[BodyPose, Camera]]:
-    """Pose and camera of every picture of a person."""
+    """Pose and camera of every image of a person."""
     dices = [Dice([seed, 1 + int(view)]) for view in views]
     return [(BodyPose.draw(dice), Camera.draw(dice)) for dice in dices]
 
@@ -123,21 +123,21 @@ def drawn_poses(seed: int, views: Sequence[int]) -> list[tuple[BodyPose, Camera]
 def render_poses(
     seed: int, poses: Sequence[tuple[BodyPose, Camera]], size: int | tuple[int, int]
 ) -> People:
-    """Pictures of one person in poses of one's own choice, one for each; see :func:`render_person`.
+    """Images of one person, one for each of the given poses; see :func:`render_person`.
 
     Raises:
         ValueError: for a bad seed or size.
     """
     height, width = checked_size(size)
     person = _person(seed)
-    pictures = np.empty((len(poses), 3, height, width), np.uint8)
+    images = np.empty((len(poses), 3, height, width), np.uint8)
     keypoints = np.empty((len(poses), Keypoints.channels, 3), np.float32)
     seen = np.empty((len(poses), Keypoints.channels), bool)
     for number, (pose, camera) in enumerate(poses):
-        drawn = picture(person, pose, camera, height, width)
-        pictures[number] = (drawn[0] * 255 + 0.5).astype(np.uint8)
+        drawn = draw_person(person, pose, camera, height, width)
+        images[number] = (drawn[0] * 255 + 0.5).astype(np.uint8)
         keypoints[number], seen[number] = drawn[1], drawn[2]
-    return People(*(torch.from_numpy(array) for array in (pictures, keypoints, seen)))
+    return People(*(torch.from_numpy(array) for array in (images, keypoints, seen)))
 
 
 def checked_size(size: int | tuple[int, int]) -> tuple[int, int]:
@@ -148,5 +148,5 @@ def checked_size(size: int | tuple[int, int]) -> tuple[int, int]:
     """
     height, width = (size, size) if isinstance(size, int) else size
     if height < 1 or width < 1:
-        raise ValueError(f"the picture size must be at least 1 pixel, got {height} x {width}")
+        raise ValueError(f"the image size must be at least 1 pixel, got {height} x {width}")
     return height, width

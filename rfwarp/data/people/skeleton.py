@@ -1,4 +1,4 @@
-"""Body and pose -> where the joints are.
+"""Body and pose -> positions of the joints.
 
 World axes, in metres: x to the person's front, y to its left, z up; the floor is z = 0.
 """
@@ -19,7 +19,7 @@ HEAD_SCALE = 1.12
 """Heads are a little large: faces have few pixels."""
 
 SPINE = 0.315
-"""From the hips to the base of the neck, over the height."""
+"""Distance from the hips to the base of the neck, over the height."""
 
 
 def rotation(axis: str, angle: float) -> Array:
@@ -37,7 +37,7 @@ def rotation(axis: str, angle: float) -> Array:
 class Limb:
     """Three joints (3, 3), from the trunk outward, and the axis (3,) the middle one bends about.
 
-    ``hinge`` x (direction of a bone) points to where the elbow or the knee points.
+    ``hinge`` x (direction of a bone) is the direction in which the elbow or the knee points.
     """
 
     joints: Array

@@ -1,0 +1,1 @@
+"""Implementations of the whole generator, where their time goes, and the report."""

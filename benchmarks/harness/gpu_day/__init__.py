@@ -1,0 +1,1 @@
+"""One unattended day on a GPU: what `benchmarks/gpu_day.py` runs, how, and what it reports."""

@@ -1,0 +1,1 @@
+"""Implementations of ``warp_fuse``, the check before the clock, the times, and their report."""

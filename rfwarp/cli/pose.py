@@ -1,0 +1,249 @@
+"""``rfwarp pose``"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+from tyro.conf import Positional, arg
+
+from rfwarp.cli.arguments import UsageError
+from rfwarp.video import READABLE
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from rfwarp.poses import FaceLandmarks, Keypoints
+
+TABLE = ".csv"
+FACES = ("face-alignment", "facemesh")  # backends that find faces
+SHEET_COLUMNS, SHEET_IMAGES, SHEET_SIDE = 6, 120, 256
+
+
+class Photo(NamedTuple):
+    """An image to look for people in, and when it was taken."""
+
+    path: Path
+    """Of a frame of a video, its name."""
+    image: Image.Image
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Find people or faces in photographs or in a video, and write their keypoints or landmarks."""
+
+    images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE|FOLDER|VIDEO")]
+    """Images, folders of images, or one video, whose frames are called VIDEO_000000.png and so
+    on."""
+    out: Annotated[Path | None, arg(aliases=["-o"], metavar="TABLE.csv|FOLDER")] = None
+    """Table of the largest person of every image, in whole pixels, or folder of a file for each
+    image: OpenPose's .json of a person, a .npy of the 68 landmarks of a face."""
+    beside: bool = False
+    """Instead of -o: write the file of an image beside it."""
+    everybody: bool = False
+    """Write all people into the .json files, the largest first."""
+    backend: Literal["rtmpose", "blazepose", "face-alignment", "facemesh"] = "rtmpose"
+    """What finds people: rtmpose (rfwarp[body]) or blazepose (rfwarp[blazepose]). What finds
+    faces: face-alignment (rfwarp[face]) or facemesh (rfwarp[blazepose])."""
+    weights: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Folder of the weights. Without one, rtmpose downloads them once, blazepose and facemesh take
+    those of the package mediapipe, and face-alignment those in the torch hub's folder."""
+    threshold: float = 0.3
+    """Confidence, 0 to 1, below which a joint is missing."""
+    smooth: bool = False
+    """Make the joints of a video steady over time, by the one-euro filter."""
+    draw: Annotated[Path | None, arg(metavar="IMAGE|FOLDER")] = None
+    """Also draw what was found over the images: all on one sheet, at most 120, or each into the
+    folder as a .png file."""
+    device: str = "cpu"
+    """cpu; for rtmpose also cuda, cuda:1, ..., with the package onnxruntime-gpu; for
+    face-alignment also cuda or mps."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise UsageError(f"--threshold must lie in 0..1, got {self.threshold}")
+        if (self.out is None) != self.beside:
+            raise UsageError("either -o TABLE.csv|FOLDER or --beside is needed")
+        if self.out is not None and self.out.suffix not in ("", TABLE):
+            raise UsageError(f"-o must be a {TABLE} table or a folder, got {self.out}")
+        if self.everybody and self._table:
+            raise UsageError("--everybody needs a folder: a table has one person for each image")
+        if not self.images:
+            raise UsageError("an image, a folder of images or a video is needed")
+        if self._video and len(self.images) > 1:
+            raise UsageError(f"a video is read alone, got {len(self.images)} paths")
+        if self._video and self.beside:
+            raise UsageError("--beside is for images: frames of a video have no folder, so use -o")
+        if self.smooth and not self._video:
+            raise UsageError("--smooth is for a video: images have no time")
+        if self.smooth and self.everybody:
+            raise UsageError("--smooth follows the largest person, so not with --everybody")
+        if self._faces and (self._table or self.everybody or self.smooth):
+            raise UsageError(
+                f"--backend {self.backend} writes the largest face of each image into a folder or "
+                f"--beside it: no {TABLE}, --everybody or --smooth"
+            )
+
+    @property
+    def _table(self) -> bool:
+        return self.out is not None and self.out.suffix == TABLE
+
+    @property
+    def _faces(self) -> bool:
+        return self.backend in FACES
+
+    @property
+    def _video(self) -> bool:
+        return any(path.suffix.lower() in READABLE for path in self.images)
+
+    def run(self) -> None:
+        from rfwarp.poses import OneEuroFilter
+
+        drawings = None if self.draw is None else _Drawings(self.draw)
+        frames = _read_video(self.images[0]) if self._video else self._read_images()
+        detect = self._detector()
+        steady = OneEuroFilter()
+        found: dict[Path, list[Keypoints] | list[FaceLandmarks]] = {}
+        for path, image, seconds in frames:
+            poses = detect(image)
+            print(f"{path.name}: {_summary(poses)}", flush=True)
+            if not poses:
+                continue
+            if self.smooth:
+                poses[0] = steady.smooth(poses[0], seconds)
+            found[path] = poses if self.everybody else poses[:1]
+            if drawings is not None:
+                drawings.add(path.name, image, found[path])
+        if not found:
+            raise ValueError("nobody was found, so nothing is written")
+        self._write(found)
+        if drawings is not None:
+            drawings.finish()
+
+    def _detector(self) -> Callable[[Image.Image], list[Any]]:
+        """Gives the poses in an image, the largest first."""
+        from rfwarp.poses import BodyDetector, FaceDetector
+
+        if self._faces:
+            return FaceDetector(self.device, backend=self.backend, weights=self.weights).detect
+        bodies = BodyDetector(
+            self.backend, threshold=self.threshold, device=self.device, weights=self.weights
+        )
+        return lambda image: [person.keypoints for person in bodies.detect(image)]
+
+    def _read_images(self) -> Iterator[Photo]:
+        from rfwarp.images import load_image
+
+        paths = [path for given in self.images for path in _images_of(given)]
+        targets = Counter(path.with_suffix("") if self.beside else path.stem for path in paths)
+        for name, count in targets.items():
+            if count > 1:
+                raise UsageError(f"{count} images are called {name}, and would share one result")
+        if self.draw is not None:
+            sources = {path.resolve() for path in paths}
+            for path in paths:
+                target = _drawing(self.draw, path.name)
+                if target.resolve() in sources:
+                    raise UsageError(f"{target} is to be read, and --draw would replace it")
+        for path in paths:  # before networks are loaded
+            if not path.is_file():
+                raise FileNotFoundError(f"no image file at {path}")
+        return (Photo(path, load_image(str(path), path), 0) for path in paths)
+
+    def _write(self, found: dict[Path, list[Any]]) -> None:
+        from rfwarp.poses import write_annotations, write_openpose
+
+        if self.out is not None:
+            folder = self.out.parent if self._table else self.out
+            folder.mkdir(parents=True, exist_ok=True)
+        if self._table and self.out is not None:
+            write_annotations(self.out, {path.name: people[0] for path, people in found.items()})
+        else:
+            for path, poses in found.items():
+                target = path if self.out is None else self.out / path.name
+                if self._faces:
+                    poses[0].write(target.with_suffix(".npy"))
+                else:
+                    write_openpose(target.with_suffix(".json"), poses)
+        print(f"wrote {self.out or f'{len(found)} files'}")
+
+
+class _Drawings:
+    """Images with findings: on a sheet if ``out`` has the name of an image, else in a folder."""
+
+    def __init__(self, out: Path) -> None:
+        from rfwarp.viz import image_format
+
+        self._out = out
+        self._cells: list[Image.Image] = []
+        try:
+            self._sheet = bool(out.suffix and image_format(out))
+        except ValueError as error:
+            raise UsageError(error) from error
+
+    def add(
+        self, name: str, image: Image.Image, poses: list[Keypoints] | list[FaceLandmarks]
+    ) -> None:
+        from PIL import ImageOps
+
+        from rfwarp.poses import FaceLandmarks
+        from rfwarp.viz import draw_skeletons, write_image
+
+        if isinstance(poses[0], FaceLandmarks):
+            drawn = poses[0].draw_over(image)
+        else:
+            drawn = draw_skeletons(image, poses)
+        if not self._sheet:
+            write_image(_drawing(self._out, name), drawn)
+        elif len(self._cells) < SHEET_IMAGES:
+            self._cells.append(ImageOps.pad(drawn, (SHEET_SIDE, SHEET_SIDE), color="white"))
+
+    def finish(self) -> None:
+        from rfwarp.viz import draw_sheet, write_image
+
+        if self._sheet:
+            begins = range(0, len(self._cells), SHEET_COLUMNS)
+            rows = [self._cells[i : i + SHEET_COLUMNS] for i in begins]
+            write_image(self._out, draw_sheet(rows))
+        print(f"wrote {self._out}")
+
+
+def _drawing(out: Path, name: str) -> Path:
+    """The file that --draw writes for an image."""
+    return out if out.suffix else out / f"{Path(name).stem}.png"
+
+
+def _summary(poses: list[Keypoints] | list[FaceLandmarks]) -> str:
+    from rfwarp.poses import Keypoints
+
+    if not poses:
+        return "nobody"
+    people = [pose for pose in poses if isinstance(pose, Keypoints)]
+    if not people:
+        return "1 face" if len(poses) == 1 else f"{len(poses)} faces"
+    joints = ", ".join(f"{int(person.points[:, 2].sum())}" for person in people)
+    who = "1 person" if len(people) == 1 else f"{len(people)} people"
+    return f"{who}, {joints} of {people[0].channels} joints"
+
+
+def _images_of(path: Path) -> list[Path]:
+    """The images of a folder, without those of folders within it; of a file, itself."""
+    from rfwarp.images import SUFFIXES
+
+    if not path.is_dir():
+        return [path]
+    found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+    if not found:
+        raise ValueError(f"{path} has no images ({', '.join(SUFFIXES)})")
+    return found
+
+
+def _read_video(path: Path) -> Iterator[Photo]:
+    from rfwarp.video import VideoReader
+
+    for number, frame in enumerate(VideoReader(path)):
+        yield Photo(Path(f"{path.stem}_{number:06d}.png"), frame.image, float(frame.time))

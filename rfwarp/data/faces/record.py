@@ -1,0 +1,40 @@
+"""Record of the procedural faces."""
+
+from __future__ import annotations
+
+from rfwarp.data.catalog import OWN_LICENCE, DataConfig, DatasetRecord, Split
+from rfwarp.data.faces.dataset import VIEWS, ProceduralFaces, face_bytes
+from rfwarp.data.faces.render import RENDERER_VERSION
+from rfwarp.data.seeds import DEFAULT_SIZE, MEMORY
+
+
+def open_faces(config: DataConfig, split: Split) -> ProceduralFaces:
+    """Faces of a split's seeds; see :meth:`DataConfig.seeds`."""
+    size, (first_seed, count) = config.side(DEFAULT_SIZE), config.seeds(split)
+    fits = MEMORY // face_bytes(VIEWS, size, config.truth)
+    return ProceduralFaces(
+        first_seed,
+        count,
+        size,
+        cache=config.cache,
+        memory_faces=max(1, min(fits, count)),
+        truth=config.truth,
+    )
+
+
+RECORD = DatasetRecord(
+    name="faces",
+    title="procedural faces",
+    open=open_faces,
+    options=("first_seed", "count", "cache", "truth"),
+    pose_kind=ProceduralFaces.pose_kind,
+    max_sources=VIEWS - 1,
+    description="Procedural faces of rfwarp (`rfwarp.data.ProceduralFaces`), on MakeHuman's head: "
+    "{size} pixels, 68 facial landmarks drawn as lines, seeds {first} to {last}.",
+    limits="It knows these rendered faces and nothing else: it was never shown a photograph of a "
+    "face. Parts that no source shows are guessed.",
+    tag="face-reenactment",
+    image_files="rendered",
+    licence=OWN_LICENCE,
+    renderer_version=RENDERER_VERSION,
+)

@@ -1,0 +1,58 @@
+"""The app, served for a module's tests."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from rfwarp.app.studio import Model, Studio
+
+
+@pytest.fixture(scope="session")
+def chairs() -> Model:
+    return Model("chairs-64", torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def people() -> Model:
+    return Model("people-64", torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the app is served, with a model of each kind."""
+    pytest.importorskip("gradio", reason="the app needs gradio: pip install 'rfwarp[app]'")
+    from rfwarp.app import server
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Its files: cleared with all others of the tests.
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
+        # A proxy of the machine is not for what is on the machine.
+        patch.setenv("NO_PROXY", ",".join(filter(None, ["127.0.0.1", os.environ.get("NO_PROXY")])))
+        pages = server.build(Studio(("chairs-64", "people-64"), torch.device("cpu")))
+        yield server.launch(pages, None, wait=False)
+        pages.close(verbose=False)
+
+
+@pytest.fixture(scope="session")
+def chair_files(chairs: Model, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two images of a chair, with their viewpoints in their names."""
+    folder = tmp_path_factory.mktemp("chairs")
+    paths = []
+    for source in chairs.example(0).sources:
+        paths.append(folder / f"{source.name}.png")
+        source.image.save(paths[-1])
+    return paths
+
+
+@pytest.fixture(scope="session")
+def person_files(people: Model, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two images of a person."""
+    folder = tmp_path_factory.mktemp("people")
+    paths = []
+    for source in people.example(0).sources:
+        paths.append(folder / f"{source.name}.png")
+        source.image.save(paths[-1])
+    return paths
