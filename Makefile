@@ -25,12 +25,15 @@ demo: $(VENV)/.installed
 	$(BIN)/python examples/novel_view.py --out $(OUT)
 	$(BIN)/python examples/new_pose.py --out $(OUT)
 
-# A process at a time has a file, so that what its tests share is made once.
+# A process at a time has a file, so that what its tests share is made once. If a process dies, the run
+# ends: xdist, which would start another, then waits for ever for tests that it gave to none.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0
+
 test: lint docs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(PYTEST)
 
 test-all: lint docs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "slow or not slow"
+	$(PYTEST) -m "slow or not slow"
 
 # Into dist, for every Python, with the kernels that this machine can compile.
 wheel: $(VENV)/.developer
