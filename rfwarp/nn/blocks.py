@@ -15,10 +15,38 @@ from torch import Tensor, nn
 from rfwarp.nn.config import Norm
 
 
+def laid_out(x: Tensor, weight: Tensor) -> Tensor:
+    """``x`` (N, C, H, W) in the memory format of the weight of a convolution that reads it.
+
+    The convolution would copy it otherwise, in every pass over it, and all that is computed from
+    its output, element by element, would have that format no more.
+    """
+    return x.contiguous(memory_format=torch.channels_last) if _is_last(weight) else x
+
+
+def repeat_each(x: Tensor, k: int) -> Tensor:
+    """(N, C, H, W) to (N*K, C, H, W), each K times in turn, in the memory format that it has."""
+    if not _is_last(x):
+        return x[:, None].expand(-1, k, -1, -1, -1).flatten(0, 1)
+    return repeat_each(x.permute(0, 2, 3, 1), k).permute(0, 3, 1, 2)
+
+
+class InstanceNorm2d(nn.InstanceNorm2d):
+    """``nn.InstanceNorm2d`` whose output has the memory format of its input."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        out = super().forward(input)
+        return out.contiguous(memory_format=torch.channels_last) if _is_last(input) else out
+
+
+def _is_last(x: Tensor) -> bool:
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
 def make_norm(norm: Norm, channels: int) -> nn.Module:
     """The normalisation layer called ``norm``."""
     if norm == "instance":
-        return nn.InstanceNorm2d(channels, affine=True)
+        return InstanceNorm2d(channels, affine=True)
     return nn.Identity()
 
 
@@ -54,6 +82,7 @@ class ResBlockD(nn.Module):
         self.act = nn.LeakyReLU(negative_slope)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = laid_out(x, self.conv1.weight)
         h = x if self.first else self.act(self.norm1(x))
         h = self.conv2(self.act(self.norm2(self.conv1(h))))
         # A 1x1 convolution commutes with pooling: the shortcut pools first, a quarter of the work.

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rfwarp.nn.blocks import FullPrecisionConv2d, ResBlockD, ResBlockU, zero
+from rfwarp.nn.blocks import (
+    FullPrecisionConv2d,
+    ResBlockD,
+    ResBlockU,
+    laid_out,
+    repeat_each,
+    zero,
+)
 from rfwarp.nn.config import GeneratorConfig
 from rfwarp.nn.flow_models import (
     CAMERAS,
@@ -136,6 +143,7 @@ class AlignedFeatures(nn.Module):
         spread = (weight * (warped - mean).square()).sum(1, keepdim=True)
         parts = [warped, mean.expand_as(warped), spread.expand_as(warped)]
         known = torch.cat([x, *(part.flatten(0, 1) for part in parts)], dim=1)
+        known = laid_out(known, self.conv1.weight)
         gain: Tensor = self.conv2(self.act(self.conv1(known)))
         return x + gain
 
@@ -229,10 +237,13 @@ class FlowConfidenceExtractor(nn.Module):
             target_pose: (M, c_p, H, W).
         """
         m, k = target_pose.shape[0], encoded[0].shape[1]
+        first = cast(ResBlockD, self.down[0])
         source = encoded[0].expand(m, -1, -1, -1, -1).flatten(0, 1)
-        target = target_pose[:, None].expand(-1, k, -1, -1, -1).flatten(0, 1)
+        source = laid_out(source, first.conv1.weight)
+        target = repeat_each(laid_out(target_pose, first.conv1.weight), k)
         parts = [source, target] if of_pairs is None else [source, of_pairs, target]
-        return self.down[0](torch.cat(parts, dim=1))
+        out: Tensor = first(torch.cat(parts, dim=1))
+        return out
 
     def forward(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rfwarp.nn.blocks import FullPrecisionConv2d, zero
+from rfwarp.nn.blocks import FullPrecisionConv2d, laid_out, repeat_each, zero
 from rfwarp.ops import warp, warp_fuse
 
 
@@ -48,8 +48,8 @@ class ResFusingBlock(nn.Module):
             return None
         n, k = flow.shape[:2]
         warped = warp(encoded.flatten(0, 1), flow.flatten(0, 1), self.padding_mode)
-        targets = target[:, None].expand(-1, k, -1, -1, -1).flatten(0, 1)
-        residual: Tensor = self.residual(torch.cat([targets, warped], dim=1))
+        both = torch.cat([repeat_each(target, k), warped], dim=1)
+        residual: Tensor = self.residual(laid_out(both, self.residual.weight))
         return self.bound(residual.unflatten(0, (n, k)))
 
     def bound(self, residual: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from rfwarp import pretrained
 from rfwarp.deprecation import renamed
 from rfwarp.images import ImageLike, to_pil, to_uint8
 from rfwarp.nn.appearance import SourceAppearanceExtractor
+from rfwarp.nn.blocks import laid_out
 from rfwarp.nn.config import DATASET_FIELDS, GeneratorConfig
 from rfwarp.nn.flow import FlowConfidence, FlowConfidenceExtractor, surface
 from rfwarp.nn.image_inputs import ImageSize, pose_map, prepare, prepare_sources
@@ -144,7 +145,7 @@ class Generator(nn.Module):
             poses = poses.where(here, torch.zeros_like(poses))
         sources, poses = pad(sources), pad(poses)
         n, k = sources.shape[:2]
-        images = self._laid_out(sources.flatten(0, 1))
+        images = laid_out(sources.flatten(0, 1), self._weight)
         # Of the image level the sources as they are: exporters cannot see that a dimension which is
         # flattened and unflattened has the strides it had.
         features = [
@@ -180,7 +181,7 @@ class Generator(nn.Module):
         """
         check_target_pose(target_pose, encoded, self.config.pose_channels, self._weight)
         m = target_pose.shape[0]
-        target_pose = self._laid_out(pad(target_pose))
+        target_pose = laid_out(pad(target_pose), self._weight)
 
         present = None if encoded.present is None else encoded.present.expand(m, -1)
         predictions = self.flow(encoded.for_flow, target_pose, present, encoded.size)
@@ -503,10 +504,6 @@ class Generator(nn.Module):
         """
         config = self.config.to_dict() | ({"optimized": True} if self.optimized else {})
         return pretrained.save(folder, config, self, card, storage)
-
-    def _laid_out(self, x: Tensor) -> Tensor:
-        """The tensor in the memory format of the weights."""
-        return x.contiguous(memory_format=torch.channels_last) if self.optimized else x
 
     @property
     def _weight(self) -> Tensor:

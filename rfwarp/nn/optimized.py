@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rfwarp.nn import folding
-from rfwarp.nn.blocks import ResBlockD, ResBlockU
+from rfwarp.nn.blocks import InstanceNorm2d, ResBlockD, ResBlockU, laid_out
 from rfwarp.nn.flow import ConfidenceHeads, FlowConfidence, FlowConfidenceExtractor
 from rfwarp.nn.fusing import ResFusingBlock
 from rfwarp.nn.predictor import TargetImagePredictor
@@ -108,7 +108,7 @@ class SplitFlowConfidenceExtractor(FlowConfidenceExtractor):
         return cast(SplitResBlockD, self.down[0])
 
     def encode_pairs(self, inputs: Tensor) -> list[Tensor]:
-        flat = inputs.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        flat = laid_out(inputs.flatten(0, 1), self.first.conv1.weight)
         return [x.unflatten(0, inputs.shape[:2]) for x in self.first.encode(flat)]
 
     def pair(
@@ -288,7 +288,7 @@ def _ends(x: Tensor, size: int, dim: int) -> Tensor:
 _FORMS: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
     ResBlockD: FoldedResBlockD,
     ResBlockU: FoldedResBlockU,
-    nn.InstanceNorm2d: CentredGroupNorm,
+    InstanceNorm2d: CentredGroupNorm,
     ConfidenceHeads: MergedHeads,
     FlowConfidenceExtractor: SplitFlowConfidenceExtractor,
     ResFusingBlock: _optimize_fusing,

@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from rfwarp.nn.blocks import ResBlock, ResBlockD, ResBlockU, zero
+from rfwarp.nn.blocks import ResBlock, ResBlockD, ResBlockU, laid_out, zero
 from rfwarp.nn.config import GeneratorConfig
 from rfwarp.nn.flow import coordinates
 from rfwarp.nn.fusing import ResFusingBlock
@@ -38,7 +38,8 @@ class Refinement(nn.Module):
         parts = [image.to(features.dtype), features]
         if surface is not None:
             parts.append(surface.to(features.dtype))
-        x = self.act(self.conv1(torch.cat(parts, dim=1)))
+        x = laid_out(torch.cat(parts, dim=1), self.conv1.weight)
+        x = self.act(self.conv1(x))
         x = self.act(self.conv2(x))
         return (image + self.conv3(x)).clamp(-1, 1)
 

@@ -61,13 +61,12 @@ class OrientedPyramid(nn.Module):
         )
         bank = bank / bank.abs().sum(dim=(1, 2), keepdim=True)
         self.bank: Tensor
-        self.register_buffer("bank", bank[:, None], persistent=False)
+        self.register_buffer("bank", bank[:, None].repeat(3, 1, 1, 1), persistent=False)
 
     def derivatives(self, image: Tensor) -> Tensor:
         """(N, 3, H, W) to the (N, 15, H, W) responses of five filters on each colour."""
-        n, c, h, w = image.shape
-        planes = F.pad(image.reshape(n * c, 1, h, w), (2, 2, 2, 2), mode="replicate")
-        return F.conv2d(planes, self.bank.to(image.dtype)).reshape(n, -1, h, w)
+        padded = F.pad(image, (2, 2, 2, 2), mode="replicate")
+        return F.conv2d(padded, self.bank.to(image.dtype), groups=3)
 
     def maps(self, image: Tensor, uses: Iterable[str]) -> dict[str, list[Tensor]]:
         """See the module."""
