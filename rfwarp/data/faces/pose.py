@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -79,6 +81,41 @@ class FacePose:
         return np.stack([x, y, z], -1)
 
 
+class Mood(NamedTuple):
+    """What a face expresses, at its most."""
+
+    chance: float
+    sides: Mapping[str, float] = {}
+    """Weights of units that the face has left and right."""
+    middle: Mapping[str, float] = {}
+    jaw: tuple[float, float] | None = None
+    """How far it is open: the least and the most."""
+
+
+MOODS = {
+    "neutral": Mood(0.25),
+    "smile": Mood(0.22, {"mouthSmile": 0.9, "cheekSquint": 0.5}),
+    "laugh": Mood(
+        0.12,
+        {
+            "mouthSmile": 0.9,
+            "mouthUpperUp": 0.5,
+            "mouthLowerDown": 0.3,
+            "cheekSquint": 0.7,
+            "eyeSquint": 0.5,
+        },
+        jaw=(0.05, 0.45),
+    ),
+    "talk": Mood(0.16),
+    "sad": Mood(0.07, {"mouthFrown": 0.8}, {"browInnerUp": 0.8, "mouthShrugLower": 0.5}),
+    "angry": Mood(0.07, {"browDown": 0.9, "noseSneer": 0.5, "mouthPress": 0.6, "eyeSquint": 0.4}),
+    "surprise": Mood(
+        0.07, {"browOuterUp": 0.9, "eyeWide": 0.8}, {"browInnerUp": 0.9}, jaw=(0.1, 0.8)
+    ),
+    "kiss": Mood(0.04, middle={"mouthPucker": 0.9}),
+}
+
+
 def _draw_units(dice: Dice) -> dict[str, float]:
     units: dict[str, float] = {}
 
@@ -89,43 +126,20 @@ def _draw_units(dice: Dice) -> dict[str, float]:
         for side in ("Left", "Right"):
             add(name + side, weight * (1 + dice.uniform(-apart, apart)))
 
-    mood = dice.choose(
-        {"neutral": 0.25, "smile": 0.22, "laugh": 0.12, "talk": 0.16, "sad": 0.07, "angry": 0.07,
-         "surprise": 0.07, "kiss": 0.04}
-    )  # fmt: skip
+    mood = dice.choose({name: mood.chance for name, mood in MOODS.items()})
     much = dice.uniform(0.4, 1.0)
-    if mood == "smile":
-        both("mouthSmile", 0.9 * much)
-        both("cheekSquint", 0.5 * much)
-    elif mood == "laugh":
-        both("mouthSmile", 0.9 * much)
-        both("mouthUpperUp", 0.5 * much)
-        both("mouthLowerDown", 0.3 * much)
-        both("cheekSquint", 0.7 * much)
-        both("eyeSquint", 0.5 * much)
-        add("jawOpen", dice.uniform(0.05, 0.45) * much)
-    elif mood == "talk":
+    if mood == "talk":
         add("jawOpen", dice.uniform(0.1, 0.5))
         add(
             dice.choose({"mouthFunnel": 1.0, "mouthPucker": 0.5, "mouthRollLower": 0.5}), 0.5 * much
         )
         both("mouthStretch", dice.uniform(0.0, 0.5))
-    elif mood == "sad":
-        both("mouthFrown", 0.8 * much)
-        add("browInnerUp", 0.8 * much)
-        add("mouthShrugLower", 0.5 * much)
-    elif mood == "angry":
-        both("browDown", 0.9 * much)
-        both("noseSneer", 0.5 * much)
-        both("mouthPress", 0.6 * much)
-        both("eyeSquint", 0.4 * much)
-    elif mood == "surprise":
-        both("browOuterUp", 0.9 * much)
-        add("browInnerUp", 0.9 * much)
-        both("eyeWide", 0.8 * much)
-        add("jawOpen", dice.uniform(0.1, 0.8) * much)
-    elif mood == "kiss":
-        add("mouthPucker", 0.9 * much)
+    for name, weight in MOODS[mood].sides.items():
+        both(name, weight * much)
+    for name, weight in MOODS[mood].middle.items():
+        add(name, weight * much)
+    if (jaw := MOODS[mood].jaw) is not None:
+        add("jawOpen", dice.uniform(*jaw) * much)
     # Small movements of everything, as no face is still.
     for name in ("browDown", "browOuterUp", "eyeSquint", "mouthDimple", "mouthStretch"):
         both(name, dice.uniform(0.0, 0.12), 0.8)
