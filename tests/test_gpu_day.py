@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import launch_shapes  # noqa: E402
+from gpu_day import variants  # noqa: E402
 from harness.gpu_day import reading  # noqa: E402
 from harness.gpu_day.plan import STEPS, tasks  # noqa: E402
 from harness.gpu_day.preflight import missing, sources_digest  # noqa: E402
@@ -322,3 +324,30 @@ def test_a_variant_has_a_namespace_of_its_own(tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == ["base._cuda"]
+
+
+@pytest.mark.parametrize("name", [*launch_shapes.ROWS, *launch_shapes.ENOUGH])
+def test_launch_shapes_differ_from_ours_in_what_they_say(name, tmp_path):
+    csrc = launch_shapes.write_variant(tmp_path, name)
+    assert variants([f"{name}={csrc}"]) == {name: csrc}
+    differences = []
+    for path in sorted(path for path in (ROOT / "csrc").rglob("*") if path.is_file()):
+        ours, theirs = (
+            root.joinpath(path.relative_to(ROOT / "csrc")).read_text().splitlines()
+            for root in (ROOT / "csrc", csrc)
+        )
+        differences += [(a, b) for a, b in zip(ours, theirs, strict=True) if a != b]
+    if name in launch_shapes.ENOUGH:
+        assert [b for _, b in differences] == [
+            f"  const int64_t enough = {launch_shapes.ENOUGH[name]} * device.multiprocessors;"
+        ] * 2
+    else:
+        _, groups, shapes = launch_shapes.ROWS[name]
+        assert [b for _, b in differences] == [f"    {{{groups}, {shapes}}},"]
+
+
+def test_a_launch_shape_that_is_ours_already():
+    with pytest.raises(ValueError, match="fits 1 places, and must change one"):
+        launch_shapes.changed("enough = 2", r"= \d", "= 2")
+    with pytest.raises(ValueError, match="fits 0 places"):
+        launch_shapes.changed("enough = 2", r"= [a-z]", "= 3")
