@@ -3,8 +3,8 @@
     python benchmarks/gpu_day.py --out out/gpu --step 3 \\
         --variant $(python benchmarks/launch_shapes.py out/shapes)
 
-A copy is FOLDER/NAME/csrc, and what is printed names them all as gpu_day.py takes them. What a shape
-is: csrc/cuda/shapes.h. Where it pays, put it there.
+A copy is FOLDER/NAME/csrc, and what is printed names them all as gpu_day.py takes them. What a
+shape is: csrc/cuda/shapes.h. Where it pays, put it there.
 """
 
 from __future__ import annotations
