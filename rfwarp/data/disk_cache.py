@@ -19,10 +19,17 @@ Array = npt.NDArray[Any]
 Forms = Mapping[str, tuple[Sequence[int], npt.DTypeLike]]
 """Name -> (shape, dtype) of arrays."""
 
+MEMORY = 2 << 30  # bytes of images that a dataset without a cache folder keeps
+
 
 def byte_size(forms: Forms) -> int:
     """Size in bytes of arrays of these shapes and dtypes."""
     return sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in forms.values())
+
+
+def fit_in_memory(size: int) -> int:
+    """How many things of a size in bytes a dataset without a cache folder keeps, at least 1."""
+    return max(1, MEMORY // size)
 
 
 def _reserve(path: Path) -> None:

@@ -15,9 +15,9 @@ from PIL import Image
 
 from rfwarp.data.catalog import Background, DataConfig, DatasetRecord, Split
 from rfwarp.data.check_report import Options, Progress, Report
-from rfwarp.data.disk_cache import Array, DiskCache, Kept
+from rfwarp.data.disk_cache import Array, DiskCache, Kept, fit_in_memory
 from rfwarp.data.sampling import check_draw, generator, integers, orders
-from rfwarp.data.seeds import DEFAULT_SIZE, MEMORY
+from rfwarp.data.seeds import DEFAULT_SIZE
 from rfwarp.data.tuples import Row, Sample
 from rfwarp.images import RESIZE_FILTER, open_image, to_rgb
 from rfwarp.poses.viewpoint import Viewpoint
@@ -213,7 +213,7 @@ class Eth80:
         if background == "white":
             _check_masks(photographs)
         disk = None if cache is None else self._disk_cache(cache)
-        self._kept = Kept(disk, max(1, MEMORY // (3 * size * size)))
+        self._kept = Kept(disk, fit_in_memory(3 * size * size))
 
     @property
     def instances(self) -> int:

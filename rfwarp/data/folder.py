@@ -14,10 +14,10 @@ import torch
 
 from rfwarp.data.catalog import DataConfig, DatasetRecord, Fit, Split
 from rfwarp.data.check_report import Options, Progress, Report
-from rfwarp.data.disk_cache import Array, DiskCache, Kept
+from rfwarp.data.disk_cache import Array, DiskCache, Kept, fit_in_memory
 from rfwarp.data.framing import frame_image, frame_pose
 from rfwarp.data.sampling import check_draw, generator, orders
-from rfwarp.data.seeds import DEFAULT_SIZE, MEMORY
+from rfwarp.data.seeds import DEFAULT_SIZE
 from rfwarp.data.tuples import Row, Sample
 from rfwarp.images import load_image
 from rfwarp.poses.camera import CameraMotion
@@ -206,7 +206,7 @@ class ImageFolder:
         self.pose_kind: str = first[1].kind
         self._poses = list(poses.values())
         disk = None if cache is None else self._disk_cache(cache)
-        self._kept = Kept(disk, max(1, MEMORY // (3 * self.height * self.width)))
+        self._kept = Kept(disk, fit_in_memory(3 * self.height * self.width))
 
     def draw(self, seed: int, step: int, batch_size: int, sources: int) -> list[Row]:
         """Of each identity as often as of any other."""

@@ -9,7 +9,6 @@ import numpy as np
 from rfwarp.data.catalog import HELD_OUT_FIRST_SEED
 
 DEFAULT_SIZE = 64  # pixels, if no size is given
-MEMORY = 2 << 30  # bytes of images that a dataset without a cache folder keeps
 
 T = TypeVar("T")
 

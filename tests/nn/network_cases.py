@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from test_generator import make
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from rfwarp import Generator
 from rfwarp.poses import keypoint_heatmaps
@@ -39,6 +40,24 @@ CASES: dict[str, dict[str, Any]] = {
 }
 DEPTH = [name for name, config in CASES.items() if config.get("flow_model") == "depth"]
 MAPS = ("flow", "residual", "attention", "occlusion", "depth", "foreground")
+
+
+class ConvolutionsRead(TorchDispatchMode):
+    """While inside, keeps what convolutions read, forward and backward: inputs and weights.
+
+    The gradient that a backward reads is left out: the first has the layout of the loss.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: list[Tensor] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten.convolution.default:
+            self.read += args[:2]
+        elif function is torch.ops.aten.convolution_backward.default:
+            self.read += args[1:3]
+        return function(*args, **(kwargs or {}))
 
 
 def network(name: str, **changes: Any) -> Generator:

@@ -7,6 +7,7 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
+from network_cases import ConvolutionsRead
 from test_generator import inputs, make
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.testing import assert_close
@@ -213,16 +214,9 @@ def test_targets_share_one_set_of_sources_without_copies(pair, monkeypatch):
 
 
 def test_convolutions_run_in_channels_last(pair):
-    seen = []
-
-    class Layouts(TorchDispatchMode):
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            if function is torch.ops.aten.convolution.default:
-                seen.extend(x for x in args[:2] if x.shape[1] > 1 and x.shape[-1] > 1)
-            return function(*args, **(kwargs or {}))
-
-    with Layouts():
+    with ConvolutionsRead() as convolutions:
         pair[1](*inputs())
+    seen = [x for x in convolutions.read if x.shape[1] > 1 and x.shape[-1] > 1]
     assert len(seen) > 60
     assert all(x.is_contiguous(memory_format=torch.channels_last) for x in seen)
 

@@ -34,6 +34,10 @@ class Baselines:
     def _sample(self, features: Tensor, grid: Tensor) -> Tensor:
         return F.grid_sample(features.float(), grid, align_corners=True)
 
+    def _warp_all(self, features: Tensor, flow: Tensor, residual: Tensor) -> Tensor:
+        grid = self._grid(flow, residual).flatten(0, 1)
+        return self._sample(features.flatten(0, 1), grid).unflatten(0, flow.shape[:2])
+
     def _as_target(self, out: Tensor, target: Tensor) -> Tensor:
         return out.to(target.dtype).contiguous(memory_format=self.memory_format)
 
@@ -47,8 +51,7 @@ class Baselines:
         target: Tensor,
     ) -> Tensor:
         """Eq. 5 and 6 as written, all sources at once."""
-        grid = self._grid(flow, residual).flatten(0, 1)
-        warped = self._sample(features.flatten(0, 1), grid).unflatten(0, flow.shape[:2])
+        warped = self._warp_all(features, flow, residual)
         m, a = occlusion.sigmoid(), attention.softmax(1)
         out = (a * (warped * (1 - m) + target[:, None] * m)).sum(1)
         return self._as_target(out, target)
@@ -83,8 +86,7 @@ class Baselines:
         target: Tensor,
     ) -> Tensor:
         """sum_k a_k (1 - m_k) warp_k + t sum_k a_k m_k, all sources at once."""
-        grid = self._grid(flow, residual).flatten(0, 1)
-        warped = self._sample(features.flatten(0, 1), grid).unflatten(0, flow.shape[:2])
+        warped = self._warp_all(features, flow, residual)
         m, a = occlusion.sigmoid(), attention.softmax(1)
         own = a * m
         out = torch.addcmul((warped * (a - own)).sum(1), target.float(), own.sum(1))

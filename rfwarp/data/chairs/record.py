@@ -10,7 +10,8 @@ from rfwarp.data.chairs.dataset import VIEW_COUNT, ProceduralChairs
 from rfwarp.data.chairs.folder import ChairFolder
 from rfwarp.data.chairs.render import RENDERER_VERSION
 from rfwarp.data.chairs.tuples import ChairTuples
-from rfwarp.data.seeds import DEFAULT_SIZE, MEMORY
+from rfwarp.data.disk_cache import MEMORY
+from rfwarp.data.seeds import DEFAULT_SIZE
 from rfwarp.poses.viewpoint import Viewpoint
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from rfwarp.data.catalog import OWN_LICENCE, DataConfig, DatasetRecord, Split
+from rfwarp.data.disk_cache import fit_in_memory
 from rfwarp.data.faces.dataset import VIEWS, ProceduralFaces, face_bytes
 from rfwarp.data.faces.render import RENDERER_VERSION
-from rfwarp.data.seeds import DEFAULT_SIZE, MEMORY
+from rfwarp.data.seeds import DEFAULT_SIZE
 
 
 def open_faces(config: DataConfig, split: Split) -> ProceduralFaces:
     """Faces of a split's seeds; see :meth:`DataConfig.seeds`."""
     size, (first_seed, count) = config.side(DEFAULT_SIZE), config.seeds(split)
-    fits = MEMORY // face_bytes(VIEWS, size, config.truth)
     return ProceduralFaces(
         first_seed,
         count,
         size,
         cache=config.cache,
-        memory_faces=max(1, min(fits, count)),
+        memory_faces=fit_in_memory(face_bytes(VIEWS, size, config.truth)),
         truth=config.truth,
     )
 

@@ -11,11 +11,12 @@ from rfwarp.data.catalog import DataConfig, DatasetRecord, Split
 from rfwarp.data.chairs.dataset import VIEW_COUNT
 from rfwarp.data.chairs.tuples import ChairTuples
 from rfwarp.data.check_report import Options, Progress, Report
+from rfwarp.data.disk_cache import fit_in_memory
 from rfwarp.data.furniture.dataset import Furniture, piece_bytes
 from rfwarp.data.furniture.mesh import Mesh, load_mesh
 from rfwarp.data.furniture.packages import SEATS, Piece, find_pieces
 from rfwarp.data.furniture.render import RENDERER_VERSION, trace_mesh
-from rfwarp.data.seeds import DEFAULT_SIZE, MEMORY
+from rfwarp.data.seeds import DEFAULT_SIZE
 from rfwarp.files import write_atomically
 from rfwarp.poses import Viewpoint
 
@@ -125,9 +126,8 @@ def open_furniture(config: DataConfig, split: Split) -> ChairTuples:
     if not pieces:
         raise ValueError(f"no {split} furniture is of category {config.category!r}")
     size = config.side(DEFAULT_SIZE)
-    kept = max(1, min(len(pieces), MEMORY // piece_bytes(size)))
     cache = None if config.cache is None else config.cache / split
-    furniture = Furniture(pieces, size, cache, memory_pieces=kept)
+    furniture = Furniture(pieces, size, cache, memory_pieces=fit_in_memory(piece_bytes(size)))
     return ChairTuples(furniture, truth=config.truth)
 
 

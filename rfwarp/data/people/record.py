@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from rfwarp.data.catalog import OWN_LICENCE, DataConfig, DatasetRecord, Split
+from rfwarp.data.disk_cache import fit_in_memory
 from rfwarp.data.people.dataset import VIEWS, ProceduralPeople, person_bytes
 from rfwarp.data.people.render import RENDERER_VERSION
-from rfwarp.data.seeds import DEFAULT_SIZE, MEMORY
+from rfwarp.data.seeds import DEFAULT_SIZE
 
 
 def open_people(config: DataConfig, split: Split) -> ProceduralPeople:
     """People of a split's seeds; see :meth:`DataConfig.seeds`."""
     size, (first_seed, count) = config.shape(DEFAULT_SIZE), config.seeds(split)
-    fits = MEMORY // person_bytes(VIEWS, *size, config.truth)
     return ProceduralPeople(
         first_seed,
         count,
         size,
         cache=config.cache,
-        memory_people=max(1, min(fits, count)),
+        memory_people=fit_in_memory(person_bytes(VIEWS, *size, config.truth)),
         truth=config.truth,
     )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rfwarp.data.catalog import OWN_LICENCE, DataConfig, DatasetRecord, Split
+from rfwarp.data.disk_cache import fit_in_memory
 from rfwarp.data.kitti import OFFSETS
-from rfwarp.data.seeds import MEMORY
 from rfwarp.data.streets.dataset import ProceduralStreets, frame_bytes
 from rfwarp.data.streets.render import RENDERER_VERSION
 
@@ -19,7 +19,7 @@ def open_streets(config: DataConfig, split: Split) -> ProceduralStreets:
         count,
         size,
         cache=config.cache,
-        memory_frames=max(1, MEMORY // frame_bytes(*size, config.truth)),
+        memory_frames=fit_in_memory(frame_bytes(*size, config.truth)),
         truth=config.truth,
     )
 
