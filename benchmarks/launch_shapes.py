@@ -61,7 +61,8 @@ def write_variant(folder: Path, name: str) -> Path:
         row = rf"({table}\[\] = {{[^;]*?{{{groups}, ){{\d, \d}}, {{\d, \d}}"
         edits = [("shapes.h", row, rf"\g<1>{shapes}")]
     csrc = folder / name / "csrc"
-    shutil.copytree(CSRC, csrc, dirs_exist_ok=True)
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(CSRC, csrc, ignore=ignore, dirs_exist_ok=True)
     for file, pattern, replacement in edits:
         path = csrc / "cuda" / file
         path.write_text(changed(path.read_text(), pattern, replacement))

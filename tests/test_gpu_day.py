@@ -330,13 +330,21 @@ def test_a_variant_has_a_namespace_of_its_own(tmp_path):
 def test_launch_shapes_differ_from_ours_in_what_they_say(name, tmp_path):
     csrc = launch_shapes.write_variant(tmp_path, name)
     assert variants([f"{name}={csrc}"]) == {name: csrc}
-    differences = []
-    for path in sorted(path for path in (ROOT / "csrc").rglob("*") if path.is_file()):
-        ours, theirs = (
-            root.joinpath(path.relative_to(ROOT / "csrc")).read_text().splitlines()
-            for root in (ROOT / "csrc", csrc)
-        )
-        differences += [(a, b) for a, b in zip(ours, theirs, strict=True) if a != b]
+    copied, ours = (
+        {
+            path.relative_to(root): path.read_text().splitlines()
+            for path in sorted(root.rglob("*"))
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+        for root in (csrc, ROOT / "csrc")
+    )
+    assert copied.keys() == ours.keys()
+    differences = [
+        (a, b)
+        for path, lines in ours.items()
+        for a, b in zip(lines, copied[path], strict=True)
+        if a != b
+    ]
     if name in launch_shapes.ENOUGH:
         assert [b for _, b in differences] == [
             f"  const int64_t enough = {launch_shapes.ENOUGH[name]} * device.multiprocessors;"
