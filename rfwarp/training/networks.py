@@ -22,6 +22,9 @@ Module = TypeVar("Module", bound=nn.Module)
 ADDITIONS = ("alignment", "refinement")
 """Fields that add parts to a network without changing, at first, what it computes."""
 
+OF_POSES = ("pose_kind", "pose_channels", "flow_prior", "focal")
+"""Fields that go with the kind of pose."""
+
 
 class Networks:
     """The networks of a run, initialised from ``config.seed``, in channels_last.
@@ -71,20 +74,28 @@ class Networks:
 
 
 def _start_from(generator: Generator, weights: str) -> None:
-    """Load weights; raise ValueError unless they are of the same network, at whatever size."""
+    """Load weights; raise ValueError unless they are of the same network, at whatever size.
+
+    Of weights for another kind of pose, the layers that read poses keep their random start.
+    """
     given = Generator.from_pretrained(weights, local_files_only=True)
     ours, theirs = generator.config.to_dict(), given.config.to_dict()
-    added = [name for name in ADDITIONS if ours[name] and not theirs[name]]
+    may_differ = {"image_size", *(n for n in ADDITIONS if ours[n] and not theirs[n])}
+    if ours["pose_kind"] != theirs["pose_kind"]:
+        may_differ.update(OF_POSES)
     different = [
         f"{name} is {theirs[name]!r} there, {value!r} here"
         for name, value in ours.items()
-        if name not in ("image_size", *added) and theirs[name] != value
+        if name not in may_differ and theirs[name] != value
     ]
     if given.optimized:
         different.append("they are of the optimized form")
     if different:
         raise ValueError(f"cannot start from {weights}: {', '.join(different)}")
-    generator.load_state_dict(generator.state_dict() | given.state_dict())
+    start = generator.state_dict()
+    # Of the same network only the layers that read poses can be of another shape.
+    fits = {n: t for n, t in given.state_dict().items() if t.shape == start[n].shape}
+    generator.load_state_dict(start | fits)
 
 
 def _laid_out(network: Module, device: torch.device) -> Module:

@@ -130,8 +130,12 @@ class Chairs:
         self.height = self.width = size
 
 
-def networks(size: int = 64, **changes) -> Networks:
-    return Networks(config(Path("run"), **changes), Chairs(size), torch.device("cpu"))
+class Drives(Chairs):
+    pose_kind = "camera"
+
+
+def networks(size: int = 64, dataset=Chairs, **changes) -> Networks:
+    return Networks(config(Path("run"), **changes), dataset(size), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("size", [64, 128])
@@ -158,6 +162,22 @@ def test_a_run_may_add_parts_that_change_nothing_at_first(tmp_path):
     for name, value in given.state_dict().items():
         assert torch.equal(state[name], value)
     assert len(state) > len(given.state_dict())
+
+
+def test_a_run_may_start_from_weights_for_another_kind_of_pose(tmp_path):
+    given = networks(seed=7).generator
+    folder = str(given.save_pretrained(tmp_path / "model"))
+    moved = {"dataset": Drives, "network": replace(NETWORK, focal=3.8)}
+    started = networks(init=folder, **moved).generator
+    assert (started.config.pose_kind, started.config.focal) == ("camera", 3.8)
+    fresh = networks(**moved).generator.state_dict()
+    anew = {"flow.down.0.conv1", "flow.down.0.shortcut"}
+    anew |= {"predictor.encode_pose.0.conv1", "predictor.encode_pose.0.shortcut"}
+    for name, value in started.state_dict().items():
+        reads_poses = name.endswith(".weight") and name.removesuffix(".weight") in anew
+        assert torch.equal(value, (fresh if reads_poses else given.state_dict())[name])
+    with pytest.raises(ValueError, match=r"cannot start from .*: levels is \[8, 4, 2, 1\] there, "):
+        networks(init=folder, dataset=Drives, network=replace(NETWORK, levels=(8, 4)))
 
 
 def test_a_run_does_not_start_from_another_network(tmp_path):
