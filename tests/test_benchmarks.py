@@ -274,6 +274,7 @@ def test_a_mistake_on_the_command_line_is_one_line():
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["call_overhead.py", "few_channels.py"])
 def test_the_scripts_against_grid_sample(script):
     command = [sys.executable, str(BENCHMARKS / script), "--rounds", "1", "--repeats", "1"]

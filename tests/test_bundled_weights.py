@@ -62,7 +62,7 @@ class Evaluated:
         self.name = name
         self.dataset = held_out_things(name)
         generator = Generator.from_pretrained(name)
-        self.sets = 48 * 64 // self.dataset.height  # as long for large images as for small ones
+        self.sets = 24 * 64 // self.dataset.height  # as long for large images as for small ones
         config = EvaluationConfig(sources=(1, 2, 4), sets=self.sets)
         found = evaluate(generator, self.dataset, config)
         self.results: dict[int, Evaluation] = {result.sources: result for result in found}

@@ -111,6 +111,12 @@ def run_page(page: Path, words: set[str]) -> None:
             run_shell(block)
 
 
+LONG = [
+    ROOT / "docs/guides" / f"{name}.md"
+    for name in ("evaluating", "own-object", "training", "video")
+]
+LONG.append(ROOT / "checkpoints/README.md")
+
 PAGES_THAT_RUN = [page for page in PAGES if runs(page, {""})]
 PAGES_WITH_SLOW_BLOCKS = [page for page in PAGES if runs(page, {"slow"})]
 
@@ -119,7 +125,12 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", PAGES_THAT_RUN, ids=name_of)
+def marked(page: Path) -> Any:
+    """The page as a parameter, slow if it trains or evaluates for more than ten seconds."""
+    return pytest.param(page, id=name_of(page), marks=[pytest.mark.slow] if page in LONG else [])
+
+
+@pytest.mark.parametrize("page", [marked(page) for page in PAGES_THAT_RUN])
 @pytest.mark.usefixtures("clone")
 def test_page_runs(page: Path) -> None:
     run_page(page, {""})

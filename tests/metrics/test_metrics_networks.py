@@ -539,6 +539,7 @@ def test_options_that_no_metric_needs_are_refused(tmp_path):
         EvaluationConfig(metrics=("fid",), lpips_weights=tmp_path)
 
 
+@pytest.mark.slow
 def test_experiments_are_judged_by_networks_too(hub, tmp_path, monkeypatch):
     pytest.importorskip("accelerate")
     from rfwarp.training.experiment import ExperimentConfig, run_experiment

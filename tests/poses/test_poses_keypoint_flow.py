@@ -203,6 +203,7 @@ class FromHeatmaps(torch.nn.Module):
         return keypoint_flow(*points, *target.shape[-2:])
 
 
+@pytest.mark.slow
 def test_it_compiles_and_exports():
     network = FromHeatmaps()
     poses = torch.stack([standing(torch.float32) + torch.tensor([i, -i, 0]) for i in range(6)])
