@@ -1,76 +1,112 @@
-"""A person's pose that is edited by hand: joints picked up and put down, or typed into a table."""
+"""A pose that is edited by hand: its points are picked up and put down, or typed into a table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from rfwarp.poses import Keypoints
+from rfwarp.poses import FaceLandmarks, Keypoints
 from rfwarp.poses.keypoints import JOINTS
 from rfwarp.viz import draw_skeletons, enlarge
 
+PointPose: TypeAlias = "Keypoints | FaceLandmarks"
+
+LANDMARKS = tuple(
+    f"{part} {number}"
+    for part, count in (
+        *(("jaw", 17), ("right brow", 5), ("left brow", 5), ("bridge of the nose", 4)),
+        *(("nostrils", 5), ("right eye", 6), ("left eye", 6)),
+        *(("outer lips", 12), ("inner lips", 8)),
+    )
+    for number in range(1, count + 1)
+)
+"""Names of the 68 landmarks; right and left are the person's."""
+NAMES = {Keypoints.kind: JOINTS, FaceLandmarks.kind: LANDMARKS}
+"""Names of a pose's points, by its kind."""
+
 PICKED = (230, 0, 60)
 REACH = 0.06
-"""Distance from a joint, relative to the image's height, within which a click picks it up."""
+"""Distance from a point, relative to the image's height, within which a click picks it up."""
 
 
 def draw_canvas(
-    image: Image.Image | None, pose: Keypoints, scale: int, picked: int | None
+    image: Image.Image | None, pose: PointPose, scale: int, picked: int | None
 ) -> Image.Image:
-    """The pose over an image, or over white, ``scale`` times enlarged; a ring marks a joint."""
+    """The pose over an image, or over white, ``scale`` times enlarged; a ring marks a point."""
     blank = Image.new("RGB", (pose.width, pose.height), "white")
-    canvas = draw_skeletons(enlarge(blank if image is None else image, scale), [pose])
-    if picked is not None and pose.has(picked):
-        x, y, _ = pose.scaled(canvas.height, canvas.width).points[picked].tolist()
+    canvas = enlarge(blank if image is None else image, scale)
+    if isinstance(pose, Keypoints):
+        canvas = draw_skeletons(canvas, [pose])
+    else:
+        canvas = pose.draw_over(canvas)
+    if picked is not None and present(pose)[picked]:
+        # Pixels' edges keep their place, not their centres.
+        x, y = ((pose.points[picked, :2] + 0.5) * scale - 0.5).tolist()
         radius = canvas.height / 32
         pen = ImageDraw.Draw(canvas)
         pen.circle((x, y), radius, outline=PICKED, width=max(2, round(radius / 4)))
     return canvas
 
 
-def joint_at(pose: Keypoints, x: float, y: float) -> int | None:
-    """The joint nearest to a place in the pose's pixels, None if none is within reach."""
+def present(pose: PointPose) -> npt.NDArray[np.bool_]:
+    """Which points there are: of landmarks all."""
+    return (pose.points[:, 2:] != 0).all(axis=1)
+
+
+def point_at(pose: PointPose, x: float, y: float) -> int | None:
+    """The point nearest to a place in the pose's pixels, None if none is within reach."""
     away = np.hypot(pose.points[:, 0] - x, pose.points[:, 1] - y)
-    away[pose.points[:, 2] == 0] = np.inf
-    joint = int(away.argmin())
-    return joint if away[joint] <= REACH * pose.height else None
+    away[~present(pose)] = np.inf
+    nearest = int(away.argmin())
+    return nearest if away[nearest] <= REACH * pose.height else None
 
 
-def with_joint(pose: Keypoints, joint: int, x: float, y: float) -> Keypoints:
-    """The pose with a joint at a place, present from now on."""
+def with_point(pose: PointPose, number: int, x: float, y: float) -> PointPose:
+    """The pose with a point at a place, present from now on."""
     points = pose.points.copy()
-    points[joint] = x, y, 1
-    return Keypoints(points, pose.height, pose.width)
+    points[number, :2] = x, y
+    points[number, 2:] = 1
+    return type(pose)(points, pose.height, pose.width)
 
 
-def to_rows(pose: Keypoints) -> list[list[Any]]:
-    """A table: name, x and y of every joint, None for a missing one."""
+def to_rows(pose: PointPose) -> list[list[Any]]:
+    """A table: name, x and y of every point, None for a missing one."""
     return [
-        [name, round(x, 1), round(y, 1)] if present else [name, None, None]
-        for name, (x, y, present) in zip(JOINTS, pose.points.tolist(), strict=True)
+        [name, round(x, 1), round(y, 1)] if there else [name, None, None]
+        for name, (x, y), there in zip(
+            NAMES[pose.kind], pose.points[:, :2].tolist(), present(pose), strict=True
+        )
     ]
 
 
-def from_rows(rows: Sequence[Sequence[Any]], height: int, width: int) -> Keypoints:
+def from_rows(rows: Sequence[Sequence[Any]], before: PointPose) -> PointPose:
     """The pose of such a table; empty cells make a joint missing.
 
+    Args:
+        before: a pose of the same kind and size.
+
     Raises:
-        ValueError: if it has other rows, or a cell is no number.
+        ValueError: if it has other rows, a cell is no number, or a landmark is missing.
     """
-    if len(rows) != len(JOINTS) or any(len(row) != 3 for row in rows):
-        raise ValueError(f"the table must have {len(JOINTS)} rows: joint, x, y")
-    points = np.zeros((len(JOINTS), 3), np.float32)
-    for joint, (_, *cells) in enumerate(rows):
+    names = NAMES[before.kind]
+    if len(rows) != len(names) or any(len(row) != 3 for row in rows):
+        raise ValueError(f"the table must have {len(names)} rows: name, x, y")
+    points = np.zeros_like(before.points)
+    for number, (_, *cells) in enumerate(rows):
         if any(cell is None or str(cell).strip() in ("", "nan") for cell in cells):
+            if before.kind == FaceLandmarks.kind:
+                raise ValueError(f"{names[number]}: landmarks cannot be missing")
             continue
-        points[joint] = *(number(f"{JOINTS[joint]}", cell) for cell in cells), 1
-    return Keypoints(points, height, width)
+        points[number, :2] = [to_number(names[number], cell) for cell in cells]
+        points[number, 2:] = 1
+    return type(before)(points, before.height, before.width)
 
 
-def number(name: str, cell: Any) -> float:
+def to_number(name: str, cell: Any) -> float:
     """A cell of a table as a finite number; ValueError, which has the name, if it is none."""
     try:
         value = float(cell)

@@ -16,8 +16,8 @@ from gradio.context import Context
 from gradio.utils import get_upload_folder
 from PIL import Image
 
+from rfwarp.app.examples import AppPose
 from rfwarp.app.studio import MAX_SOURCES, Drawing, Model, Source, Studio
-from rfwarp.poses import Keypoints
 from rfwarp.viz import enlarge, source_colour, write_animation
 from rfwarp.viz.origins import frame
 
@@ -71,7 +71,7 @@ class Scene:
 
     Attributes:
         sources: the images.
-        poses: of the sources, as they are framed; of viewpoints the page's table has them.
+        poses: of the sources, as they are framed, unless the page's table has them.
         target: a pose to draw, where it is no matter of sliders.
         files: paths of uploaded images, empty for an example.
         example: its number.
@@ -79,8 +79,8 @@ class Scene:
     """
 
     sources: tuple[Source, ...] = ()
-    poses: tuple[Keypoints, ...] = ()
-    target: Keypoints | None = None
+    poses: tuple[AppPose, ...] = ()
+    target: AppPose | None = None
     files: tuple[str, ...] = ()
     example: int = 0
     remark: str = ""

@@ -12,11 +12,12 @@ except ModuleNotFoundError as error:
     raise ImportError(f'the app needs {error.name}: pip install "rfwarp[app]"') from error
 
 from rfwarp.app.api import add_api
-from rfwarp.app.keypoints_page import KeypointsPage
+from rfwarp.app.camera_page import CameraPage
 from rfwarp.app.page import CSS
+from rfwarp.app.points_page import KeypointsPage, LandmarksPage
 from rfwarp.app.studio import MAX_FILE_MB, Studio
 from rfwarp.app.viewpoint_page import ViewpointPage
-from rfwarp.poses import Keypoints, Viewpoint
+from rfwarp.poses import CameraMotion, FaceLandmarks, Keypoints, Viewpoint
 
 TITLE = "rfwarp"
 HOSTS = ["127.0.0.1", "localhost"]
@@ -40,6 +41,8 @@ def build(studio: Studio) -> gr.Blocks:
         for kind, title, page in (
             (Viewpoint.kind, "Things, by viewpoint", ViewpointPage),
             (Keypoints.kind, "People, by keypoints", KeypointsPage),
+            (FaceLandmarks.kind, "Faces, by landmarks", LandmarksPage),
+            (CameraMotion.kind, "Streets, by camera", CameraPage),
         ):
             if kind in kinds:
                 with gr.Tab(title):

@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import TypeAlias
 
-import numpy as np
 import torch
 from PIL import Image
 
 from rfwarp import pretrained
-from rfwarp.data import HELD_OUT_FIRST_SEED, render_person, render_views
+from rfwarp.app.examples import EXAMPLES, SEEDS, AppPose, example_points
 from rfwarp.data.catalog import Fit
 from rfwarp.data.framing import frame_image
 from rfwarp.familiarity import Familiar
 from rfwarp.images import image_from_bytes, load_image
 from rfwarp.nn import Generator
 from rfwarp.nn.config import GeneratorConfig
-from rfwarp.poses import BodyDetector, Keypoints, Viewpoint
-from rfwarp.poses.body_detection import BACKENDS
+from rfwarp.poses import (
+    BodyDetector,
+    CameraMotion,
+    FaceDetector,
+    FaceLandmarks,
+    Keypoints,
+    Viewpoint,
+    body_detection,
+    face_detection,
+)
 from rfwarp.poses.text import viewpoint_of_file
 from rfwarp.viz import draw_maps, enlarge, where_from
 
 MAX_SOURCES = 16
 MAX_FILE_MB = 20
-FRAMES = 12
-"""Frames of a clip from one pose to another, without those of the way back."""
-EXAMPLE_SEEDS = range(HELD_OUT_FIRST_SEED + 8, HELD_OUT_FIRST_SEED + 14)
-EXAMPLE_VIEWS = (Viewpoint(120, 10), Viewpoint(320, 10))
-EXAMPLE_POSES = 8
 SHOWN = 384
 """Side that small results are enlarged towards, pixels."""
 
-AppPose: TypeAlias = "Viewpoint | Keypoints"
-KINDS = (Viewpoint.kind, Keypoints.kind)
+Detector: TypeAlias = "BodyDetector | FaceDetector"
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Example:
-    """Images of something that no training saw, with their poses, and poses to draw."""
+class ReadExample:
+    """An example as a model gets it: sources with their poses, and a pose to draw."""
 
     sources: list[Source]
     poses: list[AppPose]
-    targets: list[AppPose]
+    target: AppPose
 
 
 class Model:
@@ -93,14 +93,14 @@ class Model:
 
     Raises:
         FileNotFoundError, ValueError: as ``Generator.from_pretrained`` does; also if the model
-            takes neither viewpoints nor keypoints, or does not say its size.
+            does not say its kind of pose or its size.
     """
 
     def __init__(self, name: str, device: torch.device) -> None:
         self.name = name
         generator = Generator.from_pretrained(name, device=device)
         self.size = checked(name, generator.config)
-        self.kind = generator.config.pose_kind
+        self.kind = str(generator.config.pose_kind)
         self.familiar = Familiar.to(name, generator.config)
         self.generator = generator.optimize()
         # A slider asks for the same sources again and again. What was uploaded does not change:
@@ -133,13 +133,14 @@ class Model:
         """The thing or person in another pose.
 
         Args:
-            poses: of the sources, as they are framed; ``target`` likewise.
+            poses: of the sources, as they are framed; ``target`` likewise. Cameras are given in any
+                one frame of reference.
 
         Raises:
             ValueError, FloatingPointError: see :meth:`rfwarp.nn.Generator.generate`.
         """
         images = [source.image for source in sources]
-        image, maps = self.generator.generate_with_maps(images, poses, target)
+        image, maps = self.generator.generate_with_maps(images, *seen_from(target, poses))
         sheet = draw_maps(images, image, maps[-1:])
         origins = where_from(maps[-1], image)
         return Drawing(image, origins, sheet, self.notices(sources, [*poses, target]))
@@ -149,48 +150,39 @@ class Model:
     ) -> list[Image.Image]:
         """The frames of an animation, enlarged; errors as of :meth:`draw`."""
         images = [source.image for source in sources]
-        frames = self.generator.generate_many(images, poses, targets)
+        if self.kind == CameraMotion.kind:  # the sources' poses are relative to the target's
+            every = [seen_from(target, poses) for target in targets]
+            frames = [self.generator.generate(images, *given) for given in every]
+        else:
+            frames = self.generator.generate_many(images, poses, targets)
         return [enlarge(frame, self.scale) for frame in frames]
 
     def notices(self, sources: Sequence[Source], poses: Sequence[AppPose]) -> list[str]:
         """Lines about sources and poses that are far from what the model knows."""
         return [n for source in sources for n in source.notices] + self.familiar.of_poses(poses)
 
-    def example(self, number: int) -> Example:
-        """One of the held-out chairs or people, rendered.
+    def example(self, number: int) -> ReadExample:
+        """Something held out, rendered.
 
         Args:
-            number: of :data:`EXAMPLE_SEEDS`.
+            number: of :data:`SEEDS`.
         """
-        seed = EXAMPLE_SEEDS[number]
-        side = max(self.size)
-        if self.kind == Viewpoint.kind:
-            images = [load_image("view", x) for x in render_views(seed, EXAMPLE_VIEWS, side)]
-            names = [f"{seed}_{v.azimuth:03d}_{v.elevation:02d}" for v in EXAMPLE_VIEWS]
-            poses: list[AppPose] = list(EXAMPLE_VIEWS)
-            targets: list[AppPose] = [Viewpoint(60, 10)]
-        else:
-            drawn = render_person(seed, range(3), self.size)
-            images = [load_image("person", x) for x in drawn.images[:2]]
-            names = [f"{seed}_{view}" for view in range(2)]
-            people = [Keypoints(x.numpy(), *self.size) for x in drawn.keypoints]
-            poses, targets = list(people[:2]), list(people[2:])
+        example = EXAMPLES[self.kind](SEEDS[number], self.size)
         sources = [
             Source(name, frame_image(image, self.size, "pad"), (image.height, image.width))
-            for name, image in zip(names, images, strict=True)
+            for name, image in zip(example.names, example.images, strict=True)
         ]
-        return Example(sources, poses, targets)
+        return ReadExample(sources, list(example.poses), example.target)
 
     @cached_property
-    def example_poses(self) -> list[Keypoints]:
-        """Poses of a person to draw others in."""
-        drawn = render_person(EXAMPLE_SEEDS[0], range(3, 3 + EXAMPLE_POSES), self.size)
-        return [Keypoints(joints.numpy(), *self.size) for joints in drawn.keypoints]
+    def example_poses(self) -> list[Keypoints | FaceLandmarks]:
+        """Poses of a person, or expressions of a face, to draw others in."""
+        return example_points(self.kind, self.size)
 
     @cached_property
     def thumbnails(self) -> list[Image.Image]:
         """An image of every example."""
-        examples = [self.example(number) for number in range(len(EXAMPLE_SEEDS))]
+        examples = [self.example(number) for number in range(len(SEEDS))]
         return [enlarge(e.sources[0].image, max(1, 128 // self.size[1])) for e in examples]
 
 
@@ -207,7 +199,7 @@ class Studio:
     device: torch.device
     _models: dict[str, Model] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
-    _detector: BodyDetector | None = None
+    _detectors: dict[str, Detector] = field(default_factory=dict)
 
     def kinds(self) -> dict[str, list[str]]:
         """Names of the models by the kind of pose that they take; errors as of :class:`Model`."""
@@ -229,48 +221,85 @@ class Studio:
                 self._models[name] = Model(name, self.device)
             return self._models[name]
 
-    def find(self, path: str) -> Keypoints:
-        """Joints of the largest person in an image, in its pixels.
+    def find(self, path: str, kind: str) -> Keypoints | FaceLandmarks:
+        """Joints of the largest person in an image, or landmarks of the largest face, in its
+        pixels.
 
         Raises:
             ImportError: if no detector is installed; the message says how to.
-            ValueError: if the image cannot be read, or nobody is found.
+            ValueError: if the image cannot be read, nobody is found, or no detector finds poses of
+                this kind.
         """
+        if kind not in DETECTORS:
+            raise ValueError(f"poses of {' and '.join(DETECTORS)} are found in images, not {kind}")
         image = read_image(path)
         with self._lock:
-            if self._detector is None:
-                self._detector = first_detector()
-            found = self._detector.detect_largest(image)
-        if found is None:
+            if kind not in self._detectors:
+                self._detectors[kind] = first_detector(kind)
+            found = self._detectors[kind].detect(image)
+        if not found:
             raise ValueError(f"nobody was found in {Path(path).name}")
-        return found.keypoints
+        largest = found[0]
+        return largest if isinstance(largest, FaceLandmarks) else largest.keypoints
 
 
-def first_detector() -> BodyDetector:
-    """A detector of people by the first backend that is installed.
+DETECTORS: dict[str, tuple[str, Sequence[str], Callable[[str], Detector]]] = {
+    Keypoints.kind: ("people", tuple(body_detection.BACKENDS), BodyDetector),
+    FaceLandmarks.kind: (
+        "faces",
+        tuple(face_detection.BACKENDS)[::-1],  # FaceMesh needs no download
+        lambda backend: FaceDetector(backend=backend),
+    ),
+}
+"""What detectors find, their backends in the order to try them, and how to make one."""
+
+
+def first_detector(kind: str) -> Detector:
+    """A detector of people or of faces by the first backend that is installed.
 
     Raises:
         ImportError: if none is, or weights are missing.
     """
+    what, backends, make = DETECTORS[kind]
     reasons = []
-    for backend in BACKENDS:
+    for backend in backends:
         try:
-            return BodyDetector(backend)
+            return make(backend)
         except (ImportError, FileNotFoundError) as error:
             reasons.append(str(error))
-    raise ImportError("no detector of people can be used here: " + "; ".join(reasons))
+    raise ImportError(f"no detector of {what} can be used here: " + "; ".join(reasons))
+
+
+def seen_from(target: AppPose, poses: Sequence[AppPose]) -> tuple[list[AppPose], AppPose]:
+    """Poses of the sources and the target's as networks take them: cameras in the target's frame.
+
+    Raises:
+        ValueError: if only some are cameras.
+    """
+    if not isinstance(target, CameraMotion):
+        return list(poses), target
+    centre = target.to_matrix()
+    moved: list[AppPose] = []
+    for pose in [*poses, target]:
+        if not isinstance(pose, CameraMotion):
+            raise ValueError(f"the target is a camera, but a source has {pose.kind}")
+        moved.append(CameraMotion.relative(pose.to_matrix(), centre))
+    return moved[:-1], moved[-1]
 
 
 def checked(name: str, config: GeneratorConfig) -> tuple[int, int]:
     """Height and width of a model's images; ValueError if the app cannot show the model."""
-    if config.pose_kind not in KINDS:
+    if config.pose_kind not in EXAMPLES:
         raise ValueError(
-            f"the app draws models of {' or '.join(KINDS)}, but {name} takes {config.pose_kind}"
+            f"the app draws models of {', '.join(EXAMPLES)}, but {name} takes {config.pose_kind}"
         )
     if config.image_size is None:
         raise ValueError(f"{name} does not say the size of its images, which the app needs")
     size = config.image_size
-    return (size, size) if isinstance(size, int) else size
+    height, width = (size, size) if isinstance(size, int) else size
+    if config.pose_kind == FaceLandmarks.kind and height != width:
+        raise ValueError(f"the app's faces are square, but {name} is for {height} x {width} pixels")
+    return height, width
 
 
 def read_image(path: str) -> Image.Image:
@@ -289,29 +318,3 @@ def guess_view(name: str) -> Viewpoint:
         return viewpoint_of_file(name)
     except ValueError:
         return Viewpoint(0, 10)
-
-
-def turn(elevation: float) -> list[Viewpoint]:
-    """The viewpoints of a turntable."""
-    return [Viewpoint(azimuth, elevation) for azimuth in Viewpoint.AZIMUTHS]
-
-
-def move(first: Keypoints, last: Keypoints) -> list[Keypoints]:
-    """The poses of a clip, there and back, smoothly: those joints that both have, on straight
-    lines.
-
-    Raises:
-        ValueError: if no joint is in both, or the images differ in size.
-    """
-    if (first.height, first.width) != (last.height, last.width):
-        raise ValueError("both poses of a clip must be of images of one size")
-    both = first.points[:, 2] * last.points[:, 2]
-    if not both.any():
-        raise ValueError("the first source and the target have no joint in common")
-    times = [(1 - math.cos(math.pi * k / (FRAMES - 1))) / 2 for k in range(FRAMES)]
-    poses = []
-    for time in [*times, *times[-2:0:-1]]:
-        xy = (1 - time) * first.points[:, :2] + time * last.points[:, :2]
-        points = np.concatenate([xy, both[:, None]], axis=1)
-        poses.append(Keypoints(points, first.height, first.width))
-    return poses

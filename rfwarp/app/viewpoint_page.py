@@ -6,9 +6,10 @@ from typing import Any
 
 import gradio as gr
 
-from rfwarp.app.canvas import number
+from rfwarp.app.canvas import to_number
+from rfwarp.app.clips import turn
 from rfwarp.app.page import Page, Scene, gif, log_notices
-from rfwarp.app.studio import guess_view, turn
+from rfwarp.app.studio import guess_view
 from rfwarp.data.catalog import Fit
 from rfwarp.poses import Viewpoint
 
@@ -70,7 +71,7 @@ class ViewpointPage(Page):
         return [*self.of_example(name, 0), self.studio.model(name).thumbnails]
 
     def pick(self, name: str, event: gr.SelectData) -> list[Any]:
-        target = self.studio.model(name).example(event.index).targets[0]
+        target = self.studio.model(name).example(event.index).target
         assert isinstance(target, Viewpoint)
         return [*self.of_example(name, event.index), target.azimuth, target.elevation, None]
 
@@ -110,6 +111,8 @@ def views(rows: list[list[Any]], scene: Scene) -> list[Viewpoint]:
             f"{len(scene.sources)} images need {len(scene.sources)} rows: image, azimuth, elevation"
         )
     return [
-        Viewpoint(number(f"azimuth of {name}", azimuth), number(f"elevation of {name}", elevation))
+        Viewpoint(
+            to_number(f"azimuth of {name}", azimuth), to_number(f"elevation of {name}", elevation)
+        )
         for name, azimuth, elevation in rows
     ]

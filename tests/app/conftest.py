@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 
+from rfwarp import Generator
 from rfwarp.app.studio import Model, Studio
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Folders of networks by the kind of pose, for what needs no picture."""
+    folders = {}
+    for kind, channels in (("landmarks", 3), ("camera", 6)):
+        folder = tmp_path_factory.mktemp(kind)
+        network = Generator(width=0.125, pose_channels=channels, pose_kind=kind, image_size=64)
+        folders[kind] = str(network.save_pretrained(folder))
+    return folders
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +33,7 @@ def people() -> Model:
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory, untrained: dict[str, str]) -> Iterator[str]:
     """Where the app is served, with a model of each kind."""
     pytest.importorskip("gradio", reason="the app needs gradio: pip install 'rfwarp[app]'")
     from rfwarp.app import server
@@ -31,7 +43,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
         # A proxy of the machine is not for what is on the machine.
         patch.setenv("NO_PROXY", ",".join(filter(None, ["127.0.0.1", os.environ.get("NO_PROXY")])))
-        pages = server.build(Studio(("chairs-64", "people-64"), torch.device("cpu")))
+        names = ("chairs-64", "people-64", *untrained.values())
+        pages = server.build(Studio(names, torch.device("cpu")))
         yield server.launch(pages, None, wait=False)
         pages.close(verbose=False)
 

@@ -12,11 +12,13 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from rfwarp.app.studio import FRAMES, MAX_SOURCES
+from rfwarp.app.clips import FRAMES
+from rfwarp.app.studio import MAX_SOURCES, Model
 from rfwarp.cli import main
-from rfwarp.poses import Viewpoint
+from rfwarp.poses import FaceLandmarks, Viewpoint
 from rfwarp.poses.keypoints import openpose_content
 
 gradio_client = pytest.importorskip("gradio_client", reason="comes with rfwarp[app]")
@@ -98,10 +100,11 @@ def test_only_the_documented_functions_are_offered(client):
     assert offered["unnamed_endpoints"] == {}
 
 
-def test_models(client):
+def test_models(client, untrained):
     assert client.predict(api_name="/models") == {
         "viewpoint": ["chairs-64"],
         "keypoints": ["people-64"],
+        **{kind: [folder] for kind, folder in untrained.items()},
     }
 
 
@@ -121,13 +124,42 @@ def test_an_image_as_the_library_draws_it(client, chairs, chair_files):
 def test_people(client, people, person_files):
     example = people.example(0)
     poses = [openpose_content([pose]) for pose in example.poses]
-    target = openpose_content(example.targets)
+    target = openpose_content([example.target])
     image, *_, notices = client.predict(
         "people-64", files(person_files), poses, target, api_name="/generate"
     )
-    expected = people.generator.generate(person_files, example.poses, example.targets[0])
+    expected = people.generator.generate(person_files, example.poses, example.target)
     np.testing.assert_array_equal(opened(image), np.asarray(expected))
     assert notices == []
+
+
+def as_json(pose) -> object:
+    """A face or a camera as the API takes it."""
+    if isinstance(pose, FaceLandmarks):
+        return {"landmarks": pose.points.tolist()}
+    return "camera:" + ",".join(map(str, (*pose.rotation, *pose.translation)))
+
+
+@pytest.mark.parametrize("kind", ["landmarks", "camera"])
+def test_faces_and_streets(client, untrained, kind, tmp_path):
+    model = Model(untrained[kind], torch.device("cpu"))
+    example = model.example(0)
+    paths = [tmp_path / f"{source.name}.png" for source in example.sources]
+    for source, path in zip(example.sources, paths, strict=True):
+        source.image.save(path)
+    poses, target = [as_json(pose) for pose in example.poses], as_json(example.target)
+    given = [model.name, files(paths), poses, target]
+    image, *_ = client.predict(*given, api_name="/generate")
+    expected = model.draw(example.sources, example.poses, example.target).image
+    np.testing.assert_array_equal(opened(image), np.asarray(expected))
+    with Image.open(client.predict(*given, api_name="/animate")) as animation:
+        assert animation.n_frames == 2 * FRAMES - 2
+    wanted = {"landmarks": "an object with landmarks", "camera": "a camera such as 'camera:0,0.1"}
+    with pytest.raises(AppError, match=f"target must be {wanted[kind]}"):
+        client.predict(*given[:3], 7, api_name="/generate")
+    bad = {"landmarks": {"landmarks": [[1, 2]]}, "camera": "camera:1,2"}[kind]
+    with pytest.raises(AppError, match=r"target: (points must be \(68, 2\)|a camera motion is)"):
+        client.predict(*given[:3], bad, api_name="/generate")
 
 
 @pytest.mark.parametrize("kind", ["chairs", "people"])
@@ -140,7 +172,7 @@ def test_animations(client, kind, people, chair_files, person_files):
     else:
         example = people.example(0)
         poses = [openpose_content([pose]) for pose in example.poses]
-        target = openpose_content(example.targets)
+        target = openpose_content([example.target])
         path = client.predict("people-64", files(person_files), poses, target, api_name="/animate")
         frames = 2 * FRAMES - 2
     with Image.open(path) as animation:
@@ -272,7 +304,7 @@ def test_a_path_is_no_upload(client, chair_files, private, number):
         ("/generate", ["chairs-64", good, [file], "0:10", "pad"]),
         ("/generate", ["chairs-64", good, ["0:10"], file, "pad"]),
         ("/animate", ["chairs-64", [file], ["0:10"], "0:10", "pad"]),
-        ("/find_pose", [file]),
+        ("/find_pose", [file, "keypoints"]),
     ):
         text = call(client, endpoint, given)
         assert text.startswith("event: error\n"), text

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rfwarp.app.canvas import with_joint
+from rfwarp.app.canvas import with_point
 from rfwarp.app.studio import Model
 from rfwarp.poses import Viewpoint
 from rfwarp.viz import enlarge
@@ -163,7 +163,7 @@ def test_two_visitors_at_once(visit, chairs, chair_files):
 def test_a_joint_is_picked_up_and_put_down(visit, people):
     visitor = visit(PEOPLE)
     example = people.example(0)
-    sources, target = [s.image for s in example.sources], example.targets[0]
+    sources, target = [s.image for s in example.sources], example.target
 
     def drawn(pose: Any) -> Image.Image:
         return enlarge(people.generator.generate(sources, example.poses, pose), people.scale)
@@ -202,7 +202,7 @@ def test_a_joint_is_picked_up_and_put_down(visit, people):
     playwright.expect(cells).to_have_count(3, timeout=PATIENCE)
     placed = [float(text) for text in cells.all_inner_texts()[1:]]
     assert placed == pytest.approx([20, 50], abs=0.5)
-    expected = np.asarray(drawn(with_joint(target, wrist, *placed))).astype(int)
+    expected = np.asarray(drawn(with_point(target, wrist, *placed))).astype(int)
     for _ in range(PATIENCE // 250):
         away = np.abs(visitor.pixels("New image") - expected).mean()
         if away < 0.5:  # levels of 255: the table has tenths of a pixel

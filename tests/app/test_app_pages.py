@@ -8,9 +8,10 @@ import torch
 
 gr = pytest.importorskip("gradio", reason="the app needs gradio: pip install 'rfwarp[app]'")
 
+from rfwarp.app.camera_page import CameraPage  # noqa: E402
 from rfwarp.app.canvas import to_rows  # noqa: E402
-from rfwarp.app.keypoints_page import TARGET, KeypointsPage  # noqa: E402
 from rfwarp.app.page import Scene  # noqa: E402
+from rfwarp.app.points_page import TARGET, KeypointsPage, LandmarksPage  # noqa: E402
 from rfwarp.app.studio import Studio  # noqa: E402
 from rfwarp.app.viewpoint_page import ViewpointPage  # noqa: E402
 from rfwarp.poses import write_openpose  # noqa: E402
@@ -33,10 +34,22 @@ def persons(studio):
         return KeypointsPage(studio, ["people-64"])
 
 
+@pytest.fixture(scope="module")
+def faces(untrained):
+    with gr.Blocks():
+        return LandmarksPage(Studio((untrained["landmarks"],), torch.device("cpu")), ["faces"])
+
+
+@pytest.fixture(scope="module")
+def streets(untrained):
+    with gr.Blocks():
+        return CameraPage(Studio((untrained["camera"],), torch.device("cpu")), ["streets"])
+
+
 @pytest.fixture
 def nobody_looks(monkeypatch):
     """No detector is installed."""
-    for package in ("rtmlib", "ai_edge_litert.interpreter"):
+    for package in ("rtmlib", "face_alignment", "ai_edge_litert.interpreter"):
         monkeypatch.setitem(sys.modules, package, None)
 
 
@@ -107,7 +120,7 @@ def test_moved_joints_stay_when_images_come(persons, people, person_files, nobod
 
 def test_a_pose_from_a_file(persons, people, person_files, tmp_path, nobody_looks):
     scene, *_ = persons.load("people-64", names(person_files), "pad")
-    pose = people.example(2).targets[0]
+    pose = people.example(2).target
     large = pose.scaled(256, 256)
     write_openpose(tmp_path / "person.json", [large])
     path = str(tmp_path / "person.json")
@@ -122,3 +135,41 @@ def test_there_is_no_such_pose(persons):
     for which in ("source 0", "source 3", "source -1", "/etc/passwd"):
         with pytest.raises(ValueError, match="there is no pose of"):
             persons.edited("people-64", scene, which)
+
+
+def test_a_face_is_drawn_with_landmarks_of_a_file(faces, tmp_path, nobody_looks):
+    (name,) = faces.studio.names
+    scene, _, rows, *_ = faces.of_example(name, 1)
+    assert len(rows) == 68
+    image, *_ = faces.draw(name, scene)
+    np.save(tmp_path / "face.npy", scene.poses[0].points)
+    scene, *_ = faces.find(name, scene, TARGET, str(tmp_path / "face.npy"), "pad")
+    assert np.allclose(scene.target.points, scene.poses[0].points)
+    assert not np.array_equal(faces.draw(name, scene)[0], image)
+    (tmp_path / "face.npy").write_bytes(b"no array")
+    with pytest.raises(ValueError, match=r"face\.npy has no landmarks: "):
+        faces.find(name, scene, TARGET, str(tmp_path / "face.npy"), "pad")
+    scene.sources[0].image.save(tmp_path / "x.png")
+    scene, *_ = faces.load(name, [str(tmp_path / "x.png")], "pad")
+    assert "Move the landmarks of x.png" in scene.remark
+    assert 'pip install "rfwarp[face]"' in scene.remark
+
+
+def test_a_camera_is_dialled(streets, tmp_path):
+    (name,) = streets.studio.names
+    scene, _, rows, *place = streets.of_example(name, 0)
+    assert rows[0][1:] == [0, 0, 0, 0, 0, 0]
+    assert 0 < place[0] < rows[1][3]  # the target lies between
+    image, *_ = streets.draw(name, scene, rows, *place)
+    assert not np.array_equal(streets.draw(name, scene, rows, place[0] + 1, *place[1:])[0], image)
+    paths = []
+    for number, source in enumerate(scene.sources):
+        paths.append(str(tmp_path / f"{number}.png"))
+        source.image.save(paths[-1])
+    scene, _, rows = streets.load(name, paths, "pad", [["0.png", 0, 0, 7, 0, 0, 0]])
+    assert [row[3] for row in rows] == [7, 1]  # typed, and a metre behind the one before
+    with pytest.raises(ValueError, match="2 images need 2 rows: image, right, down, forward"):
+        streets.draw(name, scene, rows[:1], *place)
+    rows[1][5] = "left"
+    with pytest.raises(ValueError, match=r"yaw of 1\.png: a number is expected, got 'left'"):
+        streets.draw(name, scene, rows, *place)

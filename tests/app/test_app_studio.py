@@ -9,20 +9,22 @@ from PIL import Image
 
 import rfwarp.app
 from rfwarp import Generator
-from rfwarp.app.canvas import draw_canvas, from_rows, joint_at, to_rows, with_joint
+from rfwarp.app.canvas import LANDMARKS, draw_canvas, from_rows, point_at, to_rows, with_point
+from rfwarp.app.clips import FRAMES, clip, move, turn
+from rfwarp.app.examples import EXAMPLES
 from rfwarp.app.studio import (
-    FRAMES,
     MAX_SOURCES,
+    Model,
     Studio,
     first_detector,
     guess_view,
-    move,
     read_image,
-    turn,
+    seen_from,
 )
 from rfwarp.cli import main
-from rfwarp.poses import Keypoints, Viewpoint
+from rfwarp.poses import CameraMotion, FaceLandmarks, Keypoints, Viewpoint
 from rfwarp.poses.keypoints import JOINTS
+from rfwarp.viz import enlarge
 
 CPU = torch.device("cpu")
 
@@ -32,6 +34,12 @@ def person(**joints: tuple[float, float]) -> Keypoints:
     for name, (x, y) in joints.items():
         points[JOINTS.index(name)] = x, y, 1
     return Keypoints(points, 64, 48)
+
+
+def face() -> FaceLandmarks:
+    angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    points = 32 + 20 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return FaceLandmarks(points, 64, 64)
 
 
 # ------------------------------------------------------------------ models
@@ -52,7 +60,11 @@ def test_a_model_is_loaded_once_and_only_if_it_is_the_apps():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"pose_channels": 6, "pose_kind": "camera", "image_size": 64}, "but .* takes camera"),
+        ({"pose_channels": 6, "image_size": 64}, "but .* takes None"),
+        (
+            {"pose_channels": 3, "pose_kind": "landmarks", "image_size": (64, 96)},
+            "faces are square, but .* is for 64 x 96 pixels",
+        ),
         ({"pose_channels": 21, "pose_kind": "viewpoint"}, "does not say the size of its images"),
     ],
 )
@@ -107,9 +119,9 @@ def test_viewpoints_are_guessed_of_names(name, view):
 def test_examples_are_familiar_and_drawn_as_the_library_does(kind, request):
     model = request.getfixturevalue(kind)
     example = model.example(1)
-    drawing = model.draw(example.sources, example.poses, example.targets[0])
+    drawing = model.draw(example.sources, example.poses, example.target)
     expected = model.generator.generate(
-        [source.image for source in example.sources], example.poses, example.targets[0]
+        [source.image for source in example.sources], example.poses, example.target
     )
     assert np.array_equal(drawing.image, expected)
     assert drawing.origins.size == drawing.image.size
@@ -118,11 +130,15 @@ def test_examples_are_familiar_and_drawn_as_the_library_does(kind, request):
 
 
 def test_people_are_found_or_it_is_said_what_is_missing(monkeypatch):
-    for package in ("rtmlib", "ai_edge_litert", "ai_edge_litert.interpreter"):
+    for package in ("rtmlib", "face_alignment", "ai_edge_litert", "ai_edge_litert.interpreter"):
         monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=r"no detector of people .*rfwarp\[body\]") as caught:
-        first_detector()
+        first_detector("keypoints")
     assert "rfwarp[blazepose]" in str(caught.value)
+    with pytest.raises(ImportError, match=r"no detector of faces .*rfwarp\[face\]"):
+        first_detector("landmarks")
+    with pytest.raises(ValueError, match="poses of keypoints and landmarks are found in images"):
+        Studio((), CPU).find("x.png", "viewpoint")
 
 
 # ------------------------------------------------------------------ poses
@@ -149,13 +165,55 @@ def test_a_clip_goes_there_and_back():
         move(first, Keypoints(last.points, 32, 32))
 
 
+def test_a_clip_of_a_face_or_of_a_camera():
+    first, last = face(), FaceLandmarks(face().points + np.array([4, -2]), 64, 64)
+    poses = clip(first, last)
+    assert len(poses) == 2 * FRAMES - 2
+    assert np.allclose(poses[0].points, first.points)
+    assert np.allclose(poses[FRAMES - 1].points, last.points)
+    here, there = CameraMotion((0, 0, 0), (0, 0, 0)), CameraMotion((0, 0.2, 0), (1, 0, 3))
+    way = clip(here, there)
+    assert (way[0], way[FRAMES - 1], len(way)) == (here, there, 2 * FRAMES - 2)
+    assert way[3].translation[2] == pytest.approx(3 * way[3].translation[0])
+    with pytest.raises(ValueError, match="no way from landmarks to camera"):
+        clip(first, there)
+
+
+def test_cameras_are_seen_from_the_target():
+    a, b = CameraMotion((0, 0, 0), (0, 0, 0)), CameraMotion((0, 0.3, 0), (1, 0, 5))
+    poses, target = seen_from(b, [a, b])
+    expected = CameraMotion.relative(a.to_matrix(), b.to_matrix())
+    assert np.allclose(poses[0].to_matrix(), expected.to_matrix())
+    for still in (poses[1], target):
+        assert np.allclose(still.to_matrix(), np.eye(3, 4), atol=1e-12)
+    assert seen_from(Viewpoint(1, 2), [Viewpoint(3, 4)]) == ([Viewpoint(3, 4)], Viewpoint(1, 2))
+    with pytest.raises(ValueError, match="the target is a camera, but a source has viewpoint"):
+        seen_from(a, [Viewpoint(0, 0)])
+
+
+def test_examples_of_faces_and_streets(untrained):
+    for kind, folder in untrained.items():
+        model = Model(folder, CPU)
+        example = model.example(0)
+        assert len(example.sources) == len(example.poses) == 2
+        drawing = model.draw(example.sources, example.poses, example.target)
+        assert drawing.image.size == drawing.origins.size == (64, 64)
+        frames = model.animate(example.sources, example.poses, [example.poses[0], example.target])
+        shown = np.asarray(enlarge(drawing.image, model.scale)).astype(int)
+        assert np.abs(np.asarray(frames[1]) - shown).max() <= 1  # of 255: encoded apart
+        assert not np.array_equal(*map(np.asarray, frames))
+        assert EXAMPLES[kind](900_008, (64, 64)).target == example.target
+    places = [pose.translation[2] for pose in (*example.poses, example.target)]
+    assert places[0] == 0 < places[2] < places[1]  # metres forward
+
+
 def test_joints_are_picked_by_place():
     pose = person(nose=(10, 10), neck=(13, 10))
-    assert joint_at(pose, 11, 10) == 0
-    assert joint_at(pose, 12, 10) == 1
-    assert joint_at(pose, 40, 40) is None
-    assert joint_at(pose, 0, 0) is None  # where missing joints are kept
-    moved = with_joint(pose, 4, 20, 30.5)
+    assert point_at(pose, 11, 10) == 0
+    assert point_at(pose, 12, 10) == 1
+    assert point_at(pose, 40, 40) is None
+    assert point_at(pose, 0, 0) is None  # where missing joints are kept
+    moved = with_point(pose, 4, 20, 30.5)
     assert moved.points[4].tolist() == [20, 30.5, 1]
     assert pose.has(4) is False
 
@@ -165,16 +223,34 @@ def test_a_table_is_read_as_it_was_written():
     rows = to_rows(pose)
     assert rows[0] == ["nose", 10.2, 10.0]
     assert rows[2] == ["right shoulder", None, None]
-    assert np.allclose(from_rows(rows, 64, 48).points, pose.points, atol=0.06)
+    assert np.allclose(from_rows(rows, pose).points, pose.points, atol=0.06)
     rows[2] = ["anything", "5", 6]  # as browsers send them
     rows[0] = ["nose", "", 3]
-    typed = from_rows(rows, 64, 48)
+    typed = from_rows(rows, pose)
     assert typed.points[2].tolist() == [5, 6, 1]
     assert not typed.has(0)
     with pytest.raises(ValueError, match="neck: a number is expected, got 'left'"):
-        from_rows([["nose", 1, 1], ["neck", "left", 2], *rows[2:]], 64, 48)
+        from_rows([["nose", 1, 1], ["neck", "left", 2], *rows[2:]], pose)
     with pytest.raises(ValueError, match="18 rows"):
-        from_rows(rows[:17], 64, 48)
+        from_rows(rows[:17], pose)
+
+
+def test_landmarks_are_edited_as_joints_are():
+    pose = face()
+    assert point_at(pose, *(pose.points[30] + 0.3)) == 30
+    moved = with_point(pose, 30, 5, 6)
+    assert moved.points[30].tolist() == [5, 6]
+    rows = to_rows(pose)
+    assert [row[0] for row in rows] == [*LANDMARKS]
+    assert LANDMARKS[36] == "right eye 1"
+    assert np.allclose(from_rows(rows, pose).points, pose.points, atol=0.06)
+    rows[3][1] = None
+    with pytest.raises(ValueError, match="jaw 4: landmarks cannot be missing"):
+        from_rows(rows, pose)
+    held = np.asarray(draw_canvas(None, pose, 4, 30)).astype(int)
+    ring = np.abs(held - np.asarray(draw_canvas(None, pose, 4, None))).sum(axis=-1) > 0
+    place = np.argwhere(ring).mean(axis=0) - (pose.points[30, ::-1] + 0.5) * 4
+    assert np.abs(place).max() < 2
 
 
 def test_a_canvas_marks_the_joint_that_is_held():

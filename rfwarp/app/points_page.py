@@ -1,4 +1,5 @@
-"""The page of people, whose joints are found, taken from examples, or moved by hand."""
+"""The pages of people and of faces, whose joints and landmarks are found, taken from examples, or
+moved by hand."""
 
 from __future__ import annotations
 
@@ -9,33 +10,56 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from rfwarp.app.api import read_keypoints
-from rfwarp.app.canvas import draw_canvas, from_rows, joint_at, to_rows, with_joint
+from rfwarp.app.api import read_keypoints, read_landmarks
+from rfwarp.app.canvas import (
+    NAMES,
+    PointPose,
+    draw_canvas,
+    from_rows,
+    point_at,
+    to_rows,
+    with_point,
+)
+from rfwarp.app.clips import clip
 from rfwarp.app.page import Page, Scene, gif, log_notices, picture, thumbnails
-from rfwarp.app.studio import Model, move
+from rfwarp.app.studio import Model
 from rfwarp.data.catalog import Fit
 from rfwarp.data.framing import frame_pose
-from rfwarp.poses import Keypoints
-from rfwarp.poses.keypoints import JOINTS
+from rfwarp.poses import FaceLandmarks, Keypoints
 
 TARGET = "the new image"
 
 
-class KeypointsPage(Page):
-    """People."""
+class PointsPage(Page):
+    """What the pages of people and of faces have in common."""
 
+    kind: str
+    point: str
+    """What a point of the pose is called."""
+    file: str
+    """Files that poses are read from: their ending,"""
+    file_title: str
+    """and what they are called."""
     animation = "Clip from the first source's pose to the new one"
+
+    def read_pose(self, name: str, data: bytes, shape: tuple[int, int]) -> PointPose:
+        """The pose in a file's content.
+
+        Args:
+            shape: height and width of the image that it is of, unless it says another, pixels.
+        """
+        raise NotImplementedError
 
     def add_poses(self) -> None:
         self.poses = thumbnails("For the pose to change take an example's,")
         self.photo = gr.File(
-            label="or one from an image, or from an OpenPose .json,",
-            file_types=["image", ".json"],
+            label=f"or one from an image, or from {self.file_title},",
+            file_types=["image", self.file],
             height=150,
         )
         with gr.Accordion("or type it, in pixels of the model's image", open=False):
             self.table = gr.Dataframe(
-                headers=["joint", "x", "y"],
+                headers=[self.point, "x", "y"],
                 datatype=["str", "number", "number"],
                 type="array",
                 static_columns=[0],
@@ -46,18 +70,18 @@ class KeypointsPage(Page):
     def add_target(self) -> None:
         with gr.Row():
             self.which = gr.Radio([TARGET], value=TARGET, label="Pose to change, that of", scale=2)
-            self.joint = gr.Dropdown(
-                [(name, number) for number, name in enumerate(JOINTS)],
+            self.picked = gr.Dropdown(
+                [(name, number) for number, name in enumerate(NAMES[self.kind])],
                 value=None,
-                label="Joint picked up",
+                label=f"{self.point.capitalize()} picked up",
             )
 
     def add_canvas(self) -> None:
-        self.canvas = picture("Click a joint, then where it goes", buttons=[])
+        self.canvas = picture(f"Click a {self.point}, then where it goes", buttons=[])
 
     def bind(self) -> None:
         self.view = [self.model, self.scene]
-        edited = [self.scene, self.canvas, self.table, self.joint, self.which]
+        edited = [self.scene, self.canvas, self.table, self.picked, self.which]
         loaded = [*edited, self.gallery]
         files = [self.model, self.files, self.fit, self.scene]
         self.then_draw(self.on([self.files.upload, self.files.delete], self.load, files, loaded))
@@ -69,8 +93,8 @@ class KeypointsPage(Page):
         self.then_draw(self.on(self.opened(), self.first, [self.model], first))
         chosen = [self.model, self.scene, self.which]
         self.on(self.which.input, self.edited, chosen, edited)
-        self.on(self.joint.input, self.edited, [*chosen, self.joint], edited)
-        self.then_draw(self.on(self.canvas.select, self.click, [*chosen, self.joint], edited))
+        self.on(self.picked.input, self.edited, [*chosen, self.picked], edited)
+        self.then_draw(self.on(self.canvas.select, self.click, [*chosen, self.picked], edited))
         self.then_draw(self.on(self.table.input, self.type, [*chosen, self.table], edited))
         self.then_draw(self.on(self.poses.select, self.take, chosen, edited))
         given = [*chosen, self.photo, self.fit]
@@ -97,12 +121,12 @@ class KeypointsPage(Page):
         for source, path in zip(sources, paths, strict=True):
             if path not in known:
                 try:
-                    known[path] = frame_pose(self.studio.find(path), model.size, fit)
+                    known[path] = frame_pose(self.studio.find(path, self.kind), model.size, fit)
                 except (ImportError, ValueError) as error:
                     known[path] = model.example_poses[0]
                     missing[source.name] = str(error)
         poses = tuple(known[path] for path in paths)
-        remark = remark_of(missing)
+        remark = self.remark_of(missing)
         return self.loaded(
             model, Scene(tuple(sources), poses, before.target, tuple(paths), remark=remark)
         )
@@ -126,9 +150,8 @@ class KeypointsPage(Page):
     def of_example(self, name: str, number: int) -> list[Any]:
         model = self.studio.model(name)
         example = model.example(number)
-        poses = tuple(pose for pose in example.poses if isinstance(pose, Keypoints))
-        (target,) = (pose for pose in example.targets if isinstance(pose, Keypoints))
-        return self.loaded(model, Scene(tuple(example.sources), poses, target, example=number))
+        scene = Scene(tuple(example.sources), tuple(example.poses), example.target, example=number)
+        return self.loaded(model, scene)
 
     def loaded(self, model: Model, scene: Scene) -> list[Any]:
         choices = [TARGET, *(f"source {k + 1}" for k in range(len(scene.sources)))]
@@ -138,29 +161,29 @@ class KeypointsPage(Page):
 
     # -------------------------------------------------------------- poses
 
-    def edited(self, name: str, scene: Scene, which: str, joint: int | None = None) -> list[Any]:
+    def edited(self, name: str, scene: Scene, which: str, picked: int | None = None) -> list[Any]:
         """The pose to change as a drawing and a table."""
         model, number = self.studio.model(name), chosen(which, scene)
         image: Image.Image | None = None if number is None else scene.sources[number].image
         pose = pose_of(scene, number)
-        canvas = draw_canvas(image, pose, model.scale, joint)
-        return [scene, canvas, to_rows(pose), joint, which]
+        canvas = draw_canvas(image, pose, model.scale, picked)
+        return [scene, canvas, to_rows(pose), picked, which]
 
     def click(
-        self, name: str, scene: Scene, which: str, joint: int | None, event: gr.SelectData
+        self, name: str, scene: Scene, which: str, picked: int | None, event: gr.SelectData
     ) -> list[Any]:
-        """Pick up the joint that was clicked, or put down that which was picked up."""
+        """Pick up the point that was clicked, or put down that which was picked up."""
         scale, number = self.studio.model(name).scale, chosen(which, scene)
         x, y = ((float(place) + 0.5) / scale - 0.5 for place in event.index)
         pose = pose_of(scene, number)
-        if joint is None:
-            return self.edited(name, scene, which, joint_at(pose, x, y))
-        return self.edited(name, with_pose(scene, number, with_joint(pose, joint, x, y)), which)
+        if picked is None:
+            return self.edited(name, scene, which, point_at(pose, x, y))
+        return self.edited(name, with_pose(scene, number, with_point(pose, picked, x, y)), which)
 
     def type(self, name: str, scene: Scene, which: str, rows: list[list[Any]]) -> list[Any]:
-        """Take the joints of the table."""
+        """Take the points of the table."""
         number = chosen(which, scene)
-        pose = from_rows(rows, *self.studio.model(name).size)
+        pose = from_rows(rows, pose_of(scene, number))
         return self.edited(name, with_pose(scene, number, pose), which)
 
     def take(self, name: str, scene: Scene, which: str, event: gr.SelectData) -> list[Any]:
@@ -169,13 +192,13 @@ class KeypointsPage(Page):
         return self.edited(name, with_pose(scene, number, pose), which)
 
     def find(self, name: str, scene: Scene, which: str, path: str, fit: Fit) -> list[Any]:
-        """Take the pose of the person in an uploaded image, or of an uploaded file of OpenPose."""
+        """Take the pose of who is in an uploaded image, or of an uploaded file."""
         model, number = self.studio.model(name), chosen(which, scene)
-        if Path(path).suffix == ".json":
+        if Path(path).suffix == self.file:
             data = Path(path).read_bytes()
-            pose = read_keypoints(Path(path).name, data, scene.sources[number or 0].shape)
+            pose = self.read_pose(Path(path).name, data, scene.sources[number or 0].shape)
         else:
-            pose = self.studio.find(path)
+            pose = self.studio.find(path, self.kind)
         pose = frame_pose(pose, model.size, fit)
         return self.edited(name, with_pose(scene, number, pose), which)
 
@@ -188,20 +211,41 @@ class KeypointsPage(Page):
 
     def move(self, name: str, scene: Scene) -> gr.Image:
         """The clip."""
-        model, poses = self.studio.model(name), move(pose_of(scene, 0), pose_of(scene, None))
+        model, poses = self.studio.model(name), clip(pose_of(scene, 0), pose_of(scene, None))
         path = gif("clip.gif", model.animate(scene.sources, scene.poses, poses))
         return gr.Image(path, visible=True)
 
+    def remark_of(self, missing: dict[str, str]) -> str:
+        """What is to be said of poses that were not found, by the image's name and why."""
+        if not missing:
+            return ""
+        reasons = "; ".join(dict.fromkeys(missing.values()))
+        return (
+            f"Move the {self.point}s of {', '.join(missing)} to where they are, or upload "
+            f"{self.file_title}: they stand in some pose, as {reasons}"
+        )
 
-def remark_of(missing: dict[str, str]) -> str:
-    """What is to be said of poses that were not found, by the image's name and why."""
-    if not missing:
-        return ""
-    reasons = "; ".join(dict.fromkeys(missing.values()))
-    return (
-        f"Move the joints of {', '.join(missing)} to where they are, or upload an OpenPose .json: "
-        f"they stand in some pose, as {reasons}"
-    )
+
+class KeypointsPage(PointsPage):
+    """People."""
+
+    kind = Keypoints.kind
+    point = "joint"
+    file, file_title = ".json", "an OpenPose .json"
+
+    def read_pose(self, name: str, data: bytes, shape: tuple[int, int]) -> Keypoints:
+        return read_keypoints(name, data, shape)
+
+
+class LandmarksPage(PointsPage):
+    """Faces."""
+
+    kind = FaceLandmarks.kind
+    point = "landmark"
+    file, file_title = ".npy", "a .npy of 68 x 2 numbers"
+
+    def read_pose(self, name: str, data: bytes, shape: tuple[int, int]) -> FaceLandmarks:
+        return read_landmarks(name, data, shape)
 
 
 def chosen(which: str, scene: Scene) -> int | None:
@@ -218,14 +262,16 @@ def chosen(which: str, scene: Scene) -> int | None:
     return int(number) - 1
 
 
-def pose_of(scene: Scene, number: int | None) -> Keypoints:
+def pose_of(scene: Scene, number: int | None) -> PointPose:
     """The pose of a source, or the target's; ValueError if nothing was loaded."""
     if scene.target is None or not scene.poses:
         raise ValueError("at least one source image is needed")
-    return scene.target if number is None else scene.poses[number]
+    pose = scene.target if number is None else scene.poses[number]
+    assert isinstance(pose, Keypoints | FaceLandmarks)
+    return pose
 
 
-def with_pose(scene: Scene, number: int | None, pose: Keypoints) -> Scene:
+def with_pose(scene: Scene, number: int | None, pose: PointPose) -> Scene:
     """The scene with another pose of a source, or of the target."""
     if number is None:
         return replace(scene, target=pose)
