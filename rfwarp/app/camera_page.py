@@ -36,7 +36,7 @@ class CameraPage(Page):
 
     def add_target(self) -> None:
         with gr.Row():
-            self.forward = gr.Slider(-10, 10, 3, step=0.1, label="Place to draw: metres forward")
+            self.forward = gr.Slider(-10, 10, 3, step=0.1, label="Metres forward")
             self.right = gr.Slider(-3, 3, 0, step=0.1, label="Metres to the right")
             self.yaw = gr.Slider(-30, 30, 0, step=0.5, label="Turned to the right, degrees")
 
@@ -89,8 +89,9 @@ class CameraPage(Page):
         named = zip(example.sources, example.poses, strict=True)
         rows = [[source.name, *to_cells(pose)] for source, pose in named]
         right, _, forward, _, yaw, _ = to_cells(example.target)
+        place = [round(forward, 1), round(right, 1), round(2 * yaw) / 2]  # the sliders' steps
         scene = Scene(tuple(example.sources), example=number)
-        return [scene, self.shown(model, example.sources), rows, forward, right, yaw]
+        return [scene, self.shown(model, example.sources), rows, *place]
 
     def draw(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,16 +11,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from rfwarp.app.canvas import with_point
 from rfwarp.app.studio import Model
-from rfwarp.poses import Viewpoint
+from rfwarp.poses import CameraMotion, Viewpoint
 from rfwarp.viz import enlarge
 
+pytest.importorskip("gradio", reason="the app needs gradio: pip install 'rfwarp[app]'")
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="a browser is driven by playwright: pip install playwright"
 )
+from rfwarp.app.camera_page import place_of, to_cells  # noqa: E402
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 pytestmark = [
     pytest.mark.slow,
@@ -104,6 +109,7 @@ def visit(browser: Any, address: str) -> Iterator[Any]:
 
 
 THINGS, PEOPLE = "Things, by viewpoint", "People, by keypoints"
+FACES, STREETS = "Faces, by landmarks", "Streets, by camera"
 AZIMUTH, ELEVATION = "Azimuth to draw, degrees", "Elevation, degrees"
 
 
@@ -209,3 +215,30 @@ def test_a_joint_is_picked_up_and_put_down(visit, people):
             break
         visitor.page.wait_for_timeout(250)
     assert away < 0.5 < np.abs(np.asarray(drawn(target)) - expected).mean()
+
+
+def test_a_face_is_drawn(visit, untrained):
+    model, visitor = Model(untrained["landmarks"], torch.device("cpu")), visit(FACES)
+    example = model.example(0)
+    drawn = model.draw(example.sources, example.poses, example.target)
+    visitor.wait_for("New image", enlarge(drawn.image, model.scale))
+
+
+def test_a_camera_is_turned(visit, untrained):
+    model, visitor = Model(untrained["camera"], torch.device("cpu")), visit(STREETS)
+    example = model.example(0)
+    cells = [to_cells(pose) for pose in example.poses]  # as the table rounds them
+    poses = [
+        CameraMotion(tuple(map(math.radians, cell[3:])), tuple(map(float, cell[:3])))
+        for cell in cells
+    ]
+    right, _, forward, _, yaw, _ = to_cells(example.target)
+
+    def wait_for(degrees: float) -> None:
+        place = place_of(round(forward, 1), round(right, 1), degrees)
+        drawn = model.draw(example.sources, poses, place)
+        visitor.wait_for("New image", enlarge(drawn.image, model.scale))
+
+    wait_for(round(2 * yaw) / 2)
+    visitor.dial("Turned to the right, degrees", 8)
+    wait_for(8)
