@@ -157,7 +157,7 @@ def test_a_face_is_drawn_with_landmarks_of_a_file(faces, tmp_path, nobody_looks)
 
 def test_a_camera_is_dialled(streets, tmp_path):
     (name,) = streets.studio.names
-    scene, _, rows, *place = streets.of_example(name, 0)
+    scene, _, rows, *place = streets.of_example(streets.studio.model(name), 0)
     assert rows[0][1:] == [0, 0, 0, 0, 0, 0]
     assert 0 < place[0] < rows[1][3]  # the target lies between
     image, *_ = streets.draw(name, scene, rows, *place)
