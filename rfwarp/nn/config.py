@@ -50,9 +50,9 @@ class NetworkConfig(Config):
     focal: Positive | None = None
     """Focal length of those cameras over half of the image's height; depth flows only. Of
     procedural chairs 3.2, of procedural streets and KITTI 3.8237."""
-    flow_prior: Literal["none", "keypoints"] = "none"
-    """Start flows from a flow of the keypoints alone (rfwarp.poses.keypoint_flow), and give the
-    networks each source warped by it."""
+    flow_prior: Literal["none", "keypoints", "landmarks"] = "none"
+    """Start flows from a flow of the keypoints or the landmarks of the face alone
+    (rfwarp.poses.keypoint_flow, landmark_flow), and give the networks each source warped by it."""
     silhouette: bool = False
     """Predict the target's silhouette from all sources together, and give it to the image
     predictor, with depth flows the depth too."""
@@ -117,6 +117,7 @@ class GeneratorConfig(NetworkConfig):
         for name, choice, kinds in (
             ("flow_model", "depth", ("viewpoint", "camera")),
             ("flow_prior", "keypoints", ("keypoints",)),
+            ("flow_prior", "landmarks", ("landmarks",)),
         ):
             if getattr(self, name) == choice and self.pose_kind not in kinds:
                 raise ValueError(

@@ -27,12 +27,10 @@ from rfwarp.nn.flow_models import (
     initial_value,
     outputs,
 )
+from rfwarp.nn.priors import PRIOR_CHANNELS, PRIORS
 from rfwarp.ops import warp
-from rfwarp.poses.body_flow import keypoint_flow
-from rfwarp.poses.heatmaps import keypoints_from_heatmaps
 
 FAINT = 1e-3  # added to all visibilities, for pixels that no source sees
-PRIOR_CHANNELS = 5  # the source warped by the prior, and the prior itself
 
 
 class FlowConfidence(NamedTuple):
@@ -160,7 +158,7 @@ class FlowConfidenceExtractor(nn.Module):
         self.set_up(config)
         c, slope = config, config.negative_slope
         channels = c.channels(32, 64, 128, 256, 512)
-        of_prior = PRIOR_CHANNELS if c.flow_prior == "keypoints" else 0
+        of_prior = PRIOR_CHANNELS if c.flow_prior in PRIORS else 0
         inputs = (self.source_channels + of_prior + c.pose_channels, *channels[:-1])
         self.down = nn.ModuleList(
             ResBlockD(i, o, norm=c.encoder_norm, negative_slope=slope, first=level == 0)
@@ -218,8 +216,10 @@ class FlowConfidenceExtractor(nn.Module):
         kept = self.encode_pairs(torch.cat(inputs, dim=2))
         if self.config.flow_model == "depth":
             kept.append(poses[..., 0, 0])  # such poses are the same everywhere
-        if self.config.flow_prior == "keypoints":
-            kept += [keypoints_from_heatmaps(poses.detach()), sources]
+        prior = PRIORS.get(self.config.flow_prior)
+        if prior is not None:
+            with torch.autocast(poses.device.type, enabled=False):
+                kept += [prior.points(poses.detach()), sources]
         return kept
 
     def encode_pairs(self, inputs: Tensor) -> list[Tensor]:
@@ -298,13 +298,14 @@ class FlowConfidenceExtractor(nn.Module):
 
         It passes no gradient to the poses: the place of a heatmap's peak has no useful one.
         """
-        if self.config.flow_prior == "none":
+        prior = PRIORS.get(self.config.flow_prior)
+        if prior is None:
             return None, None
         m, (height, width) = target_pose.shape[0], target_pose.shape[-2:]
-        keypoints, sources = (x.expand(m, *x.shape[1:]) for x in encoded[-2:])
+        of_sources, sources = (x.expand(m, *x.shape[1:]) for x in encoded[-2:])
         with torch.autocast(target_pose.device.type, enabled=False):
-            joints = keypoints_from_heatmaps(target_pose.detach())
-            flow = keypoint_flow(joints, keypoints, height, width)
+            of_target = prior.points(target_pose.detach())
+            flow = prior.flow(of_target, of_sources, height, width)
             flat = flow.flatten(0, 1)
             warped = warp(sources.flatten(0, 1), flat, "border")
         return flow, torch.cat([warped, (flat * (8 / width)).to(warped.dtype)], dim=1)

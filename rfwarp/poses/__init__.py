@@ -7,6 +7,7 @@ from rfwarp.poses.camera import CameraMotion, read_kitti_poses
 from rfwarp.poses.driving import read_driving_poses
 from rfwarp.poses.encoding import Pose, PoseLike
 from rfwarp.poses.face_detection import FaceDetector
+from rfwarp.poses.face_flow import landmark_flow, landmarks_from_drawing
 from rfwarp.poses.heatmaps import keypoint_heatmaps, keypoints_from_heatmaps
 from rfwarp.poses.keypoints import (
     Keypoints,
@@ -37,6 +38,8 @@ __all__ = [
     "keypoint_flow",
     "keypoint_heatmaps",
     "keypoints_from_heatmaps",
+    "landmark_flow",
+    "landmarks_from_drawing",
     "parse_pose",
     "read_annotations",
     "read_driving_poses",
