@@ -16,9 +16,7 @@ from torch import Tensor
 
 from rfwarp.poses.landmarks import PARTS
 
-# The mean of 100 procedural faces (MakeHuman's base mesh and targets, CC0): to the right of the
-# image, down, and to the viewer. The unit is the distance of the outer corners of the eyes.
-_FACE = (
+FACE = (
     (-0.775, -0.440, -0.559),
     (-0.772, -0.199, -0.530),
     (-0.742, 0.038, -0.503),
@@ -88,6 +86,9 @@ _FACE = (
     (0.000, 0.354, 0.187),
     (-0.125, 0.350, 0.155),
 )
+"""A mean face, (68, 3): to the right of the image, down, and to the viewer, in distances of the
+outer corners of the eyes. Of 100 procedural faces (MakeHuman's base mesh and targets, CC0)."""
+
 _HEAD, _RADII = (0.0, -0.478, -0.940), (1.042, 1.505, 1.274)  # of the ellipsoid
 _STIFFNESS = 0.01  # pulls a camera to the front
 _STIFFER = 0.02  # the same where only the parts' middles are known
@@ -144,12 +145,12 @@ def landmark_flow(target: Tensor, sources: Tensor, height: int, width: int) -> T
         )
     dtype = torch.promote_types(target.dtype, torch.float32)
     target, sources = target.to(dtype), sources.to(dtype)
-    face = target.new_tensor(_FACE)
+    face = target.new_tensor(FACE)
     seen, cameras = _fit(face, target, _STIFFNESS), _fit(face, sources, _STIFFNESS)
     column = torch.arange(width, dtype=dtype, device=target.device)
     row = torch.arange(height, dtype=dtype, device=target.device)
     pixels = torch.stack(torch.meshgrid(column, row, indexing="xy"), -1).flatten(0, 1)
-    moved = _moved(pixels.expand(len(target), -1, -1), seen, cameras)  # (N, K, H W, 2)
+    moved = _moved(pixels.expand(target.shape[0], -1, -1), seen, cameras)  # (N, K, H W, 2)
     flow = (moved - pixels).mT.unflatten(-1, (height, width))
     left = sources - _moved(target, seen, cameras)
     flow = flow + _spread(left.mT, target, seen.scale * _REACH, column, row)
@@ -187,7 +188,7 @@ def landmarks_from_drawing(maps: Tensor) -> Tensor:
     drawn = total.clamp_min(_INK)
     x = (ink.sum(-2) * column).sum(-1) / drawn
     y = (ink.sum(-1) * row).sum(-1) / drawn
-    face = maps.new_tensor(_FACE)
+    face = maps.new_tensor(FACE)
     middles = torch.stack([_middle(face, colour) for colour in _COLOURS])
     camera = _fit(middles, torch.stack([x, y], -1), _STIFFER)
     points = _seen(face, camera)

@@ -10,11 +10,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rfwarp import Generator
-from rfwarp.poses import keypoint_heatmaps
+from rfwarp.poses import FaceLandmarks, keypoint_heatmaps
+from rfwarp.poses.face_flow import FACE
 
 FINE = {"levels": (8, 4, 2, 1), "coarse_to_fine": True}
 ADDED = {"alignment": True, "refinement": True}
 KEYPOINTS = {"pose_channels": 18, "pose_kind": "keypoints", "flow_prior": "keypoints"}
+LANDMARKS = {"pose_channels": 3, "pose_kind": "landmarks", "flow_prior": "landmarks"}
 VIEWPOINT = {"pose_channels": 21, "pose_kind": "viewpoint", "flow_model": "depth", "focal": 3.2}
 CAMERA = {"pose_channels": 6, "pose_kind": "camera", "flow_model": "depth", "focal": 1.2}
 CASES: dict[str, dict[str, Any]] = {
@@ -24,6 +26,7 @@ CASES: dict[str, dict[str, Any]] = {
     "81": {"levels": (8, 1), "coarse_to_fine": True, "coordinates": True},
     "keypoints": {**FINE, **KEYPOINTS, **ADDED, "coordinates": True, "silhouette": True},
     "keypoints 84": KEYPOINTS,
+    "landmarks": {**FINE, **LANDMARKS, **ADDED, "coordinates": True, "silhouette": True},
     "viewpoint": {**FINE, **VIEWPOINT, **ADDED, "silhouette": True, "residual_limit": 2.0},
     "aligned 82": {"levels": (8, 2), "alignment": True},
     "camera": {**CAMERA, "residual_limit": 1.0},
@@ -88,6 +91,14 @@ def pose_maps(name: str, count: int, h: int, w: int, g: torch.Generator) -> Tens
         points = torch.rand(count, 18, 3, generator=g) * torch.tensor([w, h, 0.0])
         points[..., 2] = torch.rand(count, 18, generator=g) > 0.2
         return keypoint_heatmaps(points, h, w).double()
+    if kind == "landmarks":
+        faces = []
+        for _ in range(count):
+            matrix = (torch.eye(2, 3) + 0.2 * torch.randn(2, 3, generator=g)) * h / 4
+            place = torch.rand(2, generator=g) * torch.tensor([w, h]) / 2 + h / 4
+            face = FaceLandmarks((torch.tensor(FACE) @ matrix.T + place).numpy(), h, w)
+            faces.append(face.encode(h, w))
+        return torch.stack(faces).double()
     if kind == "viewpoint":
         code = torch.zeros(count, 21, dtype=torch.float64)
         code[torch.arange(count), torch.randint(18, (count,), generator=g)] = 1

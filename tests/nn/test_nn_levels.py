@@ -96,7 +96,7 @@ BAD = [
     ({"coarse_to_fine": 1}, "coarse_to_fine must be a valid boolean, got 1"),
     ({"coordinates": "yes"}, "coordinates must be a valid boolean, got 'yes'"),
     ({"flow_model": "plane"}, "flow_model must be 'free' or 'depth', got 'plane'"),
-    ({"flow_prior": "pose"}, "flow_prior must be 'none' or 'keypoints', got 'pose'"),
+    ({"flow_prior": "pose"}, "flow_prior must be 'none', 'keypoints' or 'landmarks', got 'pose'"),
     ({"focal": 3.2}, "depth flows need focal, and nothing else does: .* 'free' with focal 3.2"),
     (VIEWPOINT | {"focal": None}, "depth flows need focal, .* 'depth' with focal None"),
     (VIEWPOINT | {"focal": -1.0}, "focal must be greater than 0, got -1.0"),
