@@ -174,12 +174,14 @@ def test_its_chairs_are_held_out_and_rendered_by_this_version(number: int) -> No
     assert float(difference.mean()) < 0.05  # of 255: another machine may round differently
 
 
-def test_people_warped_by_their_keypoints(tmp_path: Path) -> None:
-    done = run("keypoint_flow.py", "--pairs", 3, "--out", tmp_path)
+def test_people_and_faces_warped_by_their_poses(tmp_path: Path) -> None:
+    done = run("pose_flow.py", "--pairs", 3, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
-    assert str(tmp_path / "keypoint_flow.png") in done.stdout
-    assert "flow from keypoints: mean" in done.stdout
-    with Image.open(tmp_path / "keypoint_flow.png") as sheet:
-        assert sheet.width == 5 * 132 + 4
-        truth = sheet.crop((4 * 132 + 4, sheet.height - 132, 5 * 132, sheet.height - 4))
-    assert len(np.unique(np.asarray(truth).reshape(-1, 3), axis=0)) > 10
+    for kind in ("keypoint", "landmark"):
+        path = tmp_path / f"{kind}_flow.png"
+        assert str(path) in done.stdout
+        assert f"flow from {kind}s: mean" in done.stdout
+        with Image.open(path) as sheet:
+            assert sheet.width == 5 * 132 + 4
+            truth = sheet.crop((4 * 132 + 4, sheet.height - 132, 5 * 132, sheet.height - 4))
+        assert len(np.unique(np.asarray(truth).reshape(-1, 3), axis=0)) > 10
