@@ -18,7 +18,9 @@ NAMES = ("sources", "poses", "target_pose")
 
 
 @pytest.mark.slow  # over a minute of exporting each; test_export.py has the paper's levels
-@pytest.mark.parametrize(("name", "optimized"), [("keypoints", True), ("viewpoint", False)])
+@pytest.mark.parametrize(
+    ("name", "optimized"), [("keypoints", True), ("landmarks", True), ("viewpoint", False)]
+)
 def test_onnxruntime_draws_the_same(tmp_path, name, optimized):
     """Warped noise shows rounding, so the error is compared with our own, both against float64."""
     generator = network(name, width=1 / 64).requires_grad_(False)

@@ -478,6 +478,7 @@ def test_lpips_refuses_other_shapes(cached):
         Lpips()(images(1, 0, 16), images(1, 0, 16))
 
 
+@pytest.mark.slow
 def test_the_command(cached, tmp_path, capsys):
     """On people: both kinds of LPIPS and FID, a report, a table, a card and a sheet."""
     model = Generator(pose_channels=18, pose_kind="keypoints", image_size=64, width=1 / 64)

@@ -66,7 +66,7 @@ def network(features, flow, residual, occlusion, attention, target, mask):
     return warp_fuse(features * 2, flow, residual, occlusion, attention, target + 1, mask).relu()
 
 
-@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("dynamic", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_compile_forward_and_backward(dynamic):
     compiled = torch.compile(network, fullgraph=True, dynamic=dynamic)
     for shape in [{}, {"n": 2, "h": 6, "w": 3}][: 1 + dynamic]:
