@@ -98,6 +98,7 @@ _STEPS = (0.2, 0.17, 0.13, 0.1, 0.083, 0.067, 0.067)
 """Deviations within which ink draws the mean face to itself, in turn."""
 _COLOURS = tuple(dict.fromkeys(colour for *_, colour in PARTS))
 _PURITY = 0.01  # squared distance from a colour's line to white, of values in [0, 1]
+_ROWS = 64  # of pixels in which a drawing is looked at
 _INK = 0.5  # pixels of a part's ink, below which it is not drawn
 
 
@@ -166,7 +167,7 @@ def landmarks_from_drawing(maps: Tensor) -> Tensor:
     points are off by 1.5 % of the image's height on average, along the lines for the most part.
 
     Args:
-        maps: (..., 3, H, W) of any floating dtype in [-1, 1].
+        maps: (..., 3, H, W) of any floating dtype in [-1, 1]; one leading axis at least.
 
     Returns:
         (..., 68, 2), float32 at least: x and y in pixels; zeros if a part of the face is not drawn.
@@ -175,17 +176,21 @@ def landmarks_from_drawing(maps: Tensor) -> Tensor:
         >>> from rfwarp.data import render_face
         >>> from rfwarp.poses import FaceLandmarks, landmarks_from_drawing
         >>> points = render_face(0, [1], 64).landmarks[0]
-        >>> found = landmarks_from_drawing(FaceLandmarks(points.numpy(), 64, 64).encode(64, 64))
+        >>> drawing = FaceLandmarks(points.numpy(), 64, 64).encode(64, 64)
+        >>> found = landmarks_from_drawing(drawing[None])[0]
         >>> (found - points).norm(dim=-1).mean().item() < 2  # pixels
         True
     """
     maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
-    height, width = maps.shape[-2:]
-    ink = _ink(maps)
-    column = torch.arange(width, dtype=maps.dtype, device=maps.device)
-    row = torch.arange(height, dtype=maps.dtype, device=maps.device)
-    total = ink.sum((-2, -1))
-    drawn = total.clamp_min(_INK)
+    # Finer drawings tell no more, and take longer.
+    cell = max(1, maps.shape[-2] // _ROWS)
+    ink = F.avg_pool2d(_ink(maps).flatten(0, -4), cell).unflatten(0, maps.shape[:-3])
+    row, column = (
+        cell * (torch.arange(side, dtype=maps.dtype, device=maps.device) + 0.5) - 0.5
+        for side in ink.shape[-2:]
+    )
+    total = cell**2 * ink.sum((-2, -1))
+    drawn = total.clamp_min(_INK) / cell**2
     x = (ink.sum(-2) * column).sum(-1) / drawn
     y = (ink.sum(-1) * row).sum(-1) / drawn
     face = maps.new_tensor(FACE)
@@ -193,7 +198,7 @@ def landmarks_from_drawing(maps: Tensor) -> Tensor:
     camera = _fit(middles, torch.stack([x, y], -1), _STIFFER)
     points = _seen(face, camera)
     for step in _STEPS:
-        reach = (step * camera.scale).clamp_min(1.0)[..., None]
+        reach = (step * camera.scale).clamp_min(float(cell))[..., None]
         points = _drawn_to(points, ink, reach, column, row)
         camera = _fit(face, points, _STIFFNESS)
         if step is not _STEPS[-1]:
@@ -304,14 +309,10 @@ def _ink(maps: Tensor) -> Tensor:
     return along.clamp(0, 1) * (-off.clamp_min(0.0) / _PURITY).exp()
 
 
-def _lines(colour: tuple[int, int, int]) -> list[tuple[int, int]]:
-    """First and last landmarks of the lines of a colour."""
-    return [(first, last) for first, last, other in PARTS if other == colour]
-
-
 def _middle(face: Tensor, colour: tuple[int, int, int]) -> Tensor:
     """The middle (3,) of the face's lines of a colour, seen from the front."""
-    starts = [i for first, last in _lines(colour) for i in range(first, last)]
+    lines = [(first, last) for first, last, other in PARTS if other == colour]
+    starts = [i for first, last in lines for i in range(first, last)]
     ends = [i + 1 for i in starts]
     length = (face[ends, :2] - face[starts, :2]).square().sum(-1, keepdim=True).sqrt()
     return (length * (face[starts] + face[ends]) / 2).sum(0) / length.sum()
@@ -320,16 +321,16 @@ def _middle(face: Tensor, colour: tuple[int, int, int]) -> Tensor:
 def _drawn_to(points: Tensor, ink: Tensor, reach: Tensor, column: Tensor, row: Tensor) -> Tensor:
     """Points (..., 68, 2) moved to the mean of the ink of their colours, near by more than far;
     those that have none within reach stay."""
-    found: list[tuple[int, Tensor]] = []
-    for number, colour in enumerate(_COLOURS):
-        for first, last in _lines(colour):
-            ours = points[..., first : last + 1, :]
-            along = _bump(ours[..., 0], column, reach)  # (..., J, W)
-            down = _bump(ours[..., 1], row, reach)
-            by_column = (down @ ink[..., number, :, :]) * along
-            by_row = (along @ ink[..., number, :, :].mT) * down
-            total = by_column.sum(-1)
-            mean = torch.stack([(by_column * column).sum(-1), (by_row * row).sum(-1)], -1)
-            mean = mean / total.clamp_min(1e-6)[..., None]
-            found.append((first, torch.where((total > 1e-3)[..., None], mean, ours)))
-    return torch.cat([part for _, part in sorted(found, key=lambda x: x[0])], -2)
+    along, down = _bump(points[..., 0], column, reach), _bump(points[..., 1], row, reach)
+    both = torch.stack([down, down * row], -2)  # (..., 68, 2, H)
+    sums: dict[int, Tensor] = {}
+    for colour, drawn in zip(_COLOURS, ink.unbind(-3), strict=True):
+        for first, last in ((a, b + 1) for a, b, other in PARTS if other == colour):
+            # Of each row of ink its sum within reach, and the same times the row's number.
+            lines = (both[..., first:last, :, :].flatten(-3, -2) @ drawn).unflatten(-2, (-1, 2))
+            near = lines * along[..., first:last, None, :]
+            across = (near[..., 0, :] * column).sum(-1, keepdim=True)
+            sums[first] = torch.cat([near.sum(-1), across], -1)
+    total, y, x = torch.cat([sums[first] for first in sorted(sums)], -2).unbind(-1)
+    mean = torch.stack([x, y], -1) / total.clamp_min(1e-6)[..., None]
+    return torch.where((total > 1e-3)[..., None], mean, points)
