@@ -50,9 +50,10 @@ class NetworkConfig(Config):
     focal: Positive | None = None
     """Focal length of those cameras over half of the image's height; depth flows only. Of
     procedural chairs 3.2, of procedural streets and KITTI 3.8237."""
-    flow_prior: Literal["none", "keypoints", "landmarks"] = "none"
+    flow_prior: Literal["none", "keypoints", "landmarks", "hull"] = "none"
     """Start flows from a flow of the keypoints or the landmarks of the face alone
-    (rfwarp.poses.keypoint_flow, landmark_flow), and give the networks each source warped by it."""
+    (rfwarp.poses.keypoint_flow, landmark_flow), or depth from the visual hull of things on white
+    (rfwarp.poses.hull_depth), and give the networks each source warped by it."""
     silhouette: bool = False
     """Predict the target's silhouette from all sources together, and give it to the image
     predictor, with depth flows the depth too."""
@@ -86,6 +87,9 @@ class NetworkConfig(Config):
                 f"{self.flow_model!r} with focal {self.focal!r}"
             )
 
+        if self.flow_prior == "hull" and self.flow_model != "depth":
+            raise ValueError("flow_prior 'hull' needs flow_model 'depth'")
+
     def channels(self, *full: int) -> tuple[int, ...]:
         """The paper's channel counts scaled by ``width``."""
         return tuple(max(8, round(c * self.width / 8) * 8) for c in full)
@@ -118,6 +122,7 @@ class GeneratorConfig(NetworkConfig):
             ("flow_model", "depth", ("viewpoint", "camera")),
             ("flow_prior", "keypoints", ("keypoints",)),
             ("flow_prior", "landmarks", ("landmarks",)),
+            ("flow_prior", "hull", ("viewpoint",)),
         ):
             if getattr(self, name) == choice and self.pose_kind not in kinds:
                 raise ValueError(

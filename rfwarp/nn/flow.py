@@ -27,8 +27,10 @@ from rfwarp.nn.flow_models import (
     initial_value,
     outputs,
 )
-from rfwarp.nn.priors import PRIOR_CHANNELS, PRIORS
+from rfwarp.nn.priors import OF_POINTS, PRIOR_CHANNELS
 from rfwarp.ops import warp
+from rfwarp.poses.projection import depth_flow
+from rfwarp.poses.visual_hull import foreground_on_white, hull_depth
 
 FAINT = 1e-3  # added to all visibilities, for pixels that no source sees
 
@@ -158,7 +160,7 @@ class FlowConfidenceExtractor(nn.Module):
         self.set_up(config)
         c, slope = config, config.negative_slope
         channels = c.channels(32, 64, 128, 256, 512)
-        of_prior = PRIOR_CHANNELS if c.flow_prior in PRIORS else 0
+        of_prior = PRIOR_CHANNELS.get(c.flow_prior, 0)
         inputs = (self.source_channels + of_prior + c.pose_channels, *channels[:-1])
         self.down = nn.ModuleList(
             ResBlockD(i, o, norm=c.encoder_norm, negative_slope=slope, first=level == 0)
@@ -214,12 +216,13 @@ class FlowConfidenceExtractor(nn.Module):
         if self.config.coordinates:
             inputs.append(coordinates(sources))
         kept = self.encode_pairs(torch.cat(inputs, dim=2))
+        with torch.autocast(poses.device.type, enabled=False):
+            if self.config.flow_prior == "hull":
+                kept += [foreground_on_white(sources.detach()), sources]
+            elif self.config.flow_prior != "none":
+                kept += [OF_POINTS[self.config.flow_prior].points(poses.detach()), sources]
         if self.config.flow_model == "depth":
             kept.append(poses[..., 0, 0])  # such poses are the same everywhere
-        prior = PRIORS.get(self.config.flow_prior)
-        if prior is not None:
-            with torch.autocast(poses.device.type, enabled=False):
-                kept += [prior.points(poses.detach()), sources]
         return kept
 
     def encode_pairs(self, inputs: Tensor) -> list[Tensor]:
@@ -261,11 +264,13 @@ class FlowConfidenceExtractor(nn.Module):
             size: height and width before padding; None if there was none.
         """
         k = encoded[0].shape[1]
-        prior, of_pairs = self._prior(encoded, target_pose)
         # Positions in half precision would be off by pixels.
         precise = torch.autocast(target_pose.device.type, enabled=False)
         with precise:
-            model = self._model(encoded, target_pose, prior, present, size)
+            if self.config.flow_model == "depth":
+                model, of_pairs = self._depths(encoded, target_pose, present, size)
+            else:
+                model, of_pairs = self._free(encoded, target_pose, present)
         x = self.pair(encoded, of_pairs, target_pose)
         skips = [x]
         for block in self.down[1:]:
@@ -291,46 +296,59 @@ class FlowConfidenceExtractor(nn.Module):
             )
         return levels
 
-    def _prior(
-        self, encoded: Sequence[Tensor], target_pose: Tensor
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """The prior flow (M, K, 2, H, W) in pixels, and its channels for :meth:`pair`.
+    def _free(
+        self, encoded: Sequence[Tensor], target_pose: Tensor, present: Tensor | None
+    ) -> tuple[FlowModel, Tensor | None]:
+        """Free flows, and the prior's channels for :meth:`pair`, if there is one.
 
         It passes no gradient to the poses: the place of a heatmap's peak has no useful one.
         """
-        prior = PRIORS.get(self.config.flow_prior)
-        if prior is None:
-            return None, None
-        m, (height, width) = target_pose.shape[0], target_pose.shape[-2:]
-        of_sources, sources = (x.expand(m, *x.shape[1:]) for x in encoded[-2:])
-        with torch.autocast(target_pose.device.type, enabled=False):
-            of_target = prior.points(target_pose.detach())
-            flow = prior.flow(of_target, of_sources, height, width)
-            flat = flow.flatten(0, 1)
-            warped = warp(sources.flatten(0, 1), flat, "border")
-        return flow, torch.cat([warped, (flat * (8 / width)).to(warped.dtype)], dim=1)
+        c = self.config
+        if c.flow_prior == "none":
+            return FreeFlow(c.coarse_to_fine, None, present), None
+        prior, (height, width) = OF_POINTS[c.flow_prior], target_pose.shape[-2:]
+        points, sources = _for_each(target_pose, encoded[-2:])
+        flow = prior.flow(prior.points(target_pose.detach()), points, height, width)
+        return FreeFlow(c.coarse_to_fine, flow, present), _channels(sources, flow)
 
-    def _model(
+    def _depths(
         self,
         encoded: Sequence[Tensor],
         target_pose: Tensor,
-        prior: Tensor | None,
         present: Tensor | None,
         size: tuple[int, int] | None,
-    ) -> FlowModel:
+    ) -> tuple[FlowModel, Tensor | None]:
+        """Flows of one depth map, and the prior's channels for :meth:`pair`, if there is one."""
         c = self.config
-        if c.flow_model == "free":
-            return FreeFlow(c.coarse_to_fine, prior, present)
         assert c.pose_kind is not None
         assert c.focal is not None
         dtype = torch.promote_types(target_pose.dtype, torch.float32)
-        m = target_pose.shape[0]
-        of_sources = encoded[-1].to(dtype).expand(m, -1, -1)
-        cameras = CAMERAS[c.pose_kind](of_sources, target_pose[..., 0, 0].to(dtype))
-        height, width = target_pose.shape[-2:]
-        return DepthFlow(
-            c.coarse_to_fine, c.pose_kind, cameras, c.focal, size or (height, width), present
-        )
+        (codes,) = _for_each(target_pose, encoded[-1:])
+        cameras = CAMERAS[c.pose_kind](codes.to(dtype), target_pose[..., 0, 0].to(dtype))
+        size = size or (target_pose.shape[-2], target_pose.shape[-1])
+        depth, of_pairs = None, None
+        if c.flow_prior == "hull":
+            foreground, sources = _for_each(target_pose, encoded[-3:-1])
+            stride = target_pose.shape[-1] // foreground.shape[-1]
+            hull = hull_depth(foreground.to(dtype), cameras, c.focal, size, stride, present)
+            depth, there = (enlarge(x, stride) for x in hull)
+            flow = depth_flow(depth, cameras, c.focal, size)
+            known = repeat_each(there.to(sources.dtype), sources.shape[1])
+            of_pairs = torch.cat([_channels(sources, flow), known], dim=1)
+        model = DepthFlow(c.coarse_to_fine, c.pose_kind, cameras, c.focal, size, present, depth)
+        return model, of_pairs
+
+
+def _for_each(target_pose: Tensor, encoded: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors of the sources (N, K, ...) for M targets: (M, K, ...)."""
+    return [x.expand(target_pose.shape[0], *x.shape[1:]) for x in encoded]
+
+
+def _channels(sources: Tensor, flow: Tensor) -> Tensor:
+    """Sources (M, K, 3, H, W) warped by a prior (M, K, 2, H, W), and the prior: (M*K, 5, H, W)."""
+    flat = flow.flatten(0, 1)
+    warped = warp(sources.flatten(0, 1), flat, "border")
+    return torch.cat([warped, (flat * (8 / flow.shape[-1])).to(warped.dtype)], dim=1)
 
 
 def _enlarged(p: FlowConfidence, ratio: int, present: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ from rfwarp.poses.projection import RelativeCameras, depth_flow, moving_cameras,
 CAMERAS = {"viewpoint": orbiting_cameras, "camera": moving_cameras}
 """Functions from poses to cameras, by the kinds of pose that give them."""
 
+DEEP = 0.4  # that nearer and farther than its middle a thing may be, at distance 1
 NEAR = 1.0  # in metres: a moving camera sees nothing nearer
 FARTHEST = 0.005  # NEAR over the largest depth
 TYPICAL = 20.0  # depth that networks begin with: sources a car's way ahead are then not beyond it
@@ -132,6 +133,7 @@ class DepthFlow:
         cameras: of the M targets and K sources.
         focal, size: see :func:`rfwarp.poses.projection.depth_flow`.
         present: (M, K) bool, False for a missing source.
+        prior: (M, 1, H, W), depth to start from, if there is one; around an object.
     """
 
     def __init__(
@@ -142,23 +144,33 @@ class DepthFlow:
         focal: float,
         size: tuple[int, int],
         present: Tensor | None,
+        prior: Tensor | None = None,
     ) -> None:
         self.refined = Refined(coarse_to_fine, lengths=False)
         self.kind, self.cameras = kind, cameras
         self.focal, self.size, self.present = focal, size, present
+        self.start = None if prior is None else _value(prior)
 
     def level(self, raw: Tensor, stride: int) -> Surface:
         value, confidence, shown = raw.unbind(2)
         fused, shown = (fuse(x, confidence, self.present) for x in (value, shown))
-        depth = self._depth(self.refined.by(fused, stride))
+        value = self.refined.by(fused, stride)
+        if self.start is not None:
+            value = value + F.avg_pool2d(self.start.to(value.dtype), stride)
+        depth = self._depth(value)
         flow = depth_flow(depth, self.cameras, self.focal, self.size, stride)
         return Surface(flow, depth, shown)
 
     def _depth(self, value: Tensor) -> Tensor:
         """Depths in the camera's range: around an object at distance 1, or from NEAR on."""
         if self.kind == "viewpoint":
-            return 1 + 0.4 * torch.tanh(value)
+            return 1 + DEEP * torch.tanh(value)
         return NEAR / (FARTHEST + (1 - FARTHEST) * torch.sigmoid(value))
+
+
+def _value(depth: Tensor) -> Tensor:
+    """The head's output for a depth around an object."""
+    return ((depth - 1) / DEEP).clamp(-0.97, 0.97).atanh()
 
 
 def enlarge(x: Tensor, ratio: int) -> Tensor:

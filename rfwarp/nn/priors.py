@@ -1,4 +1,8 @@
-"""Priors of the flow: what poses alone say of it, found in the maps that networks are given."""
+"""Priors of the flow: what can be said of it before anything is learned.
+
+Of people and faces poses tell it, which are found in the maps that networks are given; of things on
+white the silhouettes of the sources, see :mod:`rfwarp.poses.visual_hull`.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,13 @@ from rfwarp.poses.body_flow import keypoint_flow
 from rfwarp.poses.face_flow import landmark_flow, landmarks_from_drawing
 from rfwarp.poses.heatmaps import keypoints_from_heatmaps
 
-PRIOR_CHANNELS = 5
-"""Channels of a prior in the flow network: the source warped by it, and the prior itself."""
+PRIOR_CHANNELS = {"keypoints": 5, "landmarks": 5, "hull": 6}
+"""Channels of a prior in the flow network, by the name that ``NetworkConfig.flow_prior`` has: the
+source warped by it, the flow itself, and of a hull its silhouette."""
 
 
-class Prior(NamedTuple):
-    """One prior.
+class PointsPrior(NamedTuple):
+    """A prior of poses that are points.
 
     Attributes:
         points: of maps (..., c_p, H, W), the points (..., P, D) that they were drawn from.
@@ -28,8 +33,7 @@ class Prior(NamedTuple):
     flow: Callable[[Tensor, Tensor, int, int], Tensor]
 
 
-PRIORS = {
-    "keypoints": Prior(keypoints_from_heatmaps, keypoint_flow),
-    "landmarks": Prior(landmarks_from_drawing, landmark_flow),
+OF_POINTS = {
+    "keypoints": PointsPrior(keypoints_from_heatmaps, keypoint_flow),
+    "landmarks": PointsPrior(landmarks_from_drawing, landmark_flow),
 }
-"""By the name that ``NetworkConfig.flow_prior`` has, and the kind of pose that they are for."""

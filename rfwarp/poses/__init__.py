@@ -20,6 +20,7 @@ from rfwarp.poses.landmarks import FaceLandmarks
 from rfwarp.poses.smoothing import OneEuroFilter
 from rfwarp.poses.text import parse_pose
 from rfwarp.poses.viewpoint import Viewpoint
+from rfwarp.poses.visual_hull import foreground_on_white, hull_depth
 
 __all__ = [
     "POSE_KINDS",
@@ -35,6 +36,8 @@ __all__ = [
     "PoseLike",
     "Viewpoint",
     "align_person",
+    "foreground_on_white",
+    "hull_depth",
     "keypoint_flow",
     "keypoint_heatmaps",
     "keypoints_from_heatmaps",

@@ -28,6 +28,7 @@ CASES: dict[str, dict[str, Any]] = {
     "keypoints 84": KEYPOINTS,
     "landmarks": {**FINE, **LANDMARKS, **ADDED, "coordinates": True, "silhouette": True},
     "viewpoint": {**FINE, **VIEWPOINT, **ADDED, "silhouette": True, "residual_limit": 2.0},
+    "hull": {**FINE, **VIEWPOINT, **ADDED, "silhouette": True, "flow_prior": "hull"},
     "aligned 82": {"levels": (8, 2), "alignment": True},
     "camera": {**CAMERA, "residual_limit": 1.0},
     "no residual": {"levels": (2, 1), "residual_flow": False},

@@ -25,8 +25,14 @@ from rfwarp import Generator, list_models
 from rfwarp.nn.flow import FAINT
 from rfwarp.nn.flow_models import CAMERAS, DepthFlow
 from rfwarp.ops import warp
-from rfwarp.poses import POSE_KINDS, keypoint_flow, keypoints_from_heatmaps
-from rfwarp.poses.projection import orbiting_cameras
+from rfwarp.poses import (
+    POSE_KINDS,
+    foreground_on_white,
+    hull_depth,
+    keypoint_flow,
+    keypoints_from_heatmaps,
+)
+from rfwarp.poses.projection import depth_flow, orbiting_cameras
 from rfwarp.pretrained import BUNDLED
 
 # ------------------------------------------------------------------ structure
@@ -96,7 +102,10 @@ BAD = [
     ({"coarse_to_fine": 1}, "coarse_to_fine must be a valid boolean, got 1"),
     ({"coordinates": "yes"}, "coordinates must be a valid boolean, got 'yes'"),
     ({"flow_model": "plane"}, "flow_model must be 'free' or 'depth', got 'plane'"),
-    ({"flow_prior": "pose"}, "flow_prior must be 'none', 'keypoints' or 'landmarks', got 'pose'"),
+    (
+        {"flow_prior": "pose"},
+        "flow_prior must be 'none', 'keypoints', 'landmarks' or 'hull', got 'pose'",
+    ),
     ({"focal": 3.2}, "depth flows need focal, and nothing else does: .* 'free' with focal 3.2"),
     (VIEWPOINT | {"focal": None}, "depth flows need focal, .* 'depth' with focal None"),
     (VIEWPOINT | {"focal": -1.0}, "focal must be greater than 0, got -1.0"),
@@ -108,6 +117,14 @@ BAD = [
     (
         VIEWPOINT | {"pose_kind": None},
         "flow_model 'depth' needs poses of kind viewpoint or camera, got pose_kind None",
+    ),
+    (
+        {"pose_kind": "viewpoint", "flow_prior": "hull"},
+        "flow_prior 'hull' needs flow_model 'depth'",
+    ),
+    (
+        CAMERA | {"flow_prior": "hull"},
+        "flow_prior 'hull' needs poses of kind viewpoint, got pose_kind 'camera'",
     ),
     (
         KEYPOINTS | {"pose_kind": "camera"},
@@ -210,6 +227,32 @@ def test_the_network_sees_sources_warped_by_the_prior():
     assert_close(seen[0][:, 24:26], prior / 8)
 
 
+def test_depth_starts_from_the_visual_hull():
+    generator = network("hull").double().requires_grad_(False)
+    silence(generator, 8, 4, 2, 1)
+    sources, poses, target = arguments("hull")
+    sources = torch.ones_like(sources)
+    sources[..., 16:48, 24:40] = 0  # posts
+    seen = []
+    generator.flow.down[0].register_forward_pre_hook(lambda _m, given: seen.append(given[0]))
+    present = torch.tensor([[True, True, True], [True, False, True]])
+    _, maps = generator(sources, poses, target, present, return_maps=True)
+    cameras = orbiting_cameras(poses[..., 0, 0], target[..., 0, 0])
+    shown = foreground_on_white(sources)
+    depth, there = hull_depth(shown, cameras, 3.2, (64, 64), present=present)
+    assert depth.min() < 0.95
+    fewer = orbiting_cameras(poses[1:, ::2, :, 0, 0], target[1:, :, 0, 0])
+    assert_close(depth[1:], hull_depth(shown[1:, ::2], fewer, 3.2, (64, 64))[0])
+    value = ((depth - 1) / 0.4).clamp(-0.97, 0.97).atanh()
+    for level in maps:
+        expected = 1 + 0.4 * F.avg_pool2d(value, level.stride).tanh()
+        assert_close(level.depth, expected)
+    flow = depth_flow(depth, cameras, 3.2, (64, 64)).flatten(0, 1)
+    warped = warp(sources.flatten(0, 1), flow, "border")
+    given = torch.cat([warped, flow / 8, there.repeat_interleave(3, 0)], dim=1)
+    assert_close(seen[0][present.flatten(), 24:30], given[present.flatten()])
+
+
 @pytest.mark.parametrize("kind", CAMERAS)
 def test_depth_is_the_sources_mean_by_confidence(kind):
     g = torch.Generator().manual_seed(0)
@@ -264,7 +307,7 @@ def test_moving_cameras_begin_with_points_a_street_away(levels, coarse_to_fine):
         assert other.abs().max() < 1
 
 
-@pytest.mark.parametrize("name", DEPTH)
+@pytest.mark.parametrize("name", [name for name in DEPTH if name != "hull"])
 def test_one_depth_for_all_sources(name):
     generator = network(name, coarse_to_fine=True).double().requires_grad_(False)
     levels = generator.config.levels
