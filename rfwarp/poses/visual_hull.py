@@ -59,8 +59,8 @@ def hull_depth(
         present: (N, K) bool, False for a missing source, which carves nothing.
 
     Returns:
-        Depth (N, 1, h, w), that of the thing's middle where there is no hull, and how sure there is
-        one, (N, 1, h, w) in [0, 1].
+        Depth (N, 1, h, w), the nearer to that of the thing's middle, 1, the thicker the hull, and
+        1 where there is none; and how sure there is one, (N, 1, h, w) in [0, 1].
 
     Example:
         >>> import torch
@@ -71,7 +71,7 @@ def hull_depth(
         >>> codes = torch.stack([Viewpoint(azimuth, 0).code() for azimuth in (0, 90, 45)])
         >>> cameras = orbiting_cameras(codes[None, :2], codes[2:])
         >>> depth, there = hull_depth(disc.expand(1, 2, 1, 64, 64), cameras, 3.2, (64, 64))
-        >>> 0.85 < depth[0, 0, 32, 32].item() < 0.95, there[0, 0, 32, [2, 32]].tolist()
+        >>> 0.85 < depth[0, 0, 32, 32].item() < 0.96, there[0, 0, 32, [2, 32]].tolist()
         (True, [0.0, 1.0])
     """
     n, k, _, h, w = foreground.shape
@@ -101,4 +101,6 @@ def hull_depth(
     front = (share * depths).sum(1, keepdim=True) / there.clamp_min(1e-3)
     thickness = inside.sum(1, keepdim=True) * ((_FARTHEST - _NEAREST) / (_PLANES - 1))
     surface = (front + _INWARD * thickness.square()).clamp(_NEAREST, _FARTHEST)
-    return there * surface + (1 - there), there
+    # A hull as thick as the ball, as one source leaves it, says nothing of the depth.
+    known = there * (1 - (thickness / (2 * _RADIUS)).square()).clamp_min(0.0)
+    return 1 + known * (surface - 1), there

@@ -53,9 +53,11 @@ def test_a_ball_seen_from_all_around():
     edge = ball(radius + 0.02)[1] & ~ball(radius - 0.02)[1]
     assert torch.equal((sure > 0.5)[~edge], there[~edge])
     inside = ball(radius - 0.04)[1]
-    # From the equator the poles are hidden; and a hull is behind by half its thickness squared.
+    # From the equator the poles are hidden. A surface is behind its hull by half of the thickness
+    # squared, and nearer to the middle the thicker the hull.
     middle = inside & (rays()[1].abs() < 0.5 * radius)
-    behind = 0.5 * (2 * radius) ** 2
+    known = 1 - (2 * radius / 0.72) ** 2
+    behind = radius - known * (radius - 0.5 * (2 * radius) ** 2)
     off = found[middle] - depth[middle]
     assert off.min() > -PLANE
     assert off.max() < behind + 1.5 * PLANE
