@@ -331,9 +331,10 @@ class FlowConfidenceExtractor(nn.Module):
             foreground, sources = _for_each(target_pose, encoded[-3:-1])
             stride = target_pose.shape[-1] // foreground.shape[-1]
             hull = hull_depth(foreground.to(dtype), cameras, c.focal, size, stride, present)
-            depth, there = (enlarge(x, stride) for x in hull)
+            depth, *said = (enlarge(x, stride) for x in hull)
             flow = depth_flow(depth, cameras, c.focal, size)
-            known = repeat_each(there.to(sources.dtype), sources.shape[1])
+            of_target = torch.cat(said, dim=1).to(sources.dtype)
+            known = repeat_each(of_target, sources.shape[1])
             of_pairs = torch.cat([_channels(sources, flow), known], dim=1)
         model = DepthFlow(c.coarse_to_fine, c.pose_kind, cameras, c.focal, size, present, depth)
         return model, of_pairs

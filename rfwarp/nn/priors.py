@@ -15,9 +15,9 @@ from rfwarp.poses.body_flow import keypoint_flow
 from rfwarp.poses.face_flow import landmark_flow, landmarks_from_drawing
 from rfwarp.poses.heatmaps import keypoints_from_heatmaps
 
-PRIOR_CHANNELS = {"keypoints": 5, "landmarks": 5, "hull": 6}
+PRIOR_CHANNELS = {"keypoints": 5, "landmarks": 5, "hull": 7}
 """Channels of a prior in the flow network, by the name that ``NetworkConfig.flow_prior`` has: the
-source warped by it, the flow itself, and of a hull its silhouette."""
+source warped by it, the flow itself, and of a hull whether there is one and what it says."""
 
 
 class PointsPrior(NamedTuple):

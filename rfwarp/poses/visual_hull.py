@@ -7,6 +7,8 @@ first guess for a network to correct, never smaller than the thing, and blind to
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,6 +22,20 @@ _NEAREST, _FARTHEST = 0.6, 1.4  # depths of the first and the last plane; the th
 _RADIUS = 0.36  # of a ball around it that things fit in
 _INWARD = 0.5  # surfaces lie behind that of the hull by so much of its thickness squared
 _INK = 0.04  # of [0, 1]: what differs from white by more is the thing
+
+
+class Hull(NamedTuple):
+    """What the target would see of a visual hull; all (N, 1, h, w).
+
+    Attributes:
+        depth: nearer to that of the thing's middle, 1, the thicker the hull; 1 where there is none.
+        there: whether there is a hull, in [0, 1].
+        known: how much it says of the depth, in [0, 1].
+    """
+
+    depth: Tensor
+    there: Tensor
+    known: Tensor
 
 
 def foreground_on_white(images: Tensor) -> Tensor:
@@ -49,7 +65,7 @@ def hull_depth(
     size: tuple[int, int],
     stride: int = 1,
     present: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> Hull:
     """The visual hull of K sources, seen from the target.
 
     Args:
@@ -57,10 +73,6 @@ def hull_depth(
         cameras: of viewpoints, see :func:`rfwarp.poses.projection.orbiting_cameras`.
         focal, size, stride: see :func:`rfwarp.poses.projection.depth_flow`.
         present: (N, K) bool, False for a missing source, which carves nothing.
-
-    Returns:
-        Depth (N, 1, h, w), the nearer to that of the thing's middle, 1, the thicker the hull, and
-        1 where there is none; and how sure there is one, (N, 1, h, w) in [0, 1].
 
     Example:
         >>> import torch
@@ -70,8 +82,8 @@ def hull_depth(
         >>> disc = (line**2 + line[:, None] ** 2 < 0.5**2).float()  # a ball, from two sides
         >>> codes = torch.stack([Viewpoint(azimuth, 0).code() for azimuth in (0, 90, 45)])
         >>> cameras = orbiting_cameras(codes[None, :2], codes[2:])
-        >>> depth, there = hull_depth(disc.expand(1, 2, 1, 64, 64), cameras, 3.2, (64, 64))
-        >>> 0.85 < depth[0, 0, 32, 32].item() < 0.96, there[0, 0, 32, [2, 32]].tolist()
+        >>> hull = hull_depth(disc.expand(1, 2, 1, 64, 64), cameras, 3.2, (64, 64))
+        >>> 0.85 < hull.depth[0, 0, 32, 32].item() < 0.96, hull.there[0, 0, 32, [2, 32]].tolist()
         (True, [0.0, 1.0])
     """
     n, k, _, h, w = foreground.shape
@@ -103,4 +115,4 @@ def hull_depth(
     surface = (front + _INWARD * thickness.square()).clamp(_NEAREST, _FARTHEST)
     # A hull as thick as the ball, as one source leaves it, says nothing of the depth.
     known = there * (1 - (thickness / (2 * _RADIUS)).square()).clamp_min(0.0)
-    return 1 + known * (surface - 1), there
+    return Hull(1 + known * (surface - 1), there, known)

@@ -239,18 +239,20 @@ def test_depth_starts_from_the_visual_hull():
     _, maps = generator(sources, poses, target, present, return_maps=True)
     cameras = orbiting_cameras(poses[..., 0, 0], target[..., 0, 0])
     shown = foreground_on_white(sources)
-    depth, there = hull_depth(shown, cameras, 3.2, (64, 64), present=present)
+    hull = hull_depth(shown, cameras, 3.2, (64, 64), present=present)
+    depth = hull.depth
     assert depth.min() < 0.95
     fewer = orbiting_cameras(poses[1:, ::2, :, 0, 0], target[1:, :, 0, 0])
-    assert_close(depth[1:], hull_depth(shown[1:, ::2], fewer, 3.2, (64, 64))[0])
+    assert_close(depth[1:], hull_depth(shown[1:, ::2], fewer, 3.2, (64, 64)).depth)
     value = ((depth - 1) / 0.4).clamp(-0.97, 0.97).atanh()
     for level in maps:
         expected = 1 + 0.4 * F.avg_pool2d(value, level.stride).tanh()
         assert_close(level.depth, expected)
     flow = depth_flow(depth, cameras, 3.2, (64, 64)).flatten(0, 1)
     warped = warp(sources.flatten(0, 1), flow, "border")
-    given = torch.cat([warped, flow / 8, there.repeat_interleave(3, 0)], dim=1)
-    assert_close(seen[0][present.flatten(), 24:30], given[present.flatten()])
+    said = torch.cat([hull.there, hull.known], dim=1).repeat_interleave(3, 0)
+    given = torch.cat([warped, flow / 8, said], dim=1)
+    assert_close(seen[0][present.flatten(), 24:31], given[present.flatten()])
 
 
 @pytest.mark.parametrize("kind", CAMERAS)

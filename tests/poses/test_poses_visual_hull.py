@@ -38,8 +38,8 @@ def codes(*views: tuple[float, float]) -> Tensor:
 def hull(shown: Tensor, sources: Tensor, target: Tensor, **options) -> tuple[Tensor, Tensor]:
     """Of K silhouettes (K, h, w)."""
     cameras = orbiting_cameras(sources[None], target[None])
-    depth, there = hull_depth(shown[None, :, None], cameras, FOCAL, (SIZE, SIZE), **options)
-    return depth[0, 0], there[0, 0]
+    found = hull_depth(shown[None, :, None], cameras, FOCAL, (SIZE, SIZE), **options)
+    return found.depth[0, 0], found.there[0, 0]
 
 
 AROUND = list(itertools.product(range(0, 360, 20), (0, 10, 20)))
@@ -90,7 +90,7 @@ def test_finer_images_are_looked_at_coarsely():
     fine = 1 - 2 * ball(0.2, 256)[1].double().expand(1, 2, 3, -1, -1)  # black on white
     foreground = foreground_on_white(fine)
     assert foreground.shape == (1, 2, 1, 64, 64)
-    depth, _ = hull_depth(foreground, cameras, FOCAL, (256, 256), 4)
+    depth = hull_depth(foreground, cameras, FOCAL, (256, 256), 4).depth
     coarse, _ = hull(ball(0.2)[1].double().expand(2, -1, -1), sources, target)
     inside = ball(0.18)[1]
     assert (depth[0, 0] - coarse)[inside].abs().max() < 2 * PLANE
@@ -115,7 +115,8 @@ def test_it_beats_the_middle_on_chairs():
         sample = chairs.load(row)
         truth, sources = sample.truth, sample.sources[None].float() / 127.5 - 1
         cameras = orbiting_cameras(sample.poses[None], sample.target_pose[None])
-        depth, _ = hull_depth(foreground_on_white(sources), cameras, FOCAL, (SIZE, SIZE))
+        shown = foreground_on_white(sources)
+        depth = hull_depth(shown, cameras, FOCAL, (SIZE, SIZE)).depth
         for kept, given in ((ours, depth), (plain, torch.ones_like(depth))):
             flow = depth_flow(given, cameras, FOCAL, (SIZE, SIZE))[0]
             kept.append((flow - truth.flow).norm(dim=1)[truth.visible])
