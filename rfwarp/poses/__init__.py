@@ -17,10 +17,16 @@ from rfwarp.poses.keypoints import (
 )
 from rfwarp.poses.kinds import POSE_KINDS, PoseKind
 from rfwarp.poses.landmarks import FaceLandmarks
+from rfwarp.poses.projection import (
+    RelativeCameras,
+    depth_flow,
+    moving_cameras,
+    orbiting_cameras,
+)
 from rfwarp.poses.smoothing import OneEuroFilter
 from rfwarp.poses.text import parse_pose
 from rfwarp.poses.viewpoint import Viewpoint
-from rfwarp.poses.visual_hull import foreground_on_white, hull_depth
+from rfwarp.poses.visual_hull import Hull, foreground_on_white, hull_depth
 
 __all__ = [
     "POSE_KINDS",
@@ -29,13 +35,16 @@ __all__ = [
     "Detection",
     "FaceDetector",
     "FaceLandmarks",
+    "Hull",
     "Keypoints",
     "OneEuroFilter",
     "Pose",
     "PoseKind",
     "PoseLike",
+    "RelativeCameras",
     "Viewpoint",
     "align_person",
+    "depth_flow",
     "foreground_on_white",
     "hull_depth",
     "keypoint_flow",
@@ -43,6 +52,8 @@ __all__ = [
     "keypoints_from_heatmaps",
     "landmark_flow",
     "landmarks_from_drawing",
+    "moving_cameras",
+    "orbiting_cameras",
     "parse_pose",
     "read_annotations",
     "read_driving_poses",

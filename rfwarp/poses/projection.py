@@ -19,7 +19,15 @@ NEAREST = 0.05  # in the unit of depth: points behind a camera are projected as 
 
 class RelativeCameras(NamedTuple):
     """K source cameras relative to a target camera: a point X in the target's axes is at
-    ``rotation X + translation`` in the source's."""
+    ``rotation X + translation`` in the source's.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.poses import RelativeCameras
+        >>> cameras = RelativeCameras(torch.eye(3).expand(1, 2, 3, 3), torch.zeros(1, 2, 3))
+        >>> cameras.rotation.shape, cameras.translation.shape
+        (torch.Size([1, 2, 3, 3]), torch.Size([1, 2, 3]))
+    """
 
     rotation: Tensor
     """(N, K, 3, 3)."""
@@ -33,6 +41,14 @@ def orbiting_cameras(sources: Tensor, target: Tensor) -> RelativeCameras:
     Args:
         sources: (N, K, 21) codes of :class:`rfwarp.poses.Viewpoint`.
         target: (N, 21).
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.poses import Viewpoint, orbiting_cameras
+        >>> front, back = Viewpoint(0, 0).code(), Viewpoint(180, 0).code()
+        >>> cameras = orbiting_cameras(back[None, None], front[None])
+        >>> cameras.translation[0, 0].round().tolist()  # from the front 2 units behind the thing
+        [0.0, 0.0, 2.0]
     """
     seen, wanted = _orbit_axes(sources), _orbit_axes(target)[:, None]
     rotation = seen @ wanted.transpose(-1, -2)
@@ -68,6 +84,13 @@ def moving_cameras(sources: Tensor, target: Tensor) -> RelativeCameras:
     Args:
         sources: (N, K, 6) codes of :class:`rfwarp.poses.CameraMotion`.
         target: (N, 6).
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.poses import CameraMotion, moving_cameras
+        >>> here, ahead = (CameraMotion((0, 0, 0), (0, 0, z)).code() for z in (0, 3))
+        >>> moving_cameras(ahead[None, None], here[None]).translation[0, 0].tolist()
+        [0.0, 0.0, -3.0]
     """
     seen, wanted = rotation_matrices(sources[..., :3]), rotation_matrices(target[:, None, :3])
     back = seen.transpose(-1, -2)
@@ -90,6 +113,15 @@ def depth_flow(
     Returns:
         (N, K, 2, h, w), pixels of ``depth``, channel 0 = x: from a target pixel to its source
         position, as :func:`rfwarp.ops.warp` takes it.
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.poses import CameraMotion, depth_flow, moving_cameras
+        >>> here, right = (CameraMotion((0, 0, 0), (x, 0, 0)).code() for x in (0, 1))
+        >>> cameras = moving_cameras(right[None, None], here[None])
+        >>> flow = depth_flow(torch.full((1, 1, 4, 4), 2.0), cameras, focal=1.0, size=(4, 4))
+        >>> flow[0, 0, :, 0, 0].tolist()  # 2 metres away, points move by 2 of 4 pixels / 2
+        [-1.0, 0.0]
     """
     height, width = size
     h, w = depth.shape[-2:]

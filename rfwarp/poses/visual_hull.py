@@ -31,6 +31,15 @@ class Hull(NamedTuple):
         depth: nearer to that of the thing's middle, 1, the thicker the hull; 1 where there is none.
         there: whether there is a hull, in [0, 1].
         known: how much it says of the depth, in [0, 1].
+
+    Example:
+        >>> import torch
+        >>> from rfwarp.poses import Viewpoint, hull_depth, orbiting_cameras
+        >>> front = Viewpoint(0, 0).code()
+        >>> cameras = orbiting_cameras(front[None, None], front[None])
+        >>> hull = hull_depth(torch.zeros(1, 1, 1, 64, 64), cameras, 3.2, (64, 64))  # sees nothing
+        >>> hull.depth.mean().item(), hull.there.max().item(), hull.known.max().item()
+        (1.0, 0.0, 0.0)
     """
 
     depth: Tensor
@@ -70,14 +79,13 @@ def hull_depth(
 
     Args:
         foreground: (N, K, 1, h, w) in [0, 1], see :func:`foreground_on_white`.
-        cameras: of viewpoints, see :func:`rfwarp.poses.projection.orbiting_cameras`.
-        focal, size, stride: see :func:`rfwarp.poses.projection.depth_flow`.
+        cameras: of viewpoints, see :func:`orbiting_cameras`.
+        focal, size, stride: see :func:`depth_flow`.
         present: (N, K) bool, False for a missing source, which carves nothing.
 
     Example:
         >>> import torch
-        >>> from rfwarp.poses import Viewpoint, hull_depth
-        >>> from rfwarp.poses.projection import orbiting_cameras
+        >>> from rfwarp.poses import Viewpoint, hull_depth, orbiting_cameras
         >>> line = torch.linspace(-1, 1, 64)
         >>> disc = (line**2 + line[:, None] ** 2 < 0.5**2).float()  # a ball, from two sides
         >>> codes = torch.stack([Viewpoint(azimuth, 0).code() for azimuth in (0, 90, 45)])
