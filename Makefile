@@ -1,5 +1,5 @@
 # Two commands do everything on a machine with Python (3.10 or later) and a C++ compiler:
-#   make demo   create the environment, install, and draw new views of held-out chairs
+#   make demo   create the environment, install, and draw held-out chairs, people, faces and streets anew
 #   make test   the same environment with the developer tools; lint, types, documentation and tests
 # make test-all runs the slow tests too.
 PYTHON ?= python3
@@ -24,6 +24,8 @@ CXX_FILES := $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu
 demo: $(VENV)/.installed
 	$(BIN)/python examples/novel_view.py --out $(OUT)
 	$(BIN)/python examples/new_pose.py --out $(OUT)
+	$(BIN)/python examples/new_expression.py --out $(OUT)
+	$(BIN)/python examples/new_place.py --out $(OUT)
 
 # A process at a time has a file, so that what its tests share is made once. If a process dies, the run
 # ends: xdist, which would start another, then waits for ever for tests that it gave to none.
@@ -77,7 +79,7 @@ EDITABLE := --no-build-isolation --config-settings editable_mode=compat --editab
 DETECTORS := rtmlib "mediapipe==0.10.14; python_version < '3.13'"
 
 $(VENV)/.installed: $(VENV)/.torch pyproject.toml setup.py $(CXX_FILES)
-	$(BIN)/pip install --quiet $(EDITABLE) .
+	$(BIN)/pip install --quiet $(EDITABLE) ".[video]"
 	touch $@
 
 $(VENV)/.developer: pyproject.toml setup.py | $(VENV)/.installed

@@ -4,7 +4,7 @@ Writes a sheet (sources, landmarks of the target, our images, the truth), the ne
 of them (flows, visibility, attention), and an animation: everybody smiles and turns the head, ours
 above the truth.
 
-    python examples/new_expression.py --weights runs/faces-128/model
+    python examples/new_expression.py
 
 The faces are procedural and held out: training uses seeds below 900000.
 """
@@ -67,7 +67,9 @@ def smiles(generator: Generator, faces: ProceduralFaces) -> list[Image.Image]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--weights", required=True, help="of faces: folder or Hub id")
+    parser.add_argument(
+        "--weights", default="faces-128", help="of faces: bundled model, folder or Hub id"
+    )
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results")
     options = parser.parse_args()
 

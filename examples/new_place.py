@@ -4,7 +4,7 @@ Writes a sheet (sources, motion of the camera, our images, the truth), the netwo
 them (flows, visibility, attention), and a drive along all streets as a video: every eighth frame is
 given and the seven between are ours, from the given ones around them; below is the truth.
 
-    python examples/new_place.py --weights runs/streets-128/model
+    python examples/new_place.py
 
 The streets are procedural and held out: training uses seeds below 900000.
 """
@@ -71,7 +71,9 @@ def maps(generator: Generator, streets: ProceduralStreets) -> Image.Image:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--weights", required=True, help="of streets: folder or Hub id")
+    parser.add_argument(
+        "--weights", default="streets-64", help="of streets: bundled model, folder or Hub id"
+    )
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results")
     options = parser.parse_args()
 
