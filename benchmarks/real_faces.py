@@ -43,8 +43,8 @@ from rfwarp.data.tuples import Row
 from rfwarp.files import write_atomically
 from rfwarp.images import from_uint8, load_image, to_pil
 from rfwarp.metrics import EvaluationConfig, Scores, evaluate
-from rfwarp.metrics.evaluation import predict_images
 from rfwarp.poses import POSE_KINDS, FaceDetector, FaceLandmarks
+from rfwarp.prediction import predict_images
 from rfwarp.viz import draw_samples, write_image
 
 Array = npt.NDArray[np.floating[Any]]

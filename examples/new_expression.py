@@ -21,8 +21,8 @@ from PIL import Image
 from rfwarp import Generator
 from rfwarp.data import ProceduralFaces
 from rfwarp.data.faces import VIEWS, FacePose, Faces, render_expressions
-from rfwarp.metrics.sheets import result_sheet
 from rfwarp.poses import FaceLandmarks
+from rfwarp.sheets import result_sheet
 from rfwarp.viz import draw_maps, draw_sheet, write_animation, write_image
 
 FIRST_SEED, COUNT = 900_008, 6

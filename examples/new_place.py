@@ -23,7 +23,7 @@ from PIL import Image
 from rfwarp import Generator
 from rfwarp.data import ProceduralStreets
 from rfwarp.images import from_uint8, to_pil
-from rfwarp.metrics.sheets import result_sheet
+from rfwarp.sheets import result_sheet
 from rfwarp.video import Frame, write_video
 from rfwarp.viz import draw_maps, draw_sheet, write_image
 

@@ -34,8 +34,8 @@ from rfwarp.data.framing import frame_image
 from rfwarp.data.preparation import prepare
 from rfwarp.images import load_image
 from rfwarp.metrics import EvaluationConfig, evaluate
-from rfwarp.metrics.sheets import result_sheet
 from rfwarp.poses import Viewpoint, parse_pose
+from rfwarp.sheets import result_sheet
 from rfwarp.training import TrainConfig, Trainer, load_config
 from rfwarp.viz import enlarge, write_animation, write_image
 

@@ -156,7 +156,7 @@ def _examples(
     generator: Generator, dataset: TupleDataset, sets: int
 ) -> tuple[list[_Example], list[_Example]]:
     """Sets to calibrate on, and others to measure on."""
-    from rfwarp.metrics.evaluation import network_inputs
+    from rfwarp.prediction import network_inputs
 
     most = min(max(CALIBRATED), dataset.max_sources)
     rows = dataset.evaluation_rows(0, 2 * sets, most)

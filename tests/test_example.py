@@ -174,6 +174,12 @@ def test_its_chairs_are_held_out_and_rendered_by_this_version(number: int) -> No
     assert float(difference.mean()) < 0.05  # of 255: another machine may round differently
 
 
+def test_their_sheets_need_no_extra() -> None:
+    """`make demo` installs what draws, not what scores."""
+    code = "import sys; sys.modules['torchmetrics'] = None; import rfwarp.sheets"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_people_and_faces_warped_by_their_poses(tmp_path: Path) -> None:
     done = run("pose_flow.py", "--pairs", 3, "--out", tmp_path)
     assert done.returncode == 0, done.stderr

@@ -205,7 +205,7 @@ class Evaluate:
     def _draw(
         self, path: Path, generator: Generator, dataset: TupleDataset, config: EvaluationConfig
     ) -> None:
-        from rfwarp.metrics.sheets import result_sheet
+        from rfwarp.sheets import result_sheet
         from rfwarp.viz import write_image
 
         # Those evaluated first: of a list, other numbers of rows are spread differently over it.

@@ -6,8 +6,8 @@ from PIL import Image
 
 from rfwarp.data.catalog import Split, dataset_record, open_dataset
 from rfwarp.metrics import EvaluationConfig, evaluate
-from rfwarp.metrics.sheets import result_sheet
 from rfwarp.nn import Generator
+from rfwarp.sheets import result_sheet
 from rfwarp.training.config import TrainConfig
 
 ROWS = 4
@@ -38,5 +38,5 @@ class HeldOutSamples:
         return {name: found[name] for name in SCORES if found.get(name) is not None}
 
     def draw(self, generator: Generator) -> Image.Image:
-        """One sheet of all rows, see :func:`rfwarp.metrics.sheets.result_sheet`."""
+        """One sheet of all rows, see :func:`rfwarp.sheets.result_sheet`."""
         return result_sheet(generator, self.dataset, self.rows, [self.sources])

@@ -9,9 +9,9 @@ from PIL import Image
 
 from rfwarp.data.tuples import Row, TupleDataset
 from rfwarp.images import from_uint8
-from rfwarp.metrics.evaluation import predict_images
 from rfwarp.nn import Generator
 from rfwarp.poses.kinds import POSE_KINDS
+from rfwarp.prediction import predict_images
 from rfwarp.viz import draw_samples
 
 
