@@ -21,7 +21,7 @@ from torch import Tensor
 
 from rfwarp.data import HELD_OUT_FIRST_SEED, ProceduralFaces, ProceduralPeople, Sample
 from rfwarp.images import from_uint8, to_pil
-from rfwarp.nn.priors import PRIORS
+from rfwarp.nn.priors import OF_POINTS
 from rfwarp.ops import warp
 from rfwarp.poses import POSE_KINDS
 from rfwarp.viz import draw_pose, draw_sheet, write_image
@@ -36,7 +36,7 @@ DATASETS = {"keypoints": ProceduralPeople, "landmarks": ProceduralFaces}
 
 def flow_of(kind: str, sample: Sample) -> Tensor:
     """The flow (1, 2, SIZE, SIZE) from the target to the one source, by their poses."""
-    prior, codes = PRIORS[kind], torch.stack([sample.target_pose, sample.poses[0]])
+    prior, codes = OF_POINTS[kind], torch.stack([sample.target_pose, sample.poses[0]])
     target, source = prior.points(POSE_KINDS[kind].expand(codes, SIZE, SIZE)).split(1)
     return prior.flow(target, source[None], SIZE, SIZE)[0]
 

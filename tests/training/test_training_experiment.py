@@ -233,6 +233,7 @@ def test_examples_of_experiments(path):
         "no-occlusion": (True, True, False),
         "full": (True, True, True),
         "paper-flow-no-residual": (False, True, True),
+        "no-truth-no-residual": (False, True, True),
     }
     for run in runs:
         c = run.config.network
