@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -18,7 +18,7 @@ from rfwarp.data.catalog import Fit
 from rfwarp.data.framing import frame_pose
 from rfwarp.poses import CameraMotion, FaceLandmarks, Keypoints, Viewpoint
 from rfwarp.poses.keypoints import openpose_content
-from rfwarp.poses.text import parse_camera, parse_viewpoint
+from rfwarp.poses.text import parse_camera, parse_viewpoint, read_array
 
 MAX_SIDE = 65536
 """Pixels of an image that a pose may be said to be of."""
@@ -178,14 +178,14 @@ def face_of(name: str, given: dict[str, Any], shape: tuple[int, int]) -> FaceLan
         raise ValueError(f"{name}: {error}") from error
 
 
-def read_landmarks(name: str, data: bytes, shape: tuple[int, int]) -> FaceLandmarks:
-    """The face of a ``.npy`` file's content, in an image of ``shape``, height and width; ValueError
-    if it is none."""
+def read_landmarks(path: Path, shape: tuple[int, int]) -> FaceLandmarks:
+    """The face of a ``.npy`` file, in an image of ``shape``, height and width; ValueError, which
+    names no folder, if it is none."""
     try:
-        points = np.load(io.BytesIO(data), allow_pickle=False)
-        return FaceLandmarks(points, *shape)
-    except (ValueError, EOFError, TypeError) as error:
-        raise ValueError(f"{name} has no landmarks: {error}") from error
+        return FaceLandmarks(read_array(path), *shape)
+    except (ValueError, TypeError) as error:
+        reason = str(error).replace(str(path), path.name)
+        raise ValueError(f"{path.name} has no landmarks: {reason}") from error
 
 
 def add_api(studio: Studio) -> None:

@@ -42,8 +42,8 @@ class PointsPage(Page):
     """and what they are called."""
     animation = "Clip from the first source's pose to the new one"
 
-    def read_pose(self, name: str, data: bytes, shape: tuple[int, int]) -> PointPose:
-        """The pose in a file's content.
+    def read_pose(self, path: Path, shape: tuple[int, int]) -> PointPose:
+        """The pose in a file.
 
         Args:
             shape: height and width of the image that it is of, unless it says another, pixels.
@@ -195,8 +195,7 @@ class PointsPage(Page):
         """Take the pose of who is in an uploaded image, or of an uploaded file."""
         model, number = self.studio.model(name), chosen(which, scene)
         if Path(path).suffix == self.file:
-            data = Path(path).read_bytes()
-            pose = self.read_pose(Path(path).name, data, scene.sources[number or 0].shape)
+            pose = self.read_pose(Path(path), scene.sources[number or 0].shape)
         else:
             pose = self.studio.find(path, self.kind)
         pose = frame_pose(pose, model.size, fit)
@@ -233,8 +232,8 @@ class KeypointsPage(PointsPage):
     point = "joint"
     file, file_title = ".json", "an OpenPose .json"
 
-    def read_pose(self, name: str, data: bytes, shape: tuple[int, int]) -> Keypoints:
-        return read_keypoints(name, data, shape)
+    def read_pose(self, path: Path, shape: tuple[int, int]) -> Keypoints:
+        return read_keypoints(path.name, path.read_bytes(), shape)
 
 
 class LandmarksPage(PointsPage):
@@ -244,8 +243,8 @@ class LandmarksPage(PointsPage):
     point = "landmark"
     file, file_title = ".npy", "a .npy of 68 x 2 numbers"
 
-    def read_pose(self, name: str, data: bytes, shape: tuple[int, int]) -> FaceLandmarks:
-        return read_landmarks(name, data, shape)
+    def read_pose(self, path: Path, shape: tuple[int, int]) -> FaceLandmarks:
+        return read_landmarks(path, shape)
 
 
 def chosen(which: str, scene: Scene) -> int | None:

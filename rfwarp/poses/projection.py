@@ -98,6 +98,17 @@ def moving_cameras(sources: Tensor, target: Tensor) -> RelativeCameras:
     return RelativeCameras(back @ wanted, (back @ apart[..., None])[..., 0])
 
 
+def pixel_rays(like: Tensor, focal: float, size: tuple[int, int], stride: int) -> Tensor:
+    """(3, h, w): the point at depth 1 that each pixel of a map (..., h, w) shows, in its type;
+    arguments as of :func:`depth_flow`."""
+    height, width = size
+    h, w = like.shape[-2:]
+    same: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
+    y = ((torch.arange(h, **same) + 0.5) * stride * 2 - height) / (focal * height)
+    x = ((torch.arange(w, **same) + 0.5) * stride * 2 - width) / (focal * height)
+    return torch.stack([x.expand(h, w), y[:, None].expand(h, w), torch.ones(h, w, **same)])
+
+
 def depth_flow(
     depth: Tensor, cameras: RelativeCameras, focal: float, size: tuple[int, int], stride: int = 1
 ) -> Tensor:
@@ -123,12 +134,8 @@ def depth_flow(
         >>> flow[0, 0, :, 0, 0].tolist()  # 2 metres away, points move by 2 of 4 pixels / 2
         [-1.0, 0.0]
     """
-    height, width = size
-    h, w = depth.shape[-2:]
-    like: dict[str, Any] = {"dtype": depth.dtype, "device": depth.device}
-    y = ((torch.arange(h, **like) + 0.5) * stride * 2 - height) / (focal * height)
-    x = ((torch.arange(w, **like) + 0.5) * stride * 2 - width) / (focal * height)
-    rays = torch.stack([x.expand(h, w), y[:, None].expand(h, w), torch.ones(h, w, **like)])
+    height, (h, w) = size[0], depth.shape[-2:]
+    rays = pixel_rays(depth, focal, size, stride)
     turned = (cameras.rotation @ rays.flatten(1)).unflatten(-1, (h, w))  # (N, K, 3, h, w)
     points = depth[:, None] * turned + cameras.translation[..., None, None]
     scaled = points[:, :, :2] / points[:, :, 2:].clamp_min(NEAREST) * focal * height

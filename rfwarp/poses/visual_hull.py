@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rfwarp.ops import warp
-from rfwarp.poses.projection import RelativeCameras, depth_flow
+from rfwarp.poses.projection import RelativeCameras, depth_flow, pixel_rays
 
 _ROWS = 64  # of pixels that the hull is computed at: finer edges are for a network
 _PLANES = 33
@@ -108,16 +108,14 @@ def hull_depth(
     seen = warp(foreground.flatten(0, 1), flow).unflatten(0, (n, k))[:, :, :, 0]
     if present is not None:
         seen = seen.where(present[:, :, None, None, None], torch.ones_like(seen))
-    y = ((torch.arange(h, **like) + 0.5) * stride * 2 - size[0]) / (focal * size[0])  # type: ignore[call-overload]
-    x = ((torch.arange(w, **like) + 0.5) * stride * 2 - size[1]) / (focal * size[0])  # type: ignore[call-overload]
-    across = (y.square()[:, None] + x.square()) * planes.square()[:, None, None]
-    ball = across + (planes - 1).square()[:, None, None] < _RADIUS**2
+    depths = planes[:, None, None]
+    across = pixel_rays(foreground, focal, size, stride)[:2].square().sum(0)
+    ball = across * depths.square() + (depths - 1).square() < _RADIUS**2
     inside = seen.amin(1) * ball  # (N, planes, h, w)
     # The first plane inside, softly: what light from there passes all those before.
     passed = torch.cat([torch.ones_like(inside[:, :1]), (1 - inside).cumprod(1)[:, :-1]], 1)
     share = passed * inside
     there = share.sum(1, keepdim=True)
-    depths = planes[:, None, None]
     front = (share * depths).sum(1, keepdim=True) / there.clamp_min(1e-3)
     thickness = inside.sum(1, keepdim=True) * ((_FARTHEST - _NEAREST) / (_PLANES - 1))
     surface = (front + _INWARD * thickness.square()).clamp(_NEAREST, _FARTHEST)
