@@ -89,8 +89,8 @@ class TrainConfig(Config):
     """Network to train, whatever the dataset."""
     init: str | None = None
     """Weights to start from: a bundled model or a folder, of the same network at any size, or of
-    one without alignment or refinement. They may be for another kind of pose: then the layers that
-    read poses start anew."""
+    one without alignment, refinement or flow prior. They may be for another kind of pose: then the
+    layers that read poses start anew."""
     sources: Annotated[tuple[Count, ...], MinLen(1)] = (1, 2, 3, 4)
     """Numbers of sources K; one is drawn for every step."""
     batch_size: Count = 5

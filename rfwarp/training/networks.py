@@ -8,12 +8,13 @@ from dataclasses import asdict
 from typing import Any, TypeVar, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from rfwarp.data.tuples import TupleDataset
 from rfwarp.nn import Generator
 from rfwarp.nn.discriminator import Discriminator
+from rfwarp.nn.priors import PRIOR_CHANNELS
 from rfwarp.poses.kinds import POSE_KINDS
 from rfwarp.training.config import TrainConfig
 
@@ -76,12 +77,17 @@ class Networks:
 def _start_from(generator: Generator, weights: str) -> None:
     """Load weights; raise ValueError unless they are of the same network, at whatever size.
 
-    Of weights for another kind of pose, the layers that read poses keep their random start.
+    Of weights for another kind of pose, the layers that read poses keep their random start. Where
+    the network has a flow prior and the weights have none, it starts from the flows of the prior.
     """
     given = Generator.from_pretrained(weights, local_files_only=True)
     ours, theirs = generator.config.to_dict(), given.config.to_dict()
     may_differ = {"image_size", *(n for n in ADDITIONS if ours[n] and not theirs[n])}
-    if ours["pose_kind"] != theirs["pose_kind"]:
+    same_poses = ours["pose_kind"] == theirs["pose_kind"]
+    gains_prior = same_poses and theirs["flow_prior"] == "none" != ours["flow_prior"]
+    if gains_prior:
+        may_differ.add("flow_prior")
+    if not same_poses:
         may_differ.update(OF_POSES)
     different = [
         f"{name} is {theirs[name]!r} there, {value!r} here"
@@ -92,10 +98,32 @@ def _start_from(generator: Generator, weights: str) -> None:
         different.append("they are of the optimized form")
     if different:
         raise ValueError(f"cannot start from {weights}: {', '.join(different)}")
-    start = generator.state_dict()
+    start, state = generator.state_dict(), given.state_dict()
+    if gains_prior:
+        state = _with_prior(state, generator)
     # Of the same network only the layers that read poses can be of another shape.
-    fits = {n: t for n, t in given.state_dict().items() if t.shape == start[n].shape}
+    fits = {n: t for n, t in state.items() if t.shape == start[n].shape}
     generator.load_state_dict(start | fits)
+
+
+def _with_prior(state: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
+    """Weights without flow prior as a start for a network with one: it is read with weights of 0,
+    and its flows are corrected by 0."""
+    flow, c = generator.flow, generator.config
+    state = dict(state)
+    for name in ("flow.down.0.conv1.weight", "flow.down.0.shortcut.weight"):
+        of_source, of_target = state[name].tensor_split([flow.source_channels], dim=1)
+        shape = list(of_source.shape)
+        shape[1] = PRIOR_CHANNELS[c.flow_prior]
+        state[name] = torch.cat([of_source, of_source.new_zeros(shape), of_target], dim=1)
+    for stride in c.levels:
+        squares = (max(stride, flow.finest) // stride) ** 2  # of predictions, by each feature
+        values = squares * (1 if c.flow_model == "depth" else 2)
+        for parameter in ("weight", "bias"):
+            name = f"flow.heads{stride}.flow.{parameter}"
+            state[name] = state[name].clone()
+            state[name][:values] = 0
+    return state
 
 
 def _laid_out(network: Module, device: torch.device) -> Module:

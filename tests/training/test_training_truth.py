@@ -4,8 +4,10 @@ import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 pytest.importorskip("accelerate")
 
@@ -15,6 +17,16 @@ from test_training import config as settings
 from rfwarp import Generator
 from rfwarp.data.catalog import DataConfig
 from rfwarp.nn import NetworkConfig
+from rfwarp.poses import (
+    POSE_KINDS,
+    Keypoints,
+    Viewpoint,
+    depth_flow,
+    foreground_on_white,
+    hull_depth,
+    keypoint_flow,
+    orbiting_cameras,
+)
 from rfwarp.training import LossWeights, TrainConfig
 from rfwarp.training.config_file import load_config
 from rfwarp.training.networks import Networks
@@ -134,6 +146,10 @@ class Drives(Chairs):
     pose_kind = "camera"
 
 
+class Bodies(Chairs):
+    pose_kind = "keypoints"
+
+
 def networks(size: int = 64, dataset=Chairs, **changes) -> Networks:
     return Networks(config(Path("run"), **changes), dataset(size), torch.device("cpu"))
 
@@ -162,6 +178,50 @@ def test_a_run_may_add_parts_that_change_nothing_at_first(tmp_path):
     for name, value in given.state_dict().items():
         assert torch.equal(state[name], value)
     assert len(state) > len(given.state_dict())
+
+
+def hull_of(sources: Tensor, codes: Tensor) -> Tensor:
+    """The flow (1, 2, 2, 64, 64) by the visual hull: from the last viewpoint to the others."""
+    cameras = orbiting_cameras(codes[None, :2], codes[2:])
+    hull = hull_depth(foreground_on_white(sources), cameras, 3.2, (64, 64))
+    return depth_flow(hull.depth, cameras, 3.2, (64, 64))
+
+
+def keypoints_of(sources: Tensor, codes: Tensor) -> Tensor:
+    return keypoint_flow(codes[2:], codes[None, :2], 64, 64)
+
+
+VIEWS = [Viewpoint(azimuth, 20) for azimuth in (0, 60, 100)]
+POSES = [Keypoints(np.random.default_rng(i).uniform(8, 56, (18, 2)), 64, 64) for i in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "changes", "poses", "prior"),
+    [
+        (Chairs, {"flow_prior": "hull"}, VIEWS, hull_of),
+        (Bodies, {"flow_prior": "keypoints"}, POSES, keypoints_of),
+    ],
+)
+def test_a_run_that_gains_a_prior_starts_from_its_flows(tmp_path, dataset, changes, poses, prior):
+    """And predicts of visibility what the weights did that had none."""
+    network = NETWORK if dataset is Chairs else replace(NETWORK, flow_model="free", focal=None)
+    given = networks(seed=7, dataset=dataset, network=network).generator.eval()
+    init = str(given.save_pretrained(tmp_path / "model"))
+    network = replace(network, **changes)
+    started = networks(init=init, dataset=dataset, network=network).generator.eval()
+    codes = torch.stack([pose.code() for pose in poses])
+    maps = POSE_KINDS[dataset.pose_kind].expand(codes, 64, 64)
+    sources = torch.ones(1, 2, 3, 64, 64)
+    sources[..., 20:50, 16:44] = torch.rand(1, 2, 3, 30, 28) - 0.5
+    with torch.no_grad():
+        before, after = (
+            g.flow(g.flow.encode(sources, maps[None, :2]), maps[2:]) for g in (given, started)
+        )
+        flow = prior(sources, codes)
+    torch.testing.assert_close(after[-1].flow, flow, rtol=1e-3, atol=0.05)
+    assert (before[-1].flow - flow).abs().mean() > 1
+    for level, of_given in zip(after, before, strict=True):
+        torch.testing.assert_close(level.occlusion, of_given.occlusion)
 
 
 def test_a_run_may_start_from_weights_for_another_kind_of_pose(tmp_path):
