@@ -1,14 +1,11 @@
 """Faces as data sets: procedural, cached, and as a folder of PNG files."""
 
-import pickle
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from rfwarp.data import (
-    HELD_OUT_FIRST_SEED,
     DataConfig,
     ProceduralFaces,
     open_dataset,
@@ -62,31 +59,6 @@ def test_truth_is_kept_with_the_images(tmp_path, monkeypatch):
         again.truth(0, [])
 
 
-@pytest.mark.parametrize(
-    ("first", "count", "size", "views"),
-    [(1, 2, SIZE, 3), (0, 3, SIZE, 3), (0, 2, 8, 3), (0, 2, SIZE, 4)],
-)
-def test_a_cache_of_other_faces_is_refused(tmp_path, first, count, size, views):
-    ProceduralFaces(0, 2, SIZE, views=3, cache=tmp_path)
-    with pytest.raises(ValueError, match=r"faces cache .* was made with"):
-        ProceduralFaces(first, count, size, views=views, cache=tmp_path)
-
-
-def test_a_cache_of_another_renderer_is_refused(tmp_path, monkeypatch):
-    ProceduralFaces(0, 2, SIZE, cache=tmp_path)
-    monkeypatch.setattr(dataset_module, "RENDERER_VERSION", -1)
-    with pytest.raises(ValueError, match="renderer_version"):
-        ProceduralFaces(0, 2, SIZE, cache=tmp_path)
-
-
-def test_pickles_carry_no_images():
-    faces = ProceduralFaces(0, 50, SIZE)
-    expected = faces.load((0, 1, 2))
-    sent = pickle.dumps(faces)
-    assert len(sent) < 2500
-    assert torch.equal(pickle.loads(sent).load((0, 1, 2)).target, expected.target)
-
-
 def test_a_configuration_opens_its_split():
     config = DataConfig("faces", size=24, count=3)
     train, test = (open_dataset(config, split) for split in ("train", "test"))
@@ -94,38 +66,6 @@ def test_a_configuration_opens_its_split():
     assert train.max_sources == 7
     with pytest.raises(ValueError, match="these images are square, but size is 64 x 32"):
         open_dataset(DataConfig("faces", size=(64, 32)), "train")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"first_seed": -1}, "first_seed must be at least 0, got -1"),
-        ({"count": 0}, "count must be at least 1, got 0"),
-        ({"size": 0}, "at least 1 pixel, got 0"),
-        ({"views": 1}, "views must be at least 2, got 1"),
-        ({"memory_faces": 0}, "memory_faces must be at least 1, got 0"),
-        (
-            {"first_seed": HELD_OUT_FIRST_SEED - 1, "count": 2},
-            "mix training faces with held-out faces",
-        ),
-    ],
-)
-def test_bad_datasets_are_refused(tmp_path, arguments, message):
-    given = {"first_seed": 0, "count": 1, "size": 8, "cache": tmp_path / "new", **arguments}
-    with pytest.raises(ValueError, match=message):
-        ProceduralFaces(**given)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_bad_rows_are_refused():
-    faces = ProceduralFaces(0, 2, 8, views=3)
-    with pytest.raises(ValueError, match=r"one face, got those of \[0, 1\]"):
-        faces.load((0, 3))
-    for image in (-1, 6):
-        with pytest.raises(IndexError, match=r"face must lie in 0\.\.1"):
-            faces.load((image,))
-    with pytest.raises(IndexError, match=r"views must lie in 0\.\.2, got \[1, 3\]"):
-        faces.images(0, [1, 3])
 
 
 def test_a_folder_holds_what_was_rendered(tmp_path):
@@ -156,18 +96,3 @@ def test_a_folder_of_faces_can_be_trained_on(tmp_path):
     sample = dataset.load(dataset.draw(0, 0, 1, 1)[0])
     assert dataset.pose_kind == "landmarks"
     assert sample.sources.shape == (1, 3, 32, 32)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"count": 0}, "count must be at least 1"),
-        ({"views": 0}, "views must be at least 1"),
-        ({"size": 0}, "at least 1 pixel"),
-        ({"first_seed": -1}, "face seed must be an integer of at least 0"),
-    ],
-)
-def test_bad_folders_are_refused_before_anything_is_written(tmp_path, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        write_faces_folder(tmp_path / "new", **{"count": 1, "size": 8, **arguments})
-    assert not (tmp_path / "new").exists()

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import pickle
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ import torch
 from PIL import Image
 
 from rfwarp.data import (
-    HELD_OUT_FIRST_SEED,
     ProceduralPeople,
     render_person,
     write_people_folder,
@@ -39,108 +37,6 @@ def test_samples_are_the_renderers_images(tmp_path, cached, monkeypatch):
     assert torch.equal(people.images(1, [3, 0, 1]).visible, expected.visible)
     assert (people.height, people.width, people.max_sources) == (SIZE, 8, 4)
     assert (people.count, people.seeds, people.pose_kind) == (2, range(3, 5), "keypoints")
-
-
-def test_a_changed_sample_does_not_change_what_is_kept(tmp_path):
-    for cache in (None, tmp_path / "cache"):
-        people = ProceduralPeople(3, 1, SIZE, views=3, cache=cache)
-        for tensor in people.load((0, 1))[:4]:
-            tensor.zero_()
-        assert torch.equal(people.load((0, 1)).sources, render_person(3, [0], SIZE).images)
-
-
-def test_memory_keeps_the_most_recent_people(monkeypatch):
-    rendered = []
-
-    def spy(seed, views, size):
-        rendered.append(seed)
-        return render_person(seed, views, size)
-
-    monkeypatch.setattr(dataset_module, "render_person", spy)
-    people = ProceduralPeople(0, 3, 4, views=2, memory_people=2)
-    for person in (0, 1, 0, 2, 0, 1):
-        people.images(person, [0])
-    assert rendered == [0, 1, 2, 1]
-
-
-def test_the_cache_outlives_the_dataset(tmp_path, monkeypatch):
-    first = ProceduralPeople(0, 2, SIZE, views=3, cache=tmp_path).images(1, range(3))
-    monkeypatch.setattr(dataset_module, "render_person", refuse)
-    again = ProceduralPeople(0, 2, SIZE, views=3, cache=tmp_path)
-    for kept, drawn in zip(again.images(1, range(3)), first, strict=True):
-        assert torch.equal(kept, drawn)
-        assert kept.dtype == drawn.dtype
-    with pytest.raises(AssertionError, match="rendered again"):
-        again.images(0, [0])
-
-
-@pytest.mark.parametrize(
-    ("first", "count", "size", "views"),
-    [(1, 2, SIZE, 3), (0, 3, SIZE, 3), (0, 2, (SIZE, 8), 3), (0, 2, SIZE, 4)],
-)
-def test_a_cache_of_other_people_is_refused(tmp_path, first, count, size, views):
-    ProceduralPeople(0, 2, SIZE, views=3, cache=tmp_path)
-    with pytest.raises(ValueError, match=r"people cache .* was made with"):
-        ProceduralPeople(first, count, size, views=views, cache=tmp_path)
-
-
-def test_a_cache_of_another_renderer_is_refused(tmp_path, monkeypatch):
-    ProceduralPeople(0, 2, SIZE, cache=tmp_path)
-    monkeypatch.setattr(dataset_module, "RENDERER_VERSION", -1)
-    with pytest.raises(ValueError, match="renderer_version"):
-        ProceduralPeople(0, 2, SIZE, cache=tmp_path)
-
-
-def test_a_damaged_cache_is_refused(tmp_path):
-    ProceduralPeople(0, 2, SIZE, cache=tmp_path)
-    data = (tmp_path / "keypoints.npy").read_bytes()
-    (tmp_path / "keypoints.npy").write_bytes(data[:1000])
-    with pytest.raises(ValueError, match=r"people cache .* damaged"):
-        ProceduralPeople(0, 2, SIZE, cache=tmp_path)
-
-
-def test_pickles_carry_no_images(tmp_path):
-    for cache in (None, tmp_path / "cache"):
-        people = ProceduralPeople(0, 50, SIZE, cache=cache)
-        expected = people.load((0, 1, 2))
-        sent = pickle.dumps(people)
-        assert len(sent) < 2500
-        assert torch.equal(pickle.loads(sent).load((0, 1, 2)).target, expected.target)
-
-
-def test_splits_meet_but_do_not_overlap():
-    assert ProceduralPeople(HELD_OUT_FIRST_SEED - 2, 2, 8).seeds[-1] == 899_999
-    assert ProceduralPeople(HELD_OUT_FIRST_SEED, 2, 8).seeds[0] == 900_000
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"first_seed": -1}, "first_seed must be at least 0, got -1"),
-        ({"count": 0}, "count must be at least 1, got 0"),
-        ({"size": 0}, "at least 1 pixel, got 0 x 0"),
-        ({"size": (8, -1)}, "at least 1 pixel, got 8 x -1"),
-        ({"views": 1}, "views must be at least 2, got 1"),
-        ({"memory_people": 0}, "memory_people must be at least 1, got 0"),
-        ({"first_seed": 899_999, "count": 2}, "mix training people with held-out people"),
-    ],
-)
-def test_bad_datasets_are_refused(tmp_path, arguments, message):
-    given = {"first_seed": 0, "count": 1, "size": 8, "cache": tmp_path / "new", **arguments}
-    with pytest.raises(ValueError, match=message):
-        ProceduralPeople(**given)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_bad_rows_are_refused():
-    people = ProceduralPeople(0, 2, 8, views=3)
-    with pytest.raises(ValueError, match=r"one person, got those of \[0, 1\]"):
-        people.load((0, 3))
-    for image in (-1, 6):
-        with pytest.raises(IndexError, match=r"person must lie in 0\.\.1"):
-            people.load((image,))
-    with pytest.raises(IndexError, match=r"views must lie in 0\.\.2, got \[1, 3\]"):
-        people.images(0, [1, 3])
 
 
 # --- rows --------------------------------------------------------------------------------------
@@ -230,18 +126,3 @@ def test_an_interrupted_run_leaves_no_table(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_people_folder(tmp_path, 1, 8, views=1, progress=interrupt)
     assert not (tmp_path / "keypoints.csv").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"count": 0}, "count must be at least 1"),
-        ({"views": 0}, "views must be at least 1"),
-        ({"size": 0}, "at least 1 pixel"),
-        ({"first_seed": -1}, "person seed must be an integer of at least 0"),
-    ],
-)
-def test_bad_folders_are_refused_before_anything_is_written(tmp_path, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        write_people_folder(tmp_path / "new", **{"count": 1, "size": 8, **arguments})
-    assert not (tmp_path / "new").exists()
