@@ -82,7 +82,7 @@ def walk(generator: Generator, seed: int, views: Views) -> list[tuple[Image.Imag
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--weights", default="people-64", help="bundled model, folder or Hub id")
+    parser.add_argument("--weights", default="people-128", help="bundled model, folder or Hub id")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results")
     options = parser.parse_args()
 
