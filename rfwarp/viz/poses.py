@@ -20,7 +20,7 @@ def draw_pose(kind: PoseKind, code: Tensor, height: int, width: int) -> Image.Im
 
     Keypoints are drawn as a skeleton, landmarks as the drawing that they are; a viewpoint is an
     arrow from the camera to the object seen from above (azimuth 0 is below), with its elevation; a
-    camera motion is its six numbers: angles in degrees, and the translation.
+    camera motion is its six numbers: a line for each axis, the angle in degrees and the way.
 
     Args:
         code: one pose, see :mod:`rfwarp.poses.kinds`.
@@ -46,9 +46,11 @@ def draw_pose(kind: PoseKind, code: Tensor, height: int, width: int) -> Image.Im
     elif kind.name == "viewpoint":
         _arrow(pen, code, height, width)
     else:
-        angles = [f"{math.degrees(angle):+.1f}°" for angle in code[:3].tolist()]
-        lines = [*angles, *(f"{metres:+.2f}" for metres in code[3:].tolist())]
-        font = ImageFont.load_default(max(8, height // 9))
+        lines = [
+            f"{math.degrees(angle):+.1f}° {metres:+.2f}"
+            for angle, metres in zip(*code.reshape(2, 3).tolist(), strict=True)
+        ]
+        font = ImageFont.load_default(max(8, min(height // 9, width // 9)))
         centre = (width / 2, height / 2)
         pen.text(centre, "\n".join(lines), fill=INK, font=font, anchor="mm", align="right")
     return image

@@ -25,6 +25,8 @@ def draw_samples(
 ) -> Image.Image:
     """A sheet with one row for each sample: sources, target pose, results and truth.
 
+    Images of at most 64 rows are enlarged by a whole number, to 128 at most.
+
     Args:
         kind: of the poses.
         samples: with the same number of sources each.
@@ -42,7 +44,7 @@ def draw_samples(
         >>> sample = ProceduralPeople(0, 1, size=64, views=3).load((0, 1, 2))
         >>> perfect = from_uint8(sample.target)
         >>> draw_samples(POSE_KINDS["keypoints"], [sample], [[perfect]]).width  # of five columns
-        344
+        664
     """
     rows = []
     for sample, images in zip(samples, results, strict=True):
@@ -52,4 +54,5 @@ def draw_samples(
         rows.append([*sources, pose, *map(to_pil, images), truth])
     most = max((len(sample.sources) for sample in samples), default=0)
     columns = [f"source {k + 1}" for k in range(most)]
-    return draw_sheet(rows, columns=[*columns, "pose", *names, "truth"])
+    scale = max(1, 128 // samples[0].target.shape[-2]) if samples else 1
+    return draw_sheet(rows, columns=[*columns, "pose", *names, "truth"], scale=scale)
