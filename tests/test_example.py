@@ -20,7 +20,7 @@ from rfwarp.data import (
 from rfwarp.data.faces import render_face
 from rfwarp.poses import Viewpoint
 from rfwarp.video import VideoReader
-from rfwarp.viz import write_image
+from rfwarp.viz import enlarge, write_image
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MODELS = ["novel_view.py", "new_pose.py", "new_expression.py", "new_place.py"]
@@ -69,8 +69,7 @@ def test_people_in_new_poses(tmp_path: Path) -> None:
         assert sheet.width == 9 * 132 + 4
         truth = sheet.crop((8 * 132 + 4, sheet.height - 132, 9 * 132, sheet.height - 4))
     expected = render_person(900_013, [4], 64).images[0].permute(1, 2, 0).numpy()
-    large = Image.fromarray(expected).resize((128, 128), Image.Resampling.LANCZOS)
-    assert np.array_equal(truth, large)
+    assert np.array_equal(truth, enlarge(Image.fromarray(expected), 2))
     with Image.open(out / "walk.gif") as gif:
         assert (gif.n_frames, gif.size) == (24, (6 * 132 + 4, 2 * 132 + 4))
 
@@ -85,10 +84,10 @@ def test_faces_with_new_expressions(tmp_path: Path) -> None:
     for name in ("new_expression.png", "new_expression_maps.png", "smile.gif"):
         assert str(out / name) in done.stdout
     with Image.open(out / "new_expression.png") as sheet:
-        assert sheet.width == 9 * 36 + 4
-        truth = np.array(sheet.crop((8 * 36 + 4, sheet.height - 36, 9 * 36, sheet.height - 4)))
+        assert sheet.width == 9 * 132 + 4
+        truth = sheet.crop((8 * 132 + 4, sheet.height - 132, 9 * 132, sheet.height - 4))
     expected = render_face(900_013, [4], 32).images[0].permute(1, 2, 0).numpy()
-    assert np.array_equal(truth, expected)
+    assert np.array_equal(truth, enlarge(Image.fromarray(expected), 4))
     with Image.open(out / "smile.gif") as gif:
         assert (gif.n_frames, gif.size) == (24, (6 * 36 + 4, 2 * 36 + 4))
 
@@ -104,7 +103,7 @@ def test_streets_from_new_places(tmp_path: Path) -> None:
     for name in ("new_place.png", "new_place_maps.png", "drive.mp4"):
         assert str(out / name) in done.stdout
     with Image.open(out / "new_place.png") as sheet:
-        assert sheet.width == 9 * 36 + 4
+        assert sheet.width == 9 * 132 + 4
     frames = [frame.image for frame in VideoReader(out / "drive.mp4")]
     assert len(frames) == 24
     above, below = (

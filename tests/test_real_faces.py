@@ -84,7 +84,7 @@ def test_scores_of_weights_beside_those_of_the_source(
     people = BothWays(photos, "test", (32, 32))
     assert people.evaluation_rows(0, 9, 1) == [(4, 5), (5, 4)]
     sheet = Image.open(out / "real_faces.jpg")
-    assert sheet.width == 4 * 36 + 4
+    assert sheet.width == 4 * (4 * 32 + 4) + 4  # enlarged fourfold
     assert f"| {weights} |" in table(results)
 
 

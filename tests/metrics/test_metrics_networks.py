@@ -503,8 +503,8 @@ def test_the_command(cached, tmp_path, capsys):
         assert f"FID by {INCEPTION_FILE}, bilinear, not antialiased, to 299 x 299" in written
         assert "real images: the targets" in written
     with Image.open(images / "results.png") as sheet:  # source, pose, result, truth; three rows
-        assert sheet.width == 4 + 4 * (64 + 4)
-        assert sheet.height >= 4 + 3 * (64 + 4)
+        assert sheet.width == 4 + 4 * (2 * 64 + 4)
+        assert sheet.height >= 4 + 3 * (2 * 64 + 4)
 
 
 @pytest.mark.parametrize(
