@@ -15,7 +15,7 @@ from rfwarp.pretrained import BUNDLED
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 SETS = 24  # too few for scores, enough to see that weights work
-FEW = EvaluationConfig(sources=(2,), sets=4)  # to compare forms of a network, the slow ones too
+FEW = EvaluationConfig(sources=(2,), sets=12)  # to compare forms of a network, the slow ones too
 MARGIN = {
     "chairs-64": 6.0,
     "chairs-128": 5.0,
@@ -54,8 +54,6 @@ def test_card_and_committed_results_agree(name: str) -> None:
     assert report["dataset"]["first_seed"] >= HELD_OUT_FIRST_SEED
     for row in report["results"]:
         assert f"| {row['sources']} | model | {row['model']['psnr']:.2f} |" in card
-    scores = [row["model"]["psnr"] for row in report["results"]]
-    assert scores == sorted(scores)  # more sources, better images
 
 
 class Evaluated:
@@ -67,7 +65,7 @@ class Evaluated:
         config = DataConfig(thing, size=int(size), first_seed=HELD_OUT_FIRST_SEED, count=12)
         self.dataset = open_dataset(config, "test")
         generator = Generator.from_pretrained(name)
-        found = evaluate(generator, self.dataset, EvaluationConfig((1, 4), sets=SETS))
+        found = evaluate(generator, self.dataset, EvaluationConfig((1, 2, 4), sets=SETS))
         self.results: dict[int, Evaluation] = {result.sources: result for result in found}
         (self.few,) = evaluate(generator, self.dataset, FEW)
 
@@ -94,9 +92,9 @@ def test_four_sources_beat_the_nearest_and_the_mean(evaluated: Evaluated) -> Non
 
 
 def test_more_sources_give_better_images(evaluated: Evaluated) -> None:
-    one, four = (evaluated.results[k].model for k in (1, 4))
-    assert one.psnr < four.psnr
-    assert one.l1 > four.l1
+    scores = [evaluated.results[k].model for k in (1, 2, 4)]
+    assert scores[0].psnr < scores[1].psnr < scores[2].psnr
+    assert scores[0].l1 > scores[1].l1 > scores[2].l1
 
 
 def test_the_order_of_the_sources_does_not_matter() -> None:

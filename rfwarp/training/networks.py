@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from rfwarp.data.tuples import TupleDataset
 from rfwarp.nn import Generator
 from rfwarp.nn.discriminator import Discriminator
+from rfwarp.nn.flow import ConfidenceHeads
 from rfwarp.nn.priors import PRIOR_CHANNELS
 from rfwarp.poses.kinds import POSE_KINDS
 from rfwarp.training.config import TrainConfig
@@ -100,30 +101,27 @@ def _start_from(generator: Generator, weights: str) -> None:
         raise ValueError(f"cannot start from {weights}: {', '.join(different)}")
     start, state = generator.state_dict(), given.state_dict()
     if gains_prior:
-        state = _with_prior(state, generator)
+        _add_prior(state, generator)
     # Of the same network only the layers that read poses can be of another shape.
     fits = {n: t for n, t in state.items() if t.shape == start[n].shape}
     generator.load_state_dict(start | fits)
 
 
-def _with_prior(state: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
-    """Weights without flow prior as a start for a network with one: it is read with weights of 0,
+def _add_prior(state: dict[str, Tensor], generator: Generator) -> None:
+    """Make weights without flow prior a start for a network with one: it is read with weights of 0,
     and its flows are corrected by 0."""
     flow, c = generator.flow, generator.config
-    state = dict(state)
     for name in ("flow.down.0.conv1.weight", "flow.down.0.shortcut.weight"):
         of_source, of_target = state[name].tensor_split([flow.source_channels], dim=1)
         shape = list(of_source.shape)
         shape[1] = PRIOR_CHANNELS[c.flow_prior]
         state[name] = torch.cat([of_source, of_source.new_zeros(shape), of_target], dim=1)
     for stride in c.levels:
-        squares = (max(stride, flow.finest) // stride) ** 2  # of predictions, by each feature
-        values = squares * (1 if c.flow_model == "depth" else 2)
+        heads = f"flow.heads{stride}"
+        values = 1 if c.flow_model == "depth" else 2
+        values *= cast(ConfidenceHeads, generator.get_submodule(heads)).enlarge ** 2
         for parameter in ("weight", "bias"):
-            name = f"flow.heads{stride}.flow.{parameter}"
-            state[name] = state[name].clone()
-            state[name][:values] = 0
-    return state
+            state[f"{heads}.flow.{parameter}"][:values] = 0
 
 
 def _laid_out(network: Module, device: torch.device) -> Module:

@@ -39,6 +39,25 @@ def test_samples_are_the_renderers_images(tmp_path, cached, monkeypatch):
     assert (people.count, people.seeds, people.pose_kind) == (2, range(3, 5), "keypoints")
 
 
+def test_sizes_that_are_not_square(tmp_path):
+    cache = tmp_path / "cache"
+    for size, message in ((0, "at least 1 pixel, got 0 x 0"), ((8, -1), "1 pixel, got 8 x -1")):
+        with pytest.raises(ValueError, match=message):
+            ProceduralPeople(0, 1, size, cache=cache)
+    assert not cache.exists()
+    ProceduralPeople(0, 2, SIZE, views=3, cache=cache)
+    with pytest.raises(ValueError, match=r"people cache .* was made with"):
+        ProceduralPeople(0, 2, (SIZE, 8), views=3, cache=cache)
+
+
+def test_damaged_keypoints_are_refused(tmp_path):
+    ProceduralPeople(0, 2, SIZE, cache=tmp_path)
+    data = (tmp_path / "keypoints.npy").read_bytes()
+    (tmp_path / "keypoints.npy").write_bytes(data[:1000])
+    with pytest.raises(ValueError, match=r"people cache .* damaged"):
+        ProceduralPeople(0, 2, SIZE, cache=tmp_path)
+
+
 # --- rows --------------------------------------------------------------------------------------
 
 

@@ -196,18 +196,15 @@ POSES = [Keypoints(np.random.default_rng(i).uniform(8, 56, (18, 2)), 64, 64) for
 
 
 @pytest.mark.parametrize(
-    ("dataset", "changes", "poses", "prior"),
-    [
-        (Chairs, {"flow_prior": "hull"}, VIEWS, hull_of),
-        (Bodies, {"flow_prior": "keypoints"}, POSES, keypoints_of),
-    ],
+    ("dataset", "name", "poses", "prior"),
+    [(Chairs, "hull", VIEWS, hull_of), (Bodies, "keypoints", POSES, keypoints_of)],
 )
-def test_a_run_that_gains_a_prior_starts_from_its_flows(tmp_path, dataset, changes, poses, prior):
+def test_a_run_that_gains_a_prior_starts_from_its_flows(tmp_path, dataset, name, poses, prior):
     """And predicts of visibility what the weights did that had none."""
     network = NETWORK if dataset is Chairs else replace(NETWORK, flow_model="free", focal=None)
     given = networks(seed=7, dataset=dataset, network=network).generator.eval()
     init = str(given.save_pretrained(tmp_path / "model"))
-    network = replace(network, **changes)
+    network = replace(network, flow_prior=name)
     started = networks(init=init, dataset=dataset, network=network).generator.eval()
     codes = torch.stack([pose.code() for pose in poses])
     maps = POSE_KINDS[dataset.pose_kind].expand(codes, 64, 64)
