@@ -28,7 +28,7 @@ from rfwarp.data.people import (
     walking_pose,
 )
 from rfwarp.poses import POSE_KINDS, Keypoints
-from rfwarp.viz import draw_maps, draw_pose, draw_sheet, write_animation, write_image
+from rfwarp.viz import draw_maps, draw_pose, draw_sheet, legible, write_animation, write_image
 
 SEEDS = range(900_008, 900_014)
 COUNTS = (1, 2, 4)
@@ -96,7 +96,7 @@ def main() -> None:
         columns = [f"source {k + 1}" for k in range(SOURCES)] + ["pose"]
         columns += [f"ours from {k}" for k in COUNTS] + ["truth"]
         people = {seed: Views.of(render_person(seed, range(SOURCES + 1), size)) for seed in SEEDS}
-        scale = max(1, 128 // people[SEEDS[0]].images[0].height)
+        scale = legible(people[SEEDS[0]].images[0].height)
         rows = [new_pose(generator, views) for views in people.values()]
         write_image(sheet, draw_sheet(rows, columns=columns, scale=scale))
         write_image(flows, maps(generator, people[SEEDS[0]]))

@@ -21,7 +21,7 @@ from PIL import Image
 
 from rfwarp import Generator
 from rfwarp.poses import Viewpoint
-from rfwarp.viz import draw_maps, draw_sheet, write_animation, write_image
+from rfwarp.viz import draw_maps, draw_sheet, legible, write_animation, write_image
 
 ASSETS = Path(__file__).parent / "assets"
 SOURCES = [Viewpoint(320, 10), Viewpoint(120, 10), Viewpoint(220, 20), Viewpoint(20, 0)]
@@ -74,7 +74,7 @@ def main() -> None:
         size = generator.config.image_size
         if not isinstance(size, int):
             raise ValueError(f"the chairs are square, but {options.weights} is for {size} pixels")
-        scale = max(1, 128 // size)
+        scale = legible(size)
         names = ("novel_view.png", "novel_view_maps.png", "turntable.gif")
         sheet, flows, animation = (options.out / name for name in names)
         rows = [novel_views(generator, chair, size) for chair in chairs]

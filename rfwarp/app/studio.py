@@ -31,7 +31,7 @@ from rfwarp.poses import (
     face_detection,
 )
 from rfwarp.poses.text import viewpoint_of_file
-from rfwarp.viz import draw_maps, enlarge, where_from
+from rfwarp.viz import draw_maps, enlarge, legible, where_from
 
 MAX_SOURCES = 16
 MAX_FILE_MB = 20
@@ -183,7 +183,7 @@ class Model:
     def thumbnails(self) -> list[Image.Image]:
         """An image of every example."""
         examples = [self.example(number) for number in range(len(SEEDS))]
-        return [enlarge(e.sources[0].image, max(1, 128 // self.size[1])) for e in examples]
+        return [enlarge(e.sources[0].image, legible(self.size[1])) for e in examples]
 
 
 @dataclass

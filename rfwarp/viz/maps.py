@@ -15,7 +15,7 @@ from rfwarp.nn import LevelMaps
 from rfwarp.nn.flow_models import enlarge
 from rfwarp.ops import warp
 from rfwarp.viz.origins import frame, source_colour, where_from
-from rfwarp.viz.sheet import draw_sheet
+from rfwarp.viz.sheet import draw_sheet, legible
 
 # The colour wheel of Baker et al., "A Database and Evaluation Methodology for Optical Flow" (2011):
 # hues red, yellow, green, cyan, blue, magenta, red at these positions of 55.
@@ -129,7 +129,7 @@ def draw_maps(
         row += [moved, None, None]
     rows[0][-2:] = [result, where_from(levels[-1], result)]
     columns += ["moved", "result", "from"]
-    return draw_sheet(rows, columns=columns, scale=max(1, 128 // result.width))
+    return draw_sheet(rows, columns=columns, scale=legible(result.width))
 
 
 def _draw_level(level: LevelMaps) -> list[tuple[Image.Image, ...]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from rfwarp.images import from_uint8, to_pil
 from rfwarp.poses.kinds import PoseKind
 from rfwarp.viz.poses import draw_pose
-from rfwarp.viz.sheet import draw_sheet
+from rfwarp.viz.sheet import draw_sheet, legible
 
 if TYPE_CHECKING:
     from rfwarp.data.tuples import Sample
@@ -54,5 +54,5 @@ def draw_samples(
         rows.append([*sources, pose, *map(to_pil, images), truth])
     most = max((len(sample.sources) for sample in samples), default=0)
     columns = [f"source {k + 1}" for k in range(most)]
-    scale = max(1, 128 // samples[0].target.shape[-2]) if samples else 1
+    scale = legible(samples[0].target.shape[-2]) if samples else 1
     return draw_sheet(rows, columns=[*columns, "pose", *names, "truth"], scale=scale)

@@ -7,6 +7,19 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 INK, PAPER = (60, 60, 60), (255, 255, 255)
+LEGIBLE = 128  # pixels of a side
+
+
+def legible(side: int) -> int:
+    """How many times images with a side of so many pixels are enlarged to be looked at: to 128
+    pixels at most, larger ones not at all.
+
+    Example:
+        >>> from rfwarp.viz import legible
+        >>> legible(48), legible(64), legible(256)
+        (2, 2, 1)
+    """
+    return max(1, LEGIBLE // side)
 
 
 def enlarge(image: Image.Image, scale: int) -> Image.Image:
