@@ -8,7 +8,7 @@ RUN pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu
 
 FROM torch AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends g++
-RUN pip install "setuptools>=77" ninja build
+RUN pip install "setuptools>=77" ninja pybind11 build
 COPY . /src
 RUN RFWARP_BUILD=cpu python -m build --wheel --no-isolation --outdir /wheels /src
 

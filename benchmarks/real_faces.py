@@ -1,7 +1,7 @@
 """New expressions of real faces: from a neutral photograph to a smile of the same person, and back.
 
     python benchmarks/real_faces.py --root faces-london --photos runs/real-faces/photos \\
-        --weights runs/faces-128/model runs/faces-london/model --out benchmarks/results/real-faces
+        --weights faces-128 runs/faces-london/model --out benchmarks/results/real-faces
 
 Reads neutral/NAME.jpg and smiling/NAME.jpg below --root, such as those of the Face Research Lab
 London Set (CC BY 4.0: https://doi.org/10.6084/m9.figshare.5047666.v5). Into --photos it writes both
@@ -9,7 +9,7 @@ of each person, cut as the procedural faces are and by the same square, with lan
 finds (`rfwarp[blazepose]`): a folder to fine-tune on,
 
     rfwarp train --config examples/configs/own-faces-128.yaml --data.root runs/real-faces/photos \\
-        --init runs/faces-128/model --out runs/faces-london
+        --init faces-128 --out runs/faces-london
 
 of which the first people are for training and the others are held out. It scores the weights, in
 their order, on these: the source is one photograph, the pose the landmarks of the other. How well a
@@ -43,15 +43,13 @@ from rfwarp.data.tuples import Row
 from rfwarp.files import write_atomically
 from rfwarp.images import from_uint8, load_image, to_pil
 from rfwarp.metrics import EvaluationConfig, Scores, evaluate
-from rfwarp.poses import POSE_KINDS, FaceDetector, FaceLandmarks
+from rfwarp.poses import POSE_KINDS, FaceDetector, FaceLandmarks, FaceSquare
 from rfwarp.prediction import predict_images
 from rfwarp.viz import draw_samples, write_image
 
 Array = npt.NDArray[np.floating[Any]]
 
 EXPRESSIONS = ("neutral", "smiling")
-FACE_HEIGHT, FACE_CENTRE = 0.46, (0.48, 0.62)
-"""Mean height of the landmarks and place of their middle in procedural faces, in image heights."""
 SIDE = 256  # pixels of the photographs that are written
 SAME_PERSON = 0.6  # largest distance of dlib's network
 
@@ -76,13 +74,9 @@ def write_photos(root: Path, photos: Path, train_people: int) -> None:
             photo, faces = load_image(str(path), path), detector.detect(path)
             if not faces:
                 raise ValueError(f"{path} shows no face")
-            square = square or face_square(faces[0])  # both by that of the first
-            left, top, side = square
-            box = (left, top, left + side, top + side)
-            cut = photo.resize((SIDE, SIDE), Image.Resampling.LANCZOS, inside(box, photo))
-            points = (faces[0].points + 0.5 - [left, top]) * SIDE / side - 0.5
-            write_image(photos / person / f"{expression}.png", cut)
-            FaceLandmarks(points, SIDE, SIDE).write(photos / person / f"{expression}.npy")
+            square = square or FaceSquare.around(faces[0])  # both by that of the first
+            write_image(photos / person / f"{expression}.png", square.cut(photo, SIDE))
+            square.move(faces[0], SIDE).write(photos / person / f"{expression}.npy")
             image, pose = (f"{person}/{expression}.{ending}" for ending in ("png", "npy"))
             lines.append((image, person, pose, split))
     with (photos / "poses.csv").open("w", newline="", encoding="utf-8") as file:
@@ -91,21 +85,6 @@ def write_photos(root: Path, photos: Path, train_people: int) -> None:
     report.write(photos / REPORT)
     if report.problems:
         raise ValueError("; ".join(map(str, report.problems)))
-
-
-def face_square(face: FaceLandmarks) -> tuple[float, float, float]:
-    """Left, top and side of the square that shows a face as procedural ones are shown."""
-    low, high = face.points.min(axis=0), face.points.max(axis=0)
-    side = float(high[1] - low[1]) / FACE_HEIGHT
-    left, top = (low + high) / 2 - side * np.array(FACE_CENTRE)
-    return float(left), float(top), side
-
-
-def inside(box: tuple[float, ...], photo: Image.Image) -> tuple[float, ...]:
-    """The box, if the photograph has all of it."""
-    if min(box) < 0 or box[2] > photo.width or box[3] > photo.height:
-        raise ValueError(f"a face is too close to the border: {box} of {photo.size}")
-    return box
 
 
 class BothWays(ImageFolder):

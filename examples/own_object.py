@@ -9,7 +9,7 @@ The angles are in the names of files, ``mug_120_20.jpg`` (azimuth, elevation), o
 (image, azimuth, elevation); docs/guides/own-object.md says how to photograph. Stop it at any time:
 the same command goes on.
 
-    python examples/own_object.py data/eth80/cup/8 --eth80
+    python examples/own_object.py data/eth80/4/8 --eth80
 
 takes eight photographs of an instance of ETH-80, at one elevation, for your own, and asks for those
 between, below and above them.

@@ -15,6 +15,7 @@ from real_faces import BothWays, RealFaces, kept, table, write_photos
 
 from rfwarp import Generator
 from rfwarp.data.faces import FacePose, render_expressions
+from rfwarp.poses.alignment import FACE_CENTRE, FACE_HEIGHT
 from rfwarp.viz import write_image
 
 PEOPLE, SIDE = (900_000, 900_003, 900_004), 240
@@ -51,8 +52,8 @@ def test_photographs_are_cut_as_procedural_faces_are(photos: Path) -> None:
     assert splits == [(name, "train") for name in train for _ in range(2)] + [(test, "test")] * 2
     neutral, smiling = (np.load(photos / test / f"{n}.npy") for n in ("neutral", "smiling"))
     low, high = neutral.min(axis=0), neutral.max(axis=0)
-    assert (high - low)[1] / real_faces.SIDE == pytest.approx(real_faces.FACE_HEIGHT, abs=0.01)
-    assert (high + low) / 2 / real_faces.SIDE == pytest.approx(real_faces.FACE_CENTRE, abs=0.01)
+    assert (high - low)[1] / real_faces.SIDE == pytest.approx(FACE_HEIGHT, abs=0.01)
+    assert (high + low) / 2 / real_faces.SIDE == pytest.approx(FACE_CENTRE, abs=0.01)
     # Both by the square of the first, so that the face moves as it did.
     assert (smiling[27:31] - neutral[27:31]).mean(axis=0)[0] > 3
     with Image.open(photos / test / "smiling.png") as image:

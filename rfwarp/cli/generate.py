@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field, fields
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import UseAppendAction, arg
 
@@ -69,7 +69,8 @@ class Generate:
     did in training; without it sources of another shape are refused."""
     align: bool = False
     """Scale and move the people of the sources onto the target's, as in the paper's evaluation:
-    torsos of equal height, necks at one place."""
+    torsos of equal height, necks at one place. Faces in photographs, given by landmarks, are all
+    cut as procedural faces are, see rfwarp.poses.FaceSquare, and so is the result."""
     scale: int = 1
     """Factor by which to enlarge the result."""
     maps: Annotated[Path | None, arg(metavar="IMAGE")] = None
@@ -129,6 +130,7 @@ class Generate:
         from rfwarp.data.framing import frame_image, frame_pose
         from rfwarp.familiarity import Familiar
         from rfwarp.images import image_from_bytes, load_image
+        from rfwarp.poses import FaceLandmarks
         from rfwarp.viz import draw_maps, enlarge, write_image
 
         self._check_outputs()
@@ -148,7 +150,10 @@ class Generate:
             images = [frame_image(image, size, self.fit) for image in images]
             poses = [frame_pose(pose, size, self.fit) for pose in poses]
             targets = [frame_pose(pose, size, self.fit) for pose in targets]
-        if self.align:
+        if self.align and all(isinstance(pose, FaceLandmarks) for pose in [*poses, *targets]):
+            side = trained_size(generator, self.weights)[0]
+            images, poses, targets = self._cut(images, poses, targets[0], side)
+        elif self.align:
             images, poses = self._aligned(images, poses, targets[0])
         if self.maps is None:
             drawn = generator.generate_many(images, poses, targets, size=self.size)
@@ -171,7 +176,8 @@ class Generate:
         for path, image, pose in zip(self.images, images, poses, strict=True):
             if not isinstance(pose, Keypoints) or not isinstance(target, Keypoints):
                 raise UsageError(
-                    "--align is for keypoints of people, given by --poses and --target"
+                    "--align is for keypoints of people or landmarks of faces, given by --poses "
+                    "and --target"
                 )
             try:
                 image, pose = align_person(image, pose, target, fill="edge")
@@ -180,6 +186,27 @@ class Generate:
             moved.append(image)
             moved_poses.append(pose)
         return moved, moved_poses
+
+    def _cut(
+        self, images: list[Image.Image], poses: list[Any], target: Any, side: int
+    ) -> tuple[list[Image.Image], list[PoseLike], list[PoseLike]]:
+        """The faces of the sources, cut out; their landmarks, and the target's."""
+        from rfwarp.poses import FaceSquare
+
+        cut: list[Image.Image] = []
+        moved: list[PoseLike] = []
+        for path, image, pose in zip(self.images, images, poses, strict=True):
+            try:
+                square = FaceSquare.around(pose)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from error
+            cut.append(square.cut(image, side))
+            moved.append(square.move(pose, side))
+        try:
+            goal = FaceSquare.around(target).move(target, side)
+        except ValueError as error:
+            raise ValueError(f"--target {self.target}: {error}") from error
+        return cut, moved, [goal]
 
     def _write(self, images: list[Image.Image]) -> None:
         from rfwarp.viz import image_format, write_animation, write_image

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 TABLE = ".csv"
 FACES = ("face-alignment", "facemesh")  # backends that find faces
 SHEET_COLUMNS, SHEET_IMAGES, SHEET_SIDE = 6, 120, 256
+CUT_SIDE = 256  # pixels of the faces that are cut out
 
 
 class Photo(NamedTuple):
@@ -30,6 +31,17 @@ class Photo(NamedTuple):
     """Of a frame of a video, its name."""
     image: Image.Image
     seconds: float
+    place: Path
+    """Where its result goes in the folder of results, without ending."""
+
+
+class Found(NamedTuple):
+    """What an image shows."""
+
+    place: Path
+    poses: list[Keypoints] | list[FaceLandmarks]
+    cut: Image.Image | None
+    """The face, if it is to be cut out; the landmarks are in it then."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,9 @@ class Pose:
     image: OpenPose's .json of a person, a .npy of the 68 landmarks of a face."""
     beside: bool = False
     """Instead of -o: write the file of an image beside it."""
+    cut: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Instead of -o: write faces, cut out of their images as procedural faces are shown (256 x 256
+    pixels), and their landmarks into this folder; of a folder of images, into one of its name."""
     everybody: bool = False
     """Write all people into the .json files, the largest first."""
     backend: Literal["rtmpose", "blazepose", "face-alignment", "facemesh"] = "rtmpose"
@@ -66,8 +81,8 @@ class Pose:
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:
             raise UsageError(f"--threshold must lie in 0..1, got {self.threshold}")
-        if (self.out is None) != self.beside:
-            raise UsageError("either -o TABLE.csv|FOLDER or --beside is needed")
+        if (self.out is not None) + self.beside + (self.cut is not None) != 1:
+            raise UsageError("one of -o TABLE.csv|FOLDER, --beside and --cut FOLDER is needed")
         if self.out is not None and self.out.suffix not in ("", TABLE):
             raise UsageError(f"-o must be a {TABLE} table or a folder, got {self.out}")
         if self.everybody and self._table:
@@ -76,8 +91,10 @@ class Pose:
             raise UsageError("an image, a folder of images or a video is needed")
         if self._video and len(self.images) > 1:
             raise UsageError(f"a video is read alone, got {len(self.images)} paths")
-        if self._video and self.beside:
-            raise UsageError("--beside is for images: frames of a video have no folder, so use -o")
+        if self._video and self.out is None:
+            raise UsageError(
+                "--beside and --cut are for images: frames of a video have no folder, so use -o"
+            )
         if self.smooth and not self._video:
             raise UsageError("--smooth is for a video: images have no time")
         if self.smooth and self.everybody:
@@ -87,6 +104,8 @@ class Pose:
                 f"--backend {self.backend} writes the largest face of each image into a folder or "
                 f"--beside it: no {TABLE}, --everybody or --smooth"
             )
+        if self.cut is not None and not self._faces:
+            raise UsageError(f"--cut is for faces, by --backend {' or '.join(FACES)}")
 
     @property
     def _table(self) -> bool:
@@ -101,23 +120,29 @@ class Pose:
         return any(path.suffix.lower() in READABLE for path in self.images)
 
     def run(self) -> None:
-        from rfwarp.poses import OneEuroFilter
+        from rfwarp.poses import FaceSquare, OneEuroFilter
 
         drawings = None if self.draw is None else _Drawings(self.draw)
         frames = _read_video(self.images[0]) if self._video else self._read_images()
         detect = self._detector()
         steady = OneEuroFilter()
-        found: dict[Path, list[Keypoints] | list[FaceLandmarks]] = {}
-        for path, image, seconds in frames:
+        found: dict[Path, Found] = {}
+        for path, image, seconds, place in frames:
             poses = detect(image)
             print(f"{path.name}: {_summary(poses)}", flush=True)
             if not poses:
                 continue
             if self.smooth:
                 poses[0] = steady.smooth(poses[0], seconds)
-            found[path] = poses if self.everybody else poses[:1]
+            poses = poses if self.everybody else poses[:1]
             if drawings is not None:
-                drawings.add(path.name, image, found[path])
+                drawings.add(path.name, image, poses)
+            if self.cut is None:
+                found[path] = Found(place, poses, None)
+            else:
+                square = FaceSquare.around(poses[0])
+                face = square.cut(image, CUT_SIDE)
+                found[path] = Found(place, [square.move(poses[0], CUT_SIDE)], face)
         if not found:
             raise ValueError("nobody was found, so nothing is written")
         self._write(found)
@@ -138,38 +163,53 @@ class Pose:
     def _read_images(self) -> Iterator[Photo]:
         from rfwarp.images import load_image
 
-        paths = [path for given in self.images for path in _images_of(given)]
-        targets = Counter(path.with_suffix("") if self.beside else path.stem for path in paths)
-        for name, count in targets.items():
+        images = [
+            (path, self._place(given, path)) for given in self.images for path in _images_of(given)
+        ]
+        for name, count in Counter(place for _, place in images).items():
             if count > 1:
                 raise UsageError(f"{count} images are called {name}, and would share one result")
-        if self.draw is not None:
-            sources = {path.resolve() for path in paths}
-            for path in paths:
-                target = _drawing(self.draw, path.name)
-                if target.resolve() in sources:
-                    raise UsageError(f"{target} is to be read, and --draw would replace it")
-        for path in paths:  # before networks are loaded
+        sources = {path.resolve() for path, _ in images}
+        for path, place in images:
+            written = {
+                "draw": None if self.draw is None else _drawing(self.draw, path.name),
+                "cut": None if self.cut is None else self.cut / f"{place}.png",
+            }
+            for option, target in written.items():
+                if target is not None and target.resolve() in sources:
+                    raise UsageError(f"{target} is to be read, and --{option} would replace it")
+        for path, _ in images:  # before networks are loaded
             if not path.is_file():
                 raise FileNotFoundError(f"no image file at {path}")
-        return (Photo(path, load_image(str(path), path), 0) for path in paths)
+        return (Photo(path, load_image(str(path), path), 0, place) for path, place in images)
 
-    def _write(self, found: dict[Path, list[Any]]) -> None:
+    def _place(self, given: Path, path: Path) -> Path:
+        """Where the result of an image goes in its folder, without ending."""
+        if self.beside:
+            return path.with_suffix("")
+        if self.cut is not None and given.is_dir():
+            return Path(given.name, path.stem)
+        return Path(path.stem)
+
+    def _write(self, found: dict[Path, Found]) -> None:
         from rfwarp.poses import write_annotations, write_openpose
+        from rfwarp.viz import write_image
 
-        if self.out is not None:
-            folder = self.out.parent if self._table else self.out
-            folder.mkdir(parents=True, exist_ok=True)
+        folder = self.out or self.cut
         if self._table and self.out is not None:
-            write_annotations(self.out, {path.name: people[0] for path, people in found.items()})
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            write_annotations(self.out, {path.name: one.poses[0] for path, one in found.items()})
         else:
-            for path, poses in found.items():
-                target = path if self.out is None else self.out / path.name
+            for place, poses, cut in found.values():
+                target = place if folder is None else folder / place
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if cut is not None:
+                    write_image(f"{target}.png", cut)
                 if self._faces:
-                    poses[0].write(target.with_suffix(".npy"))
+                    poses[0].write(Path(f"{target}.npy"))
                 else:
-                    write_openpose(target.with_suffix(".json"), poses)
-        print(f"wrote {self.out or f'{len(found)} files'}")
+                    write_openpose(Path(f"{target}.json"), poses)
+        print(f"wrote {folder or f'{len(found)} files'}")
 
 
 class _Drawings:
@@ -246,4 +286,5 @@ def _read_video(path: Path) -> Iterator[Photo]:
     from rfwarp.video import VideoReader
 
     for number, frame in enumerate(VideoReader(path)):
-        yield Photo(Path(f"{path.stem}_{number:06d}.png"), frame.image, float(frame.time))
+        name = f"{path.stem}_{number:06d}"
+        yield Photo(Path(f"{name}.png"), frame.image, float(frame.time), Path(name))

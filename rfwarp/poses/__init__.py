@@ -1,6 +1,6 @@
 """Poses of every kind, and their encoding as the (c_p, H, W) maps that the networks read."""
 
-from rfwarp.poses.alignment import align_person, retarget
+from rfwarp.poses.alignment import FaceSquare, align_person, retarget
 from rfwarp.poses.body_detection import BodyDetector, Detection
 from rfwarp.poses.body_flow import keypoint_flow
 from rfwarp.poses.camera import CameraMotion, read_kitti_poses
@@ -35,6 +35,7 @@ __all__ = [
     "Detection",
     "FaceDetector",
     "FaceLandmarks",
+    "FaceSquare",
     "Hull",
     "Keypoints",
     "OneEuroFilter",

@@ -1,10 +1,11 @@
-"""Alignment of the people in sources with the target's, in place and size, as in the paper."""
+"""Alignment of the people in sources with the target's, in place and size, as in the paper, and of
+faces in photographs with those that the bundled weights know."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,12 @@ from PIL import Image
 
 from rfwarp.images import RESIZE_FILTER
 from rfwarp.poses.keypoints import Keypoints
+from rfwarp.poses.landmarks import FaceLandmarks
 
 NECK, SHOULDERS, HIPS = 1, (2, 5), (8, 11)
+FACE_HEIGHT, FACE_CENTRE = 0.46, (0.48, 0.62)
+"""Mean height of the landmarks and place of their middle in procedural faces, in image heights."""
+_MOST = 2  # height of a face over its image's larger side: more is no face in it
 
 
 def torso_height(keypoints: Keypoints) -> float:
@@ -129,6 +134,71 @@ def align_person(
     shift = target.points[NECK, :2] - scale * keypoints.points[NECK, :2]
     moved = _moved_pose(keypoints, scale, shift, target)
     return _moved(image, scale, shift.tolist(), (target.width, target.height), fill), moved
+
+
+class FaceSquare(NamedTuple):
+    """The square of a photograph that shows a face as procedural faces are shown.
+
+    From brows to chin the landmarks fill 46 % of its height, and their middle is at 62 % of it. It
+    may reach beyond the photograph.
+
+    Attributes:
+        left, top, side: pixels, from the corner of the photograph.
+
+    Example:
+        >>> from PIL import Image
+        >>> from rfwarp.data.faces import FacePose, render_expressions
+        >>> from rfwarp.poses import FaceLandmarks, FaceSquare
+        >>> faces = render_expressions(0, [FacePose({}, scale=0.5)], 128)  # small in its image
+        >>> photo = Image.fromarray(faces.images[0].permute(1, 2, 0).numpy())
+        >>> landmarks = FaceLandmarks(faces.landmarks[0].numpy(), 128, 128)
+        >>> square = FaceSquare.around(landmarks)
+        >>> rows = square.move(landmarks, 64).points[:, 1]
+        >>> square.cut(photo, 64).size, round(float(rows.max() - rows.min()))
+        ((64, 64), 29)
+    """
+
+    left: float
+    top: float
+    side: float
+
+    @classmethod
+    def around(cls, face: FaceLandmarks) -> FaceSquare:
+        """The square of a face.
+
+        Raises:
+            ValueError: if the landmarks have no height, lie outside of their image or are much
+                larger than it.
+        """
+        points = face.points.astype(np.float64) + 0.5
+        low, high = points.min(axis=0), points.max(axis=0)
+        middle, height = (low + high) / 2, high[1] - low[1]
+        size = (face.width, face.height)
+        if not 0 < height < _MOST * max(size) or (middle < 0).any() or (middle > size).any():
+            raise ValueError(
+                f"there is no face in the image of {face.width} x {face.height} pixels: the "
+                f"landmarks are {height:.0f} pixels high, around ({middle[0]:.0f}, {middle[1]:.0f})"
+            )
+        side = float(height) / FACE_HEIGHT
+        left, top = middle - side * np.array(FACE_CENTRE)
+        return cls(float(left), float(top), side)
+
+    def cut(self, photo: Image.Image, size: int) -> Image.Image:
+        """What the square shows of an RGB photograph, at a size in pixels; beyond its border, the
+        colours of the border."""
+        box = np.array([self.left, self.top, self.left + self.side, self.top + self.side])
+        before = np.ceil(np.maximum(0, -box[:2])).astype(int)
+        after = np.ceil(np.maximum(0, box[2:] - photo.size)).astype(int)
+        (left, top), (right, bottom) = before, after
+        margins = ((top, bottom), (left, right), (0, 0))
+        whole = Image.fromarray(np.pad(np.array(photo), margins, mode="edge"))
+        box += np.tile(before, 2)
+        return whole.resize((size, size), RESIZE_FILTER, tuple(box.tolist()))
+
+    def move(self, face: FaceLandmarks, size: int) -> FaceLandmarks:
+        """Landmarks of the photograph, in the square at a size in pixels."""
+        points = (face.points + 0.5 - [self.left, self.top]) * size / self.side - 0.5
+        return FaceLandmarks(points, size, size)
 
 
 def _moved(

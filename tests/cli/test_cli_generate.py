@@ -15,7 +15,8 @@ from PIL import Image
 from rfwarp import Generator
 from rfwarp.cli import main
 from rfwarp.data import render_person
-from rfwarp.poses import Keypoints, Viewpoint, align_person
+from rfwarp.data.faces import FacePose, render_expressions
+from rfwarp.poses import FaceLandmarks, FaceSquare, Keypoints, Viewpoint, align_person
 from rfwarp.viz import enlarge
 
 Refused = Callable[..., str]
@@ -110,6 +111,32 @@ def test_generate_aligns_people(tmp_path: Path, model: Path, refused: Refused) -
     assert "a.png: alignment needs an upright person" in message
     chairs = ["-s", tmp_path / "a.png", "-p", "0:10", "-t", "40:10", "-w", model, "--align"]
     assert "--align is for keypoints" in refused("generate", *chairs, "-o", tmp_path / "b.png")
+
+
+def test_generate_cuts_faces_out(tmp_path: Path, refused: Refused) -> None:
+    """Faces that are small in their photographs are shown as procedural ones are."""
+    faces = Generator(pose_channels=3, pose_kind="landmarks", image_size=64, width=0.125)
+    faces.save_pretrained(tmp_path / "faces")
+    expressions = [FacePose({}, scale=0.5), FacePose({}, scale=0.4, shift=(0.1, 0.0))]
+    render = render_expressions(0, expressions, 160)
+    landmarks = [FaceLandmarks(points, 160, 160) for points in render.landmarks.numpy()]
+    photo = Image.fromarray(render.images[0].permute(1, 2, 0).numpy())
+    photo.save(tmp_path / "a.png")
+    for name, face in zip(("source", "target"), landmarks, strict=True):
+        face.write(tmp_path / f"{name}.npy")
+    np.save(tmp_path / "outside.npy", landmarks[0].points + 500)
+    given = ["-s", tmp_path / "a.png", "-w", tmp_path / "faces", "-o", tmp_path / "new.png"]
+    posed = [*given, "--align", "-p", tmp_path / "source.npy", "-t"]
+    assert main(["generate", *map(str, posed), str(tmp_path / "target.npy")]) == 0
+    squares = [FaceSquare.around(face) for face in landmarks]
+    source, target = (s.move(face, 64) for s, face in zip(squares, landmarks, strict=True))
+    expected = faces.optimize("auto").generate([squares[0].cut(photo, 64)], [source], target)
+    with Image.open(tmp_path / "new.png") as image:
+        assert np.array_equal(image, expected)
+    message = refused("generate", *posed, tmp_path / "outside.npy", status=1)
+    assert "outside.npy: there is no face in the image of 160 x 160 pixels" in message
+    wrong = [*given, "--align", "-p", tmp_path / "outside.npy", "-t", tmp_path / "target.npy"]
+    assert "a.png: there is no face in the image" in refused("generate", *wrong, status=1)
 
 
 def test_generate_turns_the_table(model: Path, sources: list[str], tmp_path: Path) -> None:

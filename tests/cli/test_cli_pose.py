@@ -13,6 +13,7 @@ from PIL import Image
 from rfwarp.cli import main
 from rfwarp.cli.pose import FACES, Pose
 from rfwarp.poses import FaceLandmarks, Keypoints, face_detection, parse_pose, read_annotations
+from rfwarp.poses.alignment import FACE_HEIGHT
 from rfwarp.poses.body_detection import BACKENDS, THRESHOLD
 
 Refused = Callable[..., str]
@@ -144,6 +145,37 @@ def test_faces_beside_their_images(
     assert person.points[10].tolist() == [59, 39, 1]  # the ankle
 
 
+def test_faces_are_cut_out(
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Into folders named as those of the photographs: of one person each, as a folder has them."""
+
+    def dark_faces(image: Image.Image) -> list[Array]:
+        return [np.resize(person[:, :2], (68, 2)) for person in dark_people(image)]
+
+    monkeypatch.setitem(face_detection.BACKENDS, "facemesh", lambda device, weights: dark_faces)
+    one = tmp_path / "me.smiling.png"
+    scene((10, 10, 21, 21)).save(one)
+    given = ["pose", str(photos), str(one), "--backend", "facemesh", "--cut", str(tmp_path / "cut")]
+    assert main(given) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"wrote {tmp_path / 'cut'}"
+    written = sorted(
+        p.relative_to(tmp_path / "cut").as_posix() for p in tmp_path.glob("cut/**/*.*")
+    )
+    folder = photos.name
+    faces = (f"{folder}/a", f"{folder}/c", "me.smiling")
+    assert written == sorted(f"{face}{ending}" for face in faces for ending in (".npy", ".png"))
+    with Image.open(tmp_path / "cut" / "me.smiling.png") as image:
+        assert image.size == (256, 256)
+    pose = parse_pose(str(tmp_path / "cut" / "me.smiling.npy"), tmp_path / "cut" / "me.smiling.png")
+    assert isinstance(pose, FaceLandmarks)
+    low, high = pose.points.min(axis=0), pose.points.max(axis=0)
+    assert (high - low)[1] == pytest.approx(256 * FACE_HEIGHT, abs=0.01)
+
+
 def test_nobody_anywhere_is_an_error(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "k.csv"
     assert main(["pose", str(photos / "b.jpg"), "-o", str(out)]) == 1
@@ -159,9 +191,16 @@ def test_nobody_anywhere_is_an_error(photos: Path, tmp_path: Path) -> None:
         (["a.png", "-o", "k.csv", "--smooth"], "--smooth is for a video"),
         (["a.mp4", "-o", "k", "--smooth", "--everybody"], "not with --everybody"),
         (["a.mp4", "b.mp4", "-o", "k.csv"], "a video is read alone, got 2 paths"),
-        (["a.png"], "either -o TABLE.csv|FOLDER or --beside is needed"),
-        (["a.png", "-o", "k", "--beside"], "either -o TABLE.csv|FOLDER or --beside is needed"),
-        (["a.mp4", "--beside"], "--beside is for images"),
+        (["a.png"], "one of -o TABLE.csv|FOLDER, --beside and --cut FOLDER is needed"),
+        (
+            ["a.png", "-o", "k", "--beside"],
+            "one of -o TABLE.csv|FOLDER, --beside and --cut FOLDER is needed",
+        ),
+        (["a.png", "-o", "k", "--cut", "c"], "one of -o TABLE.csv|FOLDER, --beside and --cut"),
+        (["a.png", "--cut", "c"], "--cut is for faces, by --backend face-alignment or facemesh"),
+        (["b/a.jpg", "b/a.png", "--backend", "facemesh", "--cut", "c"], "2 images are called a"),
+        (["a.png", "--backend", "facemesh", "--cut", "."], "a.png is to be read, and --cut would"),
+        (["a.mp4", "--beside"], "--beside and --cut are for images"),
         (["a.png", "a.jpg", "--beside"], "2 images are called a, and would share"),
         (["a.png", "--backend", "facemesh", "-o", "k.csv"], "no .csv, --everybody or --smooth"),
         (["a.png", "--backend", "facemesh", "--beside", "--everybody"], "no .csv, --everybody"),
