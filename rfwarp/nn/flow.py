@@ -63,6 +63,11 @@ def surface(p: FlowConfidence) -> Tensor:
     return there if p.depth is None else torch.cat([there, p.depth.log()], dim=1)
 
 
+def surface_channels(config: GeneratorConfig) -> int:
+    """Channels of :func:`surface`; 0 if a network predicts none."""
+    return config.silhouette * (2 if config.flow_model == "depth" else 1)
+
+
 class ConfidenceHeads(nn.Module):
     """The 3x3 output convolutions of one level.
 
@@ -202,12 +207,15 @@ class FlowConfidenceExtractor(nn.Module):
         self.aligned = finer if config.alignment else []
         self.source_channels = 3 + config.pose_channels + 2 * config.coordinates
 
-    def encode(self, sources: Tensor, poses: Tensor) -> list[Tensor]:
+    def encode(
+        self, sources: Tensor, poses: Tensor, size: tuple[int, int] | None = None
+    ) -> list[Tensor]:
         """The part of the computation that depends on the sources alone.
 
         Args:
             sources: (N, K, 3, H, W).
             poses: (N, K, c_p, H, W).
+            size: height and width before padding; None if there was none.
 
         Returns:
             Tensors (N, K, ...) for :meth:`forward`.
@@ -220,7 +228,7 @@ class FlowConfidenceExtractor(nn.Module):
             if self.config.flow_prior == "hull":
                 kept += [foreground_on_white(sources.detach()), sources]
             elif self.config.flow_prior != "none":
-                kept += [OF_POINTS[self.config.flow_prior].points(poses.detach()), sources]
+                kept += [self._points(poses, size), sources]
         if self.config.flow_model == "depth":
             kept.append(poses[..., 0, 0])  # such poses are the same everywhere
         return kept
@@ -270,7 +278,7 @@ class FlowConfidenceExtractor(nn.Module):
             if self.config.flow_model == "depth":
                 model, of_pairs = self._depths(encoded, target_pose, present, size)
             else:
-                model, of_pairs = self._free(encoded, target_pose, present)
+                model, of_pairs = self._free(encoded, target_pose, present, size)
         x = self.pair(encoded, of_pairs, target_pose)
         skips = [x]
         for block in self.down[1:]:
@@ -296,19 +304,28 @@ class FlowConfidenceExtractor(nn.Module):
             )
         return levels
 
-    def _free(
-        self, encoded: Sequence[Tensor], target_pose: Tensor, present: Tensor | None
-    ) -> tuple[FlowModel, Tensor | None]:
-        """Free flows, and the prior's channels for :meth:`pair`, if there is one.
+    def _points(self, poses: Tensor, size: tuple[int, int] | None) -> Tensor:
+        """The points that poses (..., c_p, H, W) were drawn from; padding has moved those near it.
 
-        It passes no gradient to the poses: the place of a heatmap's peak has no useful one.
+        They pass no gradient to the poses: the place of a heatmap's peak has no useful one.
         """
+        height, width = size or (poses.shape[-2], poses.shape[-1])
+        return OF_POINTS[self.config.flow_prior].points(poses.detach()[..., :height, :width])
+
+    def _free(
+        self,
+        encoded: Sequence[Tensor],
+        target_pose: Tensor,
+        present: Tensor | None,
+        size: tuple[int, int] | None,
+    ) -> tuple[FlowModel, Tensor | None]:
+        """Free flows, and the prior's channels for :meth:`pair`, if there is one."""
         c = self.config
         if c.flow_prior == "none":
             return FreeFlow(c.coarse_to_fine, None, present), None
         prior, (height, width) = OF_POINTS[c.flow_prior], target_pose.shape[-2:]
         points, sources = _for_each(target_pose, encoded[-2:])
-        flow = prior.flow(prior.points(target_pose.detach()), points, height, width)
+        flow = prior.flow(self._points(target_pose, size), points, height, width)
         return FreeFlow(c.coarse_to_fine, flow, present), _channels(sources, flow)
 
     def _depths(

@@ -111,8 +111,8 @@ class Generator(nn.Module):
             return_maps: also return the flows, residuals, attentions and occlusions per level.
 
         Returns:
-            The image (N, 3, H, W) in [-1, 1]; with ``return_maps``, it and the maps of both levels,
-            coarse (stride 8) first.
+            The image (N, 3, H, W) in [-1, 1]; with ``return_maps``, it and the maps of every
+            level, coarse first.
 
         Raises:
             TypeError, ValueError: for a wrong dtype, shape, device or K, for tensors of more than
@@ -153,7 +153,7 @@ class Generator(nn.Module):
         ]
         return EncodedSources(
             features,
-            self.flow.encode(sources, poses),
+            self.flow.encode(sources, poses, size),
             self.predictor.encode(features),
             present,
             size,
@@ -275,7 +275,8 @@ class Generator(nn.Module):
     ) -> list[Image.Image]:
         """A new image in each of ``target_poses``; the sources are encoded once.
 
-        Other arguments and errors as in :meth:`generate`; for more images than memory holds see
+        Other arguments and errors as in :meth:`generate`. All poses are checked before anything is
+        drawn and held as maps, c_p float32 values a pixel; for more than memory holds see
         :meth:`stream`.
         """
         targets = {f"target_poses[{m}]": pose for m, pose in enumerate(target_poses)}
@@ -370,14 +371,22 @@ class Generator(nn.Module):
     def _stream(
         self, encoded: EncodedSources, poses: Iterator[tuple[int, PoseLike]], batch_size: int
     ) -> Iterator[Image.Image]:
-        while batch := [
-            pose_map(self.config, f"target_poses[{m}]", pose, encoded.size)
-            for m, pose in islice(poses, batch_size)
-        ]:
+        failed: Exception | None = None
+        while failed is None:
+            batch: list[Tensor] = []
+            try:
+                for m, pose in islice(poses, batch_size):
+                    batch.append(pose_map(self.config, f"target_poses[{m}]", pose, encoded.size))
+            except Exception as error:  # also of the caller's iterable: first the images before it
+                failed = error
+            if not batch:
+                break
             with torch.no_grad():  # not around the yield: the caller's code is not ours
                 decoded = self.decode(encoded, torch.stack(batch).to(self._weight))
                 image = to_uint8(_finite(decoded))
             yield from map(Image.fromarray, image.permute(0, 2, 3, 1).cpu().numpy())
+        if failed is not None:
+            raise failed
 
     # -------------------------------------------------------------- inference form
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rfwarp.nn.blocks import ResBlock, ResBlockD, ResBlockU, laid_out, zero
 from rfwarp.nn.config import GeneratorConfig
-from rfwarp.nn.flow import coordinates
+from rfwarp.nn.flow import coordinates, surface_channels
 from rfwarp.nn.fusing import ResFusingBlock
 
 
@@ -76,8 +76,7 @@ class TargetImagePredictor(nn.Module):
         self.decode2 = nn.Sequential(keep(c2), up(c2, c2))
         self.to_rgb: nn.Module = nn.Conv2d(c2, 3, 3, padding=1)
         self._add_fusing(c, 1, 3)
-        known = 0 if not c.silhouette else 2 if c.flow_model == "depth" else 1
-        self.refine = Refinement(c2, known, slope) if c.refinement else None
+        self.refine = Refinement(c2, surface_channels(c), slope) if c.refinement else None
 
     def _add_fusing(self, c: GeneratorConfig, stride: int, channels: int) -> None:
         if stride in c.levels:
@@ -90,8 +89,7 @@ class TargetImagePredictor(nn.Module):
             self.add_module(f"fuse{stride}", block)
         if stride in c.levels and c.silhouette:
             size = 3 if stride == 1 else 1
-            known = 2 if c.flow_model == "depth" else 1
-            surface = nn.Conv2d(known, channels, size, padding=size // 2)
+            surface = nn.Conv2d(surface_channels(c), channels, size, padding=size // 2)
             zero(surface)
             self.add_module(f"surface{stride}", surface)
 

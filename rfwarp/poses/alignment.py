@@ -198,7 +198,7 @@ class FaceSquare(NamedTuple):
     def move(self, face: FaceLandmarks, size: int) -> FaceLandmarks:
         """Landmarks of the photograph, in the square at a size in pixels."""
         points = (face.points + 0.5 - [self.left, self.top]) * size / self.side - 0.5
-        return FaceLandmarks(points, size, size)
+        return FaceLandmarks(points.astype(np.float32), size, size)
 
 
 def _moved(

@@ -105,7 +105,11 @@ def _read_folder(path: Path, size: tuple[int, int] | None) -> dict[str, Keypoint
 
 
 def _numbered(path: Path, found: dict[str, Keypoints | None]) -> list[Keypoints | None]:
-    """The poses in their order, with None for frames that the names leave out."""
+    """The poses in their order, with None for frames without a joint and those that the names
+    leave out."""
+    found = {
+        name: pose if pose and pose.points[:, 2].any() else None for name, pose in found.items()
+    }
     if not any(found.values()):
         raise ValueError(f"{path} has no person in it")
     numbers = [int(match[1]) for name in found if (match := _NUMBER.search(name)) is not None]

@@ -197,12 +197,11 @@ def landmarks_from_drawing(maps: Tensor) -> Tensor:
     middles = torch.stack([_middle(face, colour) for colour in _COLOURS])
     camera = _fit(middles, torch.stack([x, y], -1), _STIFFER)
     points = _seen(face, camera)
-    for step in _STEPS:
+    for place, step in enumerate(_STEPS, 1):
         reach = (step * camera.scale).clamp_min(float(cell))[..., None]
         points = _drawn_to(points, ink, reach, column, row)
-        camera = _fit(face, points, _STIFFNESS)
-        if step is not _STEPS[-1]:
-            points = _seen(face, camera)
+        if place < len(_STEPS):
+            points = _seen(face, _fit(face, points, _STIFFNESS))
     whole = (total > _INK).all(-1)[..., None, None]
     return torch.where(whole, points, torch.zeros_like(points))
 

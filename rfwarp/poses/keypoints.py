@@ -339,7 +339,8 @@ def _annotation(line: list[str], height: int, width: int) -> tuple[str, Keypoint
 
 
 def write_annotations(path: Path, keypoints: dict[str, Keypoints]) -> None:
-    """The table that :func:`read_annotations` reads; coordinates are rounded to whole pixels.
+    """The table that :func:`read_annotations` reads; coordinates are rounded to whole pixels,
+    and -1, which stands for a missing joint there, to 0.
 
     Raises:
         ValueError: if a name has a line break.
@@ -358,6 +359,7 @@ def write_annotations(path: Path, keypoints: dict[str, Keypoints]) -> None:
         if len(name.splitlines()) != 1:
             raise ValueError(f"an image's name cannot have a line break here, got {name!r}")
         whole = np.floor(pose.points[:, :2] + 0.5)
+        whole[whole == -1] = 0  # -1 says that a joint is missing
         x, y = np.where(pose.points[:, 2:] > 0, whole, -1).astype(int).T.tolist()
         lines.append(f"{name}:{json.dumps(y)}:{json.dumps(x)}")
     # As bytes: Windows would turn the ends of lines into its own.

@@ -127,6 +127,8 @@ def parse_pose(
     def size() -> tuple[int, int]:
         if given:
             return int(match["height"]), int(match["width"])
+        if not str(image):
+            raise ValueError(f"the size of the image of {text} must be given: {text}@HEIGHTxWIDTH")
         shown = load_image(str(image), Path(folder, image))
         return shown.height, shown.width
 
@@ -135,7 +137,8 @@ def parse_pose(
         return _of_table(Path(folder, match["table"]), name, size())
     path = Path(folder, match["file"])
     if path.suffix == ".json":
-        return Keypoints.from_openpose(path, *size())
+        known = given or bool(str(image))
+        return Keypoints.from_openpose(path, *(size() if known else (None, None)))
     array = read_array(path)
     if array.shape == (68, 2):
         return FaceLandmarks(array, *size())

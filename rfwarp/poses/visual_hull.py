@@ -48,8 +48,9 @@ class Hull(NamedTuple):
 
 
 def foreground_on_white(images: Tensor) -> Tensor:
-    """Where images of a thing on white show it: (..., 3, H, W) in [-1, 1] to (..., 1, h, w) in
-    [0, 1], of fewer than 128 rows as long as H is below 4096; H / h is 1, 2, 4, 8, 16 or 32.
+    """Where images of a thing on white show it: (..., 3, H, W) in [-1, 1], one leading axis at
+    least, to (..., 1, h, w) in [0, 1], of fewer than 128 rows as long as H is below 4096; H / h is
+    1, 2, 4, 8, 16 or 32.
 
     Example:
         >>> import torch

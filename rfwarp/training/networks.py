@@ -79,7 +79,8 @@ def _start_from(generator: Generator, weights: str) -> None:
     """Load weights; raise ValueError unless they are of the same network, at whatever size.
 
     Of weights for another kind of pose, the layers that read poses keep their random start. Where
-    the network has a flow prior and the weights have none, it starts from the flows of the prior.
+    the network has a flow prior and weights for the same kind of pose have none, it starts from the
+    flows of the prior.
     """
     given = Generator.from_pretrained(weights, local_files_only=True)
     ours, theirs = generator.config.to_dict(), given.config.to_dict()

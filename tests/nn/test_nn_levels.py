@@ -30,6 +30,7 @@ from rfwarp.poses import (
     foreground_on_white,
     hull_depth,
     keypoint_flow,
+    keypoint_heatmaps,
     keypoints_from_heatmaps,
 )
 from rfwarp.poses.projection import depth_flow, orbiting_cameras
@@ -213,6 +214,23 @@ def test_flows_start_from_the_keypoints():
     for level in maps:
         cells = F.avg_pool2d(prior.flatten(0, 1), level.stride).unflatten(0, (2, 3))
         assert_close(level.flow, cells / level.stride)
+
+
+def test_padding_moves_no_keypoint():
+    """Joints near the border, and beyond it, of an image that is padded."""
+    height, width = 100, 60
+    generator = network("keypoints").double().requires_grad_(False)
+    silence(generator, 8, 4, 2, 1)
+    g = torch.Generator().manual_seed(0)
+    points = torch.rand(3, 18, 3, generator=g) * torch.tensor([width, height, 0.0])
+    points[:, :8, 0], points[:, 8:12, 1] = width - 2.0, height + 1.0
+    points[..., 2] = 1
+    maps = keypoint_heatmaps(points, height, width).double()
+    sources = torch.rand(1, 2, 3, height, width, generator=g, dtype=torch.float64)
+    _, levels = generator(sources, maps[None, :2], maps[2:], return_maps=True)
+    joints = (keypoints_from_heatmaps(x) for x in (maps[2:], maps[None, :2]))
+    prior = keypoint_flow(*joints, 128, 64)[..., :height, :width]
+    assert_close(levels[-1].flow, prior)
 
 
 def test_the_network_sees_sources_warped_by_the_prior():

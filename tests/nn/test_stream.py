@@ -100,6 +100,26 @@ def test_a_wrong_pose_is_named(generator, encoded):
         next(stream)
 
 
+def test_images_before_a_wrong_pose_are_drawn(generator, encoded):
+    """Those of its own batch too."""
+    good = poses(2)
+    expected = list(generator.stream(encoded, good, batch_size=2))
+    stream = generator.stream(encoded, [*good, torch.zeros(C + 1)], batch_size=4)
+    for image in expected:
+        assert np.array_equal(next(stream), image)
+    with pytest.raises(ValueError, match=r"target_poses\[2\] must be a map"):
+        next(stream)
+
+    def failing():
+        yield good[0]
+        raise RuntimeError("the camera is gone")
+
+    stream = generator.stream(encoded, failing(), batch_size=4)
+    next(stream)
+    with pytest.raises(RuntimeError, match="the camera is gone"):
+        next(stream)
+
+
 def test_a_pose_of_another_kind():
     generator = make(pose_channels=21, pose_kind="camera")
     sources = torch.zeros(1, 1, 3, 64, 64)

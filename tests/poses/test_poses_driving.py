@@ -89,6 +89,17 @@ def test_a_table(tmp_path: Path) -> None:
         read_driving_poses(path)
 
 
+def test_frames_without_a_joint_have_no_person(tmp_path: Path) -> None:
+    nobody = Keypoints(np.zeros((18, 3)), 200, 200)
+    pose = Keypoints(np.full((18, 2), 20), 200, 200)
+    path = tmp_path / "walk.csv"
+    write_annotations(path, {"a_000001.png": nobody, "a_000002.png": pose})
+    assert read_driving_poses(path, (200, 200)) == [None, pose]
+    write_annotations(path, {"a_000001.png": nobody})
+    with pytest.raises(ValueError, match="has no person in it"):
+        read_driving_poses(path, (200, 200))
+
+
 def test_numbers_that_lie_far_apart_are_refused(tmp_path: Path) -> None:
     pose = Keypoints(np.full((18, 2), 20), 64, 64)
     path = tmp_path / "walk.csv"

@@ -175,6 +175,14 @@ def test_annotations_round_trip(tmp_path):
         write_annotations(tmp_path / "b.csv", {"a\nb.jpg": person()})
 
 
+def test_joints_just_outside_are_not_written_as_missing(tmp_path):
+    points = np.full((18, 3), [20.0, 30.0, 1.0])
+    points[:2, :2] = [[-1.2, 30], [40, -0.6]]
+    write_annotations(tmp_path / "a.csv", {"a.jpg": Keypoints(points, 64, 64)})
+    read = read_annotations(tmp_path / "a.csv", 64, 64)["a.jpg"]
+    assert read.points[:2].tolist() == [[0, 30, 1], [40, 0, 1]]
+
+
 def test_annotations_as_tools_write_them(tmp_path):
     """With a byte-order mark, blank lines, fractions of pixels, and colons in names."""
     y = [10.25] + [-1] * 17

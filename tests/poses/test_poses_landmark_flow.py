@@ -153,8 +153,8 @@ def test_landmarks_come_back_from_drawings(faces):
         found.append(landmarks_from_drawing(torch.stack(drawn)))
         true.append(points)
     error = (torch.stack(found) - torch.stack(true)).norm(dim=-1)
-    assert error.mean() < 0.02 * SIZE
-    assert error.median() < 0.018 * SIZE
+    assert error.mean() < 0.017 * SIZE
+    assert error.median() < 0.015 * SIZE
     large = [FaceLandmarks(x.numpy(), SIZE, SIZE).encode(192, 160) for x in true[0]]
     scale = torch.tensor([160 / SIZE, 192 / SIZE])
     error = (landmarks_from_drawing(torch.stack(large)) + 0.5) / scale - 0.5 - true[0]

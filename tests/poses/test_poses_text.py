@@ -9,7 +9,14 @@ from PIL import Image
 
 from rfwarp.cli.arguments import UsageError
 from rfwarp.cli.arguments import parse_pose as parse_argument
-from rfwarp.poses import CameraMotion, FaceLandmarks, Keypoints, Viewpoint, write_annotations
+from rfwarp.poses import (
+    CameraMotion,
+    FaceLandmarks,
+    Keypoints,
+    Viewpoint,
+    write_annotations,
+    write_openpose,
+)
 from rfwarp.poses.text import names_file, parse_pose
 
 JOINTS = np.random.default_rng(0).uniform(0, 40, (18, 3)).round(2)
@@ -72,6 +79,15 @@ def test_texts_that_are_no_pose(text):
         parse_pose(text)
     with pytest.raises(UsageError, match=r"in (radians|degrees)"):
         parse_argument(text, Path("a.png"))
+
+
+def test_without_an_image_the_size_comes_from_the_file_or_the_text(tmp_path):
+    pose = Keypoints(np.full((18, 2), 20.0), 64, 48)
+    write_openpose(tmp_path / "person.json", [pose])
+    assert parse_pose("person.json", tmp_path) == pose
+    np.save(tmp_path / "face.npy", np.zeros((68, 2)))
+    with pytest.raises(ValueError, match=r"size .* must be given: face.npy@HEIGHTxWIDTH"):
+        parse_pose("face.npy", tmp_path)
 
 
 @pytest.mark.parametrize(
