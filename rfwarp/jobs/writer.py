@@ -1,4 +1,4 @@
-"""Writing of images by a few threads, and of their rows to the log once the files are there."""
+"""Writing of images by a few threads, and of their rows to the log before and after."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ImageWriter:
 
     Args:
         folder: that the rows' outputs are relative to.
-        log: where rows are entered when they end.
+        log: where rows are entered before their image is written, and when they end.
         limit: :meth:`write` waits while so many images are unfinished.
 
     Attributes:
@@ -57,6 +57,8 @@ class ImageWriter:
         """
         while len(self._unfinished) >= self._limit:
             self._finish_oldest()
+        # A killed run must not leave an image of other weights under the row of an earlier one.
+        self._log.begin(job, key)
         written = self._pool.submit(_write, self._folder / job.out, image)
         self._unfinished.append(_Unfinished(job, key, seconds, written))
 

@@ -44,7 +44,8 @@ def statuses(out: Path) -> dict[int, Counter[str]]:
     for log in out.glob("jobs-log-*.jsonl"):
         for line in log.read_text().splitlines():
             entry = json.loads(line)
-            found.setdefault(entry["row"], Counter())[entry["status"]] += 1
+            if entry["status"] != "begun":
+                found.setdefault(entry["row"], Counter())[entry["status"]] += 1
     return found
 
 
@@ -72,7 +73,7 @@ def start(*arguments: object, module: str = "rfwarp") -> subprocess.Popen[str]:
 
 def wait_for_rows(process: subprocess.Popen[str], out: Path, least: int) -> None:
     deadline = time.monotonic() + 60
-    while sum(len(log.read_bytes().splitlines()) for log in out.glob("jobs-log-*")) < least:
+    while sum(log.read_bytes().count(b'"done"') for log in out.glob("jobs-log-*")) < least:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -30,7 +30,9 @@ def write_table(folder: Path, rows: Sequence[Row], name: str = "jobs.jsonl") -> 
 
 
 def entries(out: Path) -> list[Row]:
-    return [json.loads(line) for log in out.glob("*.jsonl") for line in log.open()]
+    """The lines of rows that ended."""
+    lines = [json.loads(line) for log in out.glob("*.jsonl") for line in log.open()]
+    return [line for line in lines if line["status"] != "begun"]
 
 
 def ended(out: Path) -> dict[int, list[str]]:

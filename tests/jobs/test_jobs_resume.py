@@ -64,6 +64,27 @@ def test_other_settings_are_done_again(generator: Generator, folder: Path) -> No
     assert counts(run(generator, table)) == (3, 0, 0)
 
 
+def test_a_killed_run_leaves_no_image_of_other_weights(
+    generator: Generator, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended between the writing of its images and the lines that say so."""
+    table, out = write_table(folder, targets("a", 3)), folder / "out"
+    run(generator, table)
+    before = [path.read_bytes() for path in sorted(out.glob("*.png"))]
+    torch.manual_seed(1)
+    other = Generator(pose_channels=3, image_size=64, width=0.125).double().eval()
+    with monkeypatch.context() as patch:
+        patch.setattr("rfwarp.jobs.log.ResultsLog.append", lambda *given: None)
+        run(other, table)
+    assert all(
+        path.read_bytes() != image
+        for path, image in zip(sorted(out.glob("*.png")), before, strict=True)
+    )
+    assert counts(run(generator, table)) == (3, 0, 0)
+    assert [path.read_bytes() for path in sorted(out.glob("*.png"))] == before
+    assert counts(run(generator, table)) == (0, 3, 0)
+
+
 def test_two_runs_do_not_share_a_folder(generator: Generator, folder: Path) -> None:
     table = write_table(folder, targets("a", 1))
     (folder / "out").mkdir()
@@ -128,6 +149,8 @@ def test_logs_of_all_ranks_count_and_the_last_entry_wins(tmp_path: Path) -> None
     lines = {
         0: [("x.png", 1, "done", 5.0), ("y.png", 7, "done", 1.0)],
         3: [("x.png", 2, "done", 6.0), ("x.png", 3, "failed", 9.0)],
+        4: [("v.png", 7, "begun", 1.0), ("v.png", 7, "done", 1.0), ("w.png", 7, "done", 1.0)],
+        5: [("w.png", 8, "begun", 2.0), ("w.png", 8, "failed", 3.0)],
     }
     for rank, entries_ in lines.items():
         fields = ("out", "key", "status", "time")
@@ -143,6 +166,8 @@ def test_logs_of_all_ranks_count_and_the_last_entry_wins(tmp_path: Path) -> None
     )
     keys = np.array([1, 2, 3, 7, 7], np.uint64)
     assert results.done(outs, keys).tolist() == [False, True, False, True, False]
+    outs = np.array([hash64(out) for out in ("v.png", "w.png", "w.png")], np.uint64)
+    assert results.done(outs, np.array([7, 7, 8], np.uint64)).tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize(
