@@ -156,6 +156,7 @@ class Animate:
 
     def run(self) -> None:
         from rfwarp import Generator
+        from rfwarp.data.framing import frame_image, frame_pose
         from rfwarp.images import load_image
         from rfwarp.poses.driving import held
         from rfwarp.video import write_video
@@ -173,13 +174,20 @@ class Animate:
         if self._is_video or (kind == "keypoints" and not self.poses):
             detector = self._detector()
         poses = self._poses(images, detector)
+        framed = images
+        if shape is not None and self.fit is not None:
+            framed = [frame_image(image, shape, self.fit) for image in images]
+            poses = [frame_pose(pose, shape, self.fit) for pose in poses]
+        if self._is_video and self.retarget:
+            source = _person(poses[0])
+            self._retargeted([source], source)  # an error now, not after a long video is searched
+        generator = generator.optimize(choose_dtype(self.precision, device))
+        encoded = generator.encode_images(framed, poses, size=self.size)
         driving = self._driver(images[0], detector)
-        images, poses, targets = self._brought_together(images, poses, driving.poses, shape)
+        targets = self._targets(driving.poses, images[0], poses[0], shape)
         seen: list[Keypoints | Viewpoint | None] = [
             pose if _seen(pose) else None for pose in targets
         ]
-        generator = generator.optimize(choose_dtype(self.precision, device))
-        encoded = generator.encode_images(images, poses, size=self.size)
         frames = self._draw(generator, encoded, held(seen), driving.times)
         count = write_video(self.out, frames, driving.rate, sound=sound)
         missing = seen.count(None)
@@ -235,11 +243,14 @@ class Animate:
         from rfwarp.video import VideoReader
 
         path, size = self._driving
-        poses: list[Keypoints | Viewpoint | None]
+        poses: list[Keypoints | Viewpoint | None] = []
+        times: list[Fraction] = []
         if detector is not None and self._is_video:
-            video, poses, times = VideoReader(path), [], []
+            video = VideoReader(path)
             with progress_bar(video.frames, "frame", "poses") as progress:
                 for frame in video:
+                    if not times:
+                        self._check_shape(source, frame.image)
                     person = detector.detect_largest(frame.image)
                     poses.append(None if person is None else person.keypoints)
                     times.append(frame.time)
@@ -261,44 +272,46 @@ class Animate:
             ]
         return Driving(poses, times, rate)
 
-    def _brought_together(
+    def _targets(
         self,
-        images: list[Image.Image],
-        poses: list[PoseLike],
         driving: Sequence[Keypoints | Viewpoint | None],
+        source: Image.Image,
+        pose: PoseLike,
         shape: tuple[int, int] | None,
-    ) -> tuple[list[Image.Image], list[PoseLike], Sequence[Keypoints | Viewpoint | None]]:
-        """Sources, their poses, and the driving poses in the space of the first source."""
-        from rfwarp.data.framing import frame_image, frame_pose
-        from rfwarp.poses import Keypoints, retarget
+    ) -> Sequence[Keypoints | Viewpoint | None]:
+        """The driving poses in the space of the first source, given its pose there."""
+        from rfwarp.data.framing import frame_pose
+        from rfwarp.poses import Keypoints
 
-        if shape is not None and self.fit is not None:
-            images = [frame_image(image, shape, self.fit) for image in images]
-            poses = [frame_pose(pose, shape, self.fit) for pose in poses]
         people = [pose for pose in driving if isinstance(pose, Keypoints)]
         if not people:
             if all(pose is None for pose in driving):
                 raise ValueError(f"nobody was found in {self.driving}")
-            return images, poses, driving
+            return driving
         if self.retarget:
-            if not isinstance(poses[0], Keypoints):
-                raise UsageError("--poses must be keypoints, as the driving poses are")
-            try:
-                moved = retarget(people, poses[0])
-            except ValueError as error:
-                raise ValueError(f"{error}; --no-retarget does without") from error
+            moved = self._retargeted(people, _person(pose))
         elif shape is not None and self.fit is not None:
             moved = [frame_pose(pose, shape, self.fit) for pose in people]
         else:
-            self._check_shape(images[0], people[0])
+            self._check_shape(source, people[0])
             moved = people
         rest = iter(moved)
-        return images, poses, [None if pose is None else next(rest) for pose in driving]
+        return [None if pose is None else next(rest) for pose in driving]
 
-    def _check_shape(self, source: Image.Image, pose: Keypoints) -> None:
-        """Raise ValueError if keypoints would be distorted by more than a pixel."""
-        h, w = pose.height, pose.width
-        if abs(w * source.height - h * source.width) > max(h, w):
+    def _retargeted(self, people: Sequence[Keypoints], source: Keypoints) -> list[Keypoints]:
+        from rfwarp.poses import retarget
+
+        try:
+            return retarget(people, source)
+        except ValueError as error:
+            raise ValueError(f"{error}; --no-retarget does without") from error
+
+    def _check_shape(self, source: Image.Image, driver: Image.Image | Keypoints) -> None:
+        """Raise ValueError if keypoints that stay where they are would be distorted by more than a
+        pixel."""
+        h, w = driver.height, driver.width
+        stay = not self.retarget and self.fit is None
+        if stay and abs(w * source.height - h * source.width) > max(h, w):
             raise ValueError(
                 f"the driver's images are {h} x {w} (H x W) and the first source is "
                 f"{source.height} x {source.width}: leave out --no-retarget, or give --fit"
@@ -319,6 +332,15 @@ class Animate:
             for number, (image, time) in enumerate(zip(drawn, times, strict=True)):
                 yield Frame(enlarge(image, self.scale), time)
                 progress(number + 1, len(motion))
+
+
+def _person(source: PoseLike) -> Keypoints:
+    """The pose of a source that keypoints are retargeted to."""
+    from rfwarp.poses import Keypoints
+
+    if not isinstance(source, Keypoints):
+        raise UsageError("--poses must be keypoints, as the driving poses are")
+    return source
 
 
 def _seen(pose: Keypoints | Viewpoint | None) -> bool:

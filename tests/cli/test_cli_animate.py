@@ -236,6 +236,38 @@ def test_a_driving_video(
         assert gif.n_frames == 6
 
 
+def test_sources_are_checked_before_a_video_is_searched(
+    people: str,
+    sources: list[str],
+    clip: Path,
+    tmp_path: Path,
+    refused: Refused,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searched: list[tuple[int, int]] = []
+
+    def counted(image: Image.Image) -> list[npt.NDArray[np.float64]]:
+        searched.append(image.size)
+        return red_person(image)
+
+    monkeypatch.setitem(BACKENDS, "rtmpose", lambda device, weights: counted)
+    scene((50, 10, 80, 70), (128, 80)).save(tmp_path / "wide.png")
+    pose = pose_in(sources[0])
+    legless = Keypoints(np.where(np.arange(18)[:, None] == 8, 0, pose.points), 64, 64)
+    write_openpose(tmp_path / "legless.json", [legless])
+    given = ["animate", "-w", people, "--driving", clip, "-o", tmp_path / "out.mp4", "-s"]
+    assert "would be distorted" in refused(*given, tmp_path / "wide.png", status=1)
+    line = refused(*given, sources[0], "-p", "0:10")
+    assert "--poses must be keypoints, as the driving poses are" in line
+    line = refused(*given, sources[0], "-p", "0:10", "--no-retarget", status=1)
+    assert "poses[0] is a viewpoint, but this model takes a keypoints" in line
+    line = refused(*given, sources[0], "-p", tmp_path / "legless.json", status=1)
+    assert "both hips; --no-retarget does without" in line
+    line = refused(*given, sources[0], "--no-retarget", status=1)
+    assert "the driver's images are 96 x 128 (H x W) and the first source is 64 x 64" in line
+    assert searched == [(128, 80), (64, 64)]  # the sources alone
+
+
 def test_sound_for_a_table(people: str, sources: list[str], table: str, clip: Path) -> None:
     out = clip.with_name("out.mkv")
     given = ["animate", "-s", sources[0], "-w", people, "--driving", table, "--fps", "30000/1001"]
