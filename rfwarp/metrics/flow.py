@@ -110,10 +110,13 @@ def auc(scores: Tensor, labels: Tensor) -> float | None:
 
     Args:
         scores: of any shape.
-        labels: bool, of the same shape.
+        labels: bool, of the same shape and on the same device.
 
     Returns:
         None if all labels are equal, or there are none.
+
+    Raises:
+        ValueError: if the labels are of another type, shape or device.
 
     Example:
         >>> import torch
@@ -126,6 +129,8 @@ def auc(scores: Tensor, labels: Tensor) -> float | None:
             f"labels must be bool {tuple(scores.shape)} as scores are, "
             f"got {labels.dtype} {tuple(labels.shape)}"
         )
+    if labels.device != scores.device:
+        raise ValueError(f"labels must be on {scores.device} as scores are, got {labels.device}")
     labels = labels.flatten()
     return _auc_of_counts(scores.flatten(), labels.long(), (~labels).long())
 
@@ -133,7 +138,7 @@ def auc(scores: Tensor, labels: Tensor) -> float | None:
 def _auc_of_counts(scores: Tensor, positive: Tensor, negative: Tensor) -> float | None:
     """The same, of scores that occur several times with each label: all (n,), counts int64."""
     values, place = scores.unique(return_inverse=True)
-    empty = torch.zeros(len(values), dtype=torch.int64)
+    empty = torch.zeros_like(values, dtype=torch.int64)
     positive = empty.index_add(0, place, positive)
     negative = empty.index_add(0, place, negative)
     pairs = int(positive.sum()) * int(negative.sum())

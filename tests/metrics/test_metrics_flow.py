@@ -106,6 +106,14 @@ def test_auc_of_special_cases() -> None:
     assert auc(torch.rand(0), torch.ones(0, dtype=torch.bool)) is None
     with pytest.raises(ValueError, match=r"labels must be bool \(5,\) as scores are, got"):
         auc(torch.rand(5), labels[:4])
+    with pytest.raises(ValueError, match="labels must be on cpu as scores are, got meta"):
+        auc(torch.rand(5), labels.to("meta"))
+
+
+def test_auc_is_computed_where_the_scores_are() -> None:
+    scores, labels = torch.tensor([0.9, 0.4, 0.6, 0.1]), torch.tensor([True, True, False, False])
+    with torch.device("meta"):  # the device of tensors that are told none
+        assert auc(scores, labels) == 0.75
 
 
 @pytest.mark.parametrize("stride", [1, 4, 8])
