@@ -76,8 +76,7 @@ procedural chairs']
         Raises:
             FileNotFoundError: if there is no such model.
         """
-        side = config.image_size
-        size = (side, side) if isinstance(side, int) else side
+        size = config.image_shape
         card = pretrained.resolve(name, local_files_only=True) / pretrained.CARD_NAME
         record, background = trained_on(card)
         if record is None:

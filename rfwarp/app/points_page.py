@@ -86,7 +86,8 @@ class PointsPage(Page):
         files = [self.model, self.files, self.fit, self.scene]
         self.then_draw(self.on([self.files.upload, self.files.delete], self.load, files, loaded))
         again = [self.model, self.scene, self.fit]
-        self.then_draw(self.on([self.model.change, self.fit.change], self.reload, again, loaded))
+        self.then_draw(self.on(self.model.change, self.reload, again, loaded))
+        self.then_draw(self.on(self.fit.change, self.reframe, again, loaded))
         example = [*loaded, self.files]
         self.then_draw(self.on(self.examples.select, self.pick, [self.model], example))
         first = [*loaded, self.examples, self.poses]
@@ -116,7 +117,7 @@ class PointsPage(Page):
         log_notices(model, sources)
         if before is None or not before.files:
             before = Scene(target=model.example_poses[0])
-        known = dict(zip(before.files, before.poses, strict=True))
+        known = dict(zip(before.files, before.poses, strict=False))  # poses may be unknown
         missing: dict[str, str] = {}
         for source, path in zip(sources, paths, strict=True):
             if path not in known:
@@ -132,10 +133,19 @@ class PointsPage(Page):
         )
 
     def reload(self, name: str, scene: Scene, fit: Fit) -> list[Any]:
-        """The same sources for another model, or framed otherwise."""
-        if scene.files:
-            return self.load(name, list(scene.files), fit)
-        return self.of_example(name, scene.example)
+        """The same sources and poses for another model."""
+        if not scene.files:
+            return self.of_example(name, scene.example)
+        size = self.studio.model(name).size
+        poses = tuple(frame_pose(pose, size, "pad") for pose in scene.poses)
+        kept = replace(scene, poses=poses, target=frame_pose(scene.target, size, "pad"))
+        return self.load(name, list(scene.files), fit, kept)
+
+    def reframe(self, name: str, scene: Scene, fit: Fit) -> list[Any]:
+        """The same sources framed otherwise, with their poses anew."""
+        if not scene.files:
+            return self.of_example(name, scene.example)
+        return self.load(name, list(scene.files), fit, replace(scene, poses=()))
 
     def first(self, name: str) -> list[Any]:
         """The first example, and poses to take."""

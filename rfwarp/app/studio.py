@@ -293,10 +293,9 @@ def checked(name: str, config: GeneratorConfig) -> tuple[int, int]:
         raise ValueError(
             f"the app draws models of {', '.join(EXAMPLES)}, but {name} takes {config.pose_kind}"
         )
-    if config.image_size is None:
+    if config.image_shape is None:
         raise ValueError(f"{name} does not say the size of its images, which the app needs")
-    size = config.image_size
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = config.image_shape
     if config.pose_kind == FaceLandmarks.kind and height != width:
         raise ValueError(f"the app's faces are square, but {name} is for {height} x {width} pixels")
     return height, width

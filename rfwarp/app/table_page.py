@@ -50,7 +50,7 @@ class TablePage(Page):
     def bind(self) -> None:
         self.view = [self.model, self.scene, self.table, *self.sliders]
         loaded = [self.scene, self.gallery, self.table]
-        files = [self.model, self.files, self.fit, self.table]
+        files = [self.model, self.files, self.fit, self.table, self.scene]
         self.then_draw(self.on([self.files.upload, self.files.delete], self.load, files, loaded))
         again = [self.model, self.scene, self.table, self.fit]
         self.then_draw(self.on([self.model.change, self.fit.change], self.reload, again, loaded))
@@ -66,23 +66,25 @@ class TablePage(Page):
         """The animation."""
         raise NotImplementedError
 
-    def load(self, name: str, paths: list[str] | None, fit: Fit, rows: Rows) -> list[Any]:
-        """Uploaded images; what was typed stays."""
-        model = self.studio.model(name)
-        sources = model.read(paths or [], fit)
+    def load(
+        self, name: str, paths: list[str] | None, fit: Fit, rows: Rows, before: Scene
+    ) -> list[Any]:
+        """Uploaded images; what was typed, ``rows`` of the scene before, stays."""
+        model, paths = self.studio.model(name), paths or []
+        sources = model.read(paths, fit)
         log_notices(model, sources)
-        typed = {row[0]: row for row in rows}
+        typed = dict(zip(before.files, rows, strict=False))  # an example has rows and no files
         rows = [
-            typed.get(source.name) or [source.name, *self.default_row(number, source.name)]
-            for number, source in enumerate(sources)
+            typed.get(path) or [source.name, *self.default_row(number, source.name)]
+            for number, (source, path) in enumerate(zip(sources, paths, strict=True))
         ]
-        scene = Scene(tuple(sources), files=tuple(paths or []))
+        scene = Scene(tuple(sources), files=tuple(paths))
         return [scene, self.shown(model, sources), rows]
 
     def reload(self, name: str, scene: Scene, rows: Rows, fit: Fit) -> list[Any]:
         """The same sources for another model, or framed otherwise."""
         if scene.files:
-            return self.load(name, list(scene.files), fit, rows)
+            return self.load(name, list(scene.files), fit, rows, scene)
         return self.of_example(self.studio.model(name), scene.example)[:3]
 
     def first(self, name: str) -> list[Any]:

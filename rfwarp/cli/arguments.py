@@ -126,10 +126,10 @@ def trained_size(generator: Generator, weights: str) -> tuple[int, int]:
     Raises:
         UsageError: if it does not say.
     """
-    size = generator.config.image_size
-    if size is None:
+    shape = generator.config.image_shape
+    if shape is None:
         raise UsageError(f"{weights} does not say what shape to --fit the sources to")
-    return (size, size) if isinstance(size, int) else size
+    return shape
 
 
 @contextmanager

@@ -298,11 +298,12 @@ def prepare_eth80(
     photographs = choose(found, split, None)
     failures = 0
     for done, photograph in enumerate(photographs, start=1):
-        if not photograph.mask.is_file():
+        masked = photograph.mask.is_file()
+        if not masked:
             report.complain(f"there is no mask {photograph.mask}")
-        elif options.decode:
+        if options.decode:
             try:
-                photograph.image(DEFAULT_SIZE, "white")
+                photograph.image(DEFAULT_SIZE, "white" if masked else "photographed")
             except ValueError as error:
                 report.complain(error)
                 failures += 1

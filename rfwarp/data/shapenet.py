@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,6 +68,7 @@ class ShapeNetChairs:
         self._path = root / FILE
         self._size = size
         self._file: Any = None
+        self._process = os.getpid()
         if not self._path.is_file():
             raise FileNotFoundError(f"there is no file {self._path}")
         groups = set(self.open())
@@ -148,7 +150,7 @@ class ShapeNetChairs:
 
     def open(self) -> Any:
         """The file, opened once per process: HDF5 must not be shared across a fork."""
-        if self._file is None:
+        if self._file is None or self._process != os.getpid():
             try:
                 import h5py
             except ModuleNotFoundError as error:
@@ -156,7 +158,7 @@ class ShapeNetChairs:
                     'ShapeNet chairs need h5py: pip install "rfwarp[train]"'
                 ) from error
             try:
-                self._file = h5py.File(self._path, "r")
+                self._file, self._process = h5py.File(self._path, "r"), os.getpid()
             except OSError as error:
                 raise ValueError(f"{self._path} cannot be read as HDF5: {error}") from error
         return self._file

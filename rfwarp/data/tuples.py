@@ -88,7 +88,8 @@ class TupleDataset(Protocol):
         """The images and poses of a row.
 
         Raises:
-            ValueError: if a file is missing, damaged or of another size; the message names it.
+            FileNotFoundError, ValueError: if a file is missing, damaged or of another size; the
+                message names it.
         """
 
 

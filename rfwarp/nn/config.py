@@ -130,6 +130,12 @@ class GeneratorConfig(NetworkConfig):
                     f"got pose_kind {self.pose_kind!r}"
                 )
 
+    @property
+    def image_shape(self) -> tuple[int, int] | None:
+        """Height and width of ``image_size``."""
+        size = self.image_size
+        return (size, size) if isinstance(size, int) else size
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as values that JSON gives back as they are: lists for tuples."""
         values = {name: getattr(self, name) for name in DATASET_FIELDS} | asdict(self)

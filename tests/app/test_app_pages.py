@@ -58,15 +58,29 @@ def names(paths):
 
 
 def test_typed_viewpoints_stay_when_images_come_and_go(things, chair_files):
-    scene, shown, rows = things.load("chairs-64", names(chair_files[:1]), "pad", [])
+    scene, shown, rows = things.load("chairs-64", names(chair_files[:1]), "pad", [], Scene())
     assert rows == [["900008_120_10.png", 120, 10]]
     assert len(shown) == len(scene.sources) == 1
     rows[0][1] = 77
-    scene, _, rows = things.load("chairs-64", names(chair_files), "pad", rows)
+    scene, _, rows = things.load("chairs-64", names(chair_files), "pad", rows, scene)
     assert rows == [["900008_120_10.png", 77, 10], ["900008_320_10.png", 320, 10]]
     scene, _, rows = things.reload("chairs-64", scene, rows, "crop")
     assert rows[0] == ["900008_120_10.png", 77, 10]
     assert scene.files == tuple(names(chair_files))
+
+
+def test_images_of_one_name_have_rows_of_their_own(things, chair_files, tmp_path):
+    paths = []
+    for number, file in enumerate(chair_files[:2]):
+        paths.append(tmp_path / str(number) / "a.png")
+        paths[-1].parent.mkdir()
+        paths[-1].write_bytes(file.read_bytes())
+    scene, _, rows = things.load("chairs-64", names(paths), "pad", [], Scene())
+    rows = [["a.png", 0, 10], ["a.png", 90, 10]]
+    scene, _, kept = things.reload("chairs-64", scene, rows, "crop")
+    assert kept == rows
+    _, _, kept = things.load("chairs-64", names(paths[1:]), "pad", rows, scene)
+    assert kept == rows[1:]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +94,7 @@ def test_typed_viewpoints_stay_when_images_come_and_go(things, chair_files):
     ],
 )
 def test_tables_that_are_no_viewpoints(things, chair_files, rows, message):
-    scene, *_ = things.load("chairs-64", names(chair_files[:1]), "pad", [])
+    scene, *_ = things.load("chairs-64", names(chair_files[:1]), "pad", [], Scene())
     with pytest.raises(ValueError, match=message):
         things.draw("chairs-64", scene, rows, 0, 10)
 
@@ -116,6 +130,20 @@ def test_moved_joints_stay_when_images_come(persons, people, person_files, nobod
     assert scene.poses[0].points[4].tolist() == [11, 12, 1]
     assert scene.target == people.example_poses[3]
     assert "900008_0.png" not in scene.remark
+
+
+def test_moved_joints_stay_for_another_model_or_frame(persons, people, person_files, nobody_looks):
+    """In another frame sources are elsewhere; the pose to draw stays."""
+    scene, *_ = persons.load("people-64", names(person_files[:1]), "pad")
+    for which in ("source 1", TARGET):
+        rows = to_rows(scene.poses[0])
+        rows[4] = ["right wrist", 11, 12]
+        scene, *_ = persons.type("people-64", scene, which, rows)
+    again, *_ = persons.reload("people-64", scene, "pad")
+    assert (again.poses, again.target) == (scene.poses, scene.target)
+    again, *_ = persons.reframe("people-64", scene, "crop")
+    assert again.target == scene.target
+    assert again.poses == (people.example_poses[0],)
 
 
 def test_a_pose_from_a_file(persons, people, person_files, tmp_path, nobody_looks):
@@ -166,7 +194,8 @@ def test_a_camera_is_dialled(streets, tmp_path):
     for number, source in enumerate(scene.sources):
         paths.append(str(tmp_path / f"{number}.png"))
         source.image.save(paths[-1])
-    scene, _, rows = streets.load(name, paths, "pad", [["0.png", 0, 0, 7, 0, 0, 0]])
+    before = Scene(files=tuple(paths[:1]))
+    scene, _, rows = streets.load(name, paths, "pad", [["0.png", 0, 0, 7, 0, 0, 0]], before)
     assert [row[3] for row in rows] == [7, 1]  # typed, and a metre behind the one before
     with pytest.raises(ValueError, match="2 images need 2 rows: image, right, down, forward"):
         streets.draw(name, scene, rows[:1], *place)

@@ -234,6 +234,16 @@ def test_masks_are_asked_for_only_if_needed(tmp_path):
         open_dataset(DataConfig("eth80", root=tmp_path, background="white"), "train")
 
 
+def test_photographs_without_masks_are_decoded_too(tmp_path):
+    write(tmp_path, "cow2")
+    for mask in (tmp_path / "maps").iterdir():
+        mask.unlink()
+    file = tmp_path / "cow2-000-000.png"
+    file.write_bytes(file.read_bytes()[:150])
+    report = prepare("eth80", tmp_path, Options(decode=True))
+    assert "train: 1 of its photographs or masks cannot be used" in report.unusable
+
+
 def test_preparation(root, capsys):
     Image.new("RGB", (8, 8)).save(root / "notes.png")
     assert main(["prepare", "eth80", "--root", str(root), "--decode"]) == 0

@@ -1,5 +1,6 @@
 """ShapeNet chairs, on small HDF5 files in their format: azimuths in tens of degrees."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -47,11 +48,16 @@ def test_samples(root):
             assert code.tolist() == Viewpoint.from_index(number % 54).code().tolist()
 
 
-def test_other_processes_open_the_file_anew(root):
+def test_other_processes_open_the_file_anew(root, monkeypatch):
     chairs = ShapeNetChairs(root, "train", 8)
     first = chairs.views(0, [3])
     assert (pickle.loads(pickle.dumps(chairs)).views(0, [3]) == first).all()
     assert chairs.views(0, []).shape == (0, 3, 8, 8)
+    ours = chairs.open()
+    assert chairs.open() is ours
+    monkeypatch.setattr(os, "getpid", lambda: 0)  # a process that was forked
+    assert chairs.open() is not ours
+    assert (chairs.views(0, [3]) == first).all()
 
 
 def test_chairs_without_all_views_are_left_out(root, caplog):

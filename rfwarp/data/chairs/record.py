@@ -48,7 +48,7 @@ def folder_record(folder: Path) -> DatasetRecord:
     """Record of a folder of chairs, all of them for testing.
 
     Raises:
-        FileNotFoundError, ValueError: see :class:`ChairFolder`.
+        ValueError: see :class:`ChairFolder`.
     """
     chairs = ChairTuples(ChairFolder(folder))
     return replace(

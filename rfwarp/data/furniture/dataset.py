@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rfwarp.data.chairs.dataset import VIEW_COUNT, checked_indices
-from rfwarp.data.disk_cache import Array, DiskCache, Forms, Kept
+from rfwarp.data.disk_cache import Array, DiskCache, Forms, Kept, byte_size
 from rfwarp.data.furniture.correspondence import mesh_truth
 from rfwarp.data.furniture.mesh import load_mesh
 from rfwarp.data.furniture.packages import Piece
@@ -144,4 +144,4 @@ def kept_arrays(size: int) -> Forms:
 
 def piece_bytes(size: int) -> int:
     """Size of the arrays that are kept of a piece, bytes."""
-    return VIEW_COUNT * 10 * size * size
+    return byte_size(kept_arrays(size))

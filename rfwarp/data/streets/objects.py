@@ -1,4 +1,4 @@
-"""Things that stand in a street: houses, cars, trees, signs and lamps."""
+"""Things that stand in a street: houses, trees, signs and lamps."""
 
 from __future__ import annotations
 

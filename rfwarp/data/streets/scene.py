@@ -126,7 +126,7 @@ class _Planner:
             half = p.crossing_roadway.half
             gap = (p.crossing - half, p.crossing + half)
         through = self.dice.chance(0.7)  # else a junction of three arms
-        self._surface(main, self.road, [(main.begin, main.end)])
+        self._surface(main, self.road)
         sides = {-1: gap, 1: gap}
         if gap is not None and not through:
             sides[-1 if p.way == "right" else 1 if p.way == "left" else self._either()] = None
@@ -165,7 +165,7 @@ class _Planner:
         assert p.crossing is not None
         start = Place(np.array([0.0, 0.0, p.crossing]), side * np.pi / 2)
         arm = _Stretch(start, 0.0, p.crossing_roadway, p.roadway.half, 110.0)
-        self._surface(arm, self.other_road, [(arm.begin, arm.end)])
+        self._surface(arm, self.other_road)
         for own_side in (-1, 1):
             self._side(arm, own_side, None, corner=True)
 
@@ -246,20 +246,11 @@ class _Planner:
             ]
             self.builder.polygon(corners, paint, toward=-side * near.right, down=-UP)
 
-    def _surface(self, stretch: _Stretch, texture: int, spans: list[tuple[float, float]]) -> None:
+    def _surface(self, stretch: _Stretch, texture: int) -> None:
         half = stretch.roadway.half
+        paint = Paint(texture, (1, 1, 1), (2 * half, ROAD_LENGTH))
         surface = self.builder.surface()
-        for begin, end in spans:
-            self._strip(
-                stretch,
-                begin,
-                end,
-                -half,
-                half,
-                0.0,
-                Paint(texture, (1, 1, 1), (2 * half, ROAD_LENGTH)),
-                surface,
-            )
+        self._strip(stretch, stretch.begin, stretch.end, -half, half, 0.0, paint, surface)
 
     def _side(
         self, stretch: _Stretch, side: int, gap: tuple[float, float] | None, corner: bool = False

@@ -252,7 +252,7 @@ class Facade(NamedTuple):
     columns: int
     """Windows of a storey."""
     ground: str
-    """Ground floor: "door", "shop" or "garage"; "blind" has neither windows nor doors there."""
+    """Ground floor: "door", "shop" or "garage"."""
     brick: bool
     wall: Colour
     trim: Colour
@@ -339,8 +339,6 @@ def facade(dice: Dice, noise: Noise, f: Facade, base: Array) -> Array:
             continue
         for column in range(f.columns):
             x = column * pitch + (pitch - wide) / 2
-            if level == 0 and f.ground == "blind":
-                continue
             if level == 0 and f.ground == "garage" and column == door:
                 fill(x - 0.7, 0.1, x + wide + 0.7, 2.4, f.trim)
                 shade = dice.uniform(0.5, 0.9)
