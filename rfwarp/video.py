@@ -6,6 +6,7 @@ sound, and gives neither the times of frames nor the rate as a fraction.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import struct
@@ -54,6 +55,7 @@ _GIF_TICKS = 100  # per second
 _GIF_LEAST = Fraction(2, _GIF_TICKS)  # viewers show frames of one tick for ten
 _PALETTE_FRAMES = 64
 _BT709, _LIMITED = 1, 1
+_LARGEST_DENOMINATOR = 100_000  # of rates: encoders take 32 bits, and a float has 53
 
 
 class Frame(NamedTuple):
@@ -288,7 +290,8 @@ def write_video(
     Args:
         path: of the file, or of a folder that is new or empty.
         frames: RGB images of one size, at times that grow.
-        rate: frames per second: how long the last frame lasts, and what a file of even times says.
+        rate: frames per second: how long the last frame lasts, and what a file of even times says,
+            to the nearest fraction with a denominator of at most 100,000.
         sound: a video whose sound is copied, from its first frame on and as long as the new one; it
             is encoded anew (AAC, or Opus for .webm) only if the file cannot hold it as it is.
             A .gif and a folder have none.
@@ -299,8 +302,8 @@ def write_video(
     Raises:
         ImportError: without ``pip install "rfwarp[video]"``; a folder needs it not.
         FileExistsError: if the folder has something in it.
-        ValueError: for another suffix, a rate that is not positive, no frames, frames of several
-            sizes, or sound that is not there or cannot be read.
+        ValueError: for another suffix, a rate that is not positive and finite, no frames, frames of
+            several sizes, or sound that is not there or cannot be read.
         OSError: if the file cannot be written.
 
     Example:
@@ -314,10 +317,12 @@ def write_video(
         >>> sorted(file.name for file in Path("frames").iterdir())
         ['000000.png', '000001.png']
     """
-    path, rate = Path(path), Fraction(rate)
+    path = Path(path)
     check_writable(path)
-    if rate <= 0:
-        raise ValueError(f"the rate must be positive, got {rate} frames per second")
+    if not 0 < rate < math.inf:
+        raise ValueError(f"the rate must be positive and finite, got {rate} frames per second")
+    slowest = Fraction(1, _LARGEST_DENOMINATOR)
+    rate = max(slowest, Fraction(rate).limit_denominator(_LARGEST_DENOMINATOR))
     path.parent.mkdir(parents=True, exist_ok=True)
     checked = _CheckedFrames(frames)
     if path.suffix == "":

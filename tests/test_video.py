@@ -111,6 +111,23 @@ def test_what_is_written_comes_back(tmp_path: Path, suffix: str, rate: Fraction)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm"])
+@pytest.mark.parametrize(
+    ("rate", "written"),
+    [
+        (29.97, Fraction(2997, 100)),
+        (23.976, Fraction(2997, 125)),
+        (30000 / 1001, NTSC),
+        (1 / 3, Fraction(1, 3)),
+    ],
+)
+def test_rates_are_floats_too(tmp_path: Path, suffix: str, rate: float, written: Fraction) -> None:
+    path = tmp_path / f"clip.{suffix}"
+    assert write_video(path, clip(3, written), rate) == 3
+    assert float(VideoReader(path).rate) == pytest.approx(rate, rel=1e-3)  # mkv: whole milliseconds
+    assert len(list(VideoReader(path))) == 3
+
+
 def test_colours_are_said_to_be_of_bt709(tmp_path: Path) -> None:
     write_video(tmp_path / "clip.mp4", clip(3), 25)
     with av.open(str(tmp_path / "clip.mp4")) as container:
@@ -387,8 +404,9 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
 def test_bad_requests(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"written to .mp4, .* or a folder, got '.*clip.avi'"):
         write_video(tmp_path / "clip.avi", clip(2), 25)
-    with pytest.raises(ValueError, match="rate must be positive, got 0"):
-        write_video(tmp_path / "clip.mp4", clip(2), 0)
+    for rate in (0, -25.0, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match=f"rate must be positive and finite, got {rate}"):
+            write_video(tmp_path / "clip.mp4", clip(2), rate)
     silent = tmp_path / "silent.mp4"
     write_video(silent, clip(2), 25)
     with pytest.raises(ValueError, match=r"silent.mp4 has no sound"):
