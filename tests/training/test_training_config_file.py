@@ -118,6 +118,8 @@ def test_experiments_from_before_the_network_was_nested():
         ("lr: 0\nsteps: 0", "steps must be .*; lr must be greater than 0, got 0"),
         ("lr: 1\nlr: 2", "'lr' is there twice"),
         ("data: {size: 64, size: 128}", "'size' is there twice"),
+        ("weights: &w {l1: 1}\nnetwork: {<<: *w, width: 1, width: 2}", "'width' is there twice"),
+        ("weights: &w {l1: 1}\ndata: {<<: *w, <<: *w}", "'<<' is there twice"),
         ("- lr", "expected fields and their values"),
         ("", "expected fields and their values, got None"),
         ("lr: [", "while parsing"),
@@ -127,6 +129,23 @@ def test_experiments_from_before_the_network_was_nested():
 def test_what_is_refused(tmp_path, text, message):
     with pytest.raises(ValueError, match=rf"(?s)config\.yaml: .*{message}"):
         load(tmp_path, text)
+
+
+def test_mappings_may_be_merged(tmp_path):
+    """What stands beside << goes before what it merges, also where that was merged itself."""
+    path = tmp_path / "config.yaml"
+    path.write_text("""
+train: {steps: 5}
+variants:
+  plain: &plain {lr: 1e-3, clip: 2.0}
+  slow: &slow {<<: *plain, lr: 1e-4}
+  slower: {<<: [*slow, *plain], clip: 1.0}
+""")
+    assert load_config(path, ExperimentConfig).variants == {
+        "plain": {"lr": 1e-3, "clip": 2.0},
+        "slow": {"lr": 1e-4, "clip": 2.0},
+        "slower": {"lr": 1e-4, "clip": 1.0},
+    }
 
 
 def test_a_missing_field_or_file(tmp_path):
