@@ -297,7 +297,7 @@ def write_video(
             A .gif and a folder have none.
 
     Returns:
-        The number of frames written.
+        The number of frames in the file: of a .gif, without those left out.
 
     Raises:
         ImportError: without ``pip install "rfwarp[video]"``; a folder needs it not.
@@ -324,7 +324,7 @@ def write_video(
     slowest = Fraction(1, _LARGEST_DENOMINATOR)
     rate = max(slowest, Fraction(rate).limit_denominator(_LARGEST_DENOMINATOR))
     path.parent.mkdir(parents=True, exist_ok=True)
-    checked = _CheckedFrames(frames)
+    checked = _CheckedFrames(frames, _GIF_LEAST if path.suffix.lower() == GIF else Fraction(0))
     if path.suffix == "":
         _write_folder(path, checked)
     elif path.suffix.lower() == GIF:
@@ -351,14 +351,18 @@ def check_writable(path: Path) -> None:
 
 
 class _CheckedFrames:
-    """Frames that are counted, there, of one size, and in the order of their times."""
+    """Frames that are counted, there, of one size, and in the order of their times.
 
-    def __init__(self, frames: Iterable[Frame]) -> None:
-        self._frames = frames
+    Args:
+        least: seconds after a frame in which others are left out.
+    """
+
+    def __init__(self, frames: Iterable[Frame], least: Fraction) -> None:
+        self._frames, self._least = frames, least
         self.count = 0
 
     def __iter__(self) -> Iterator[Frame]:
-        size, last = None, None
+        size, last, shown = None, None, None
         for frame in self._frames:
             size = size or frame.image.size
             if frame.image.size != size:
@@ -366,6 +370,9 @@ class _CheckedFrames:
             if last is not None and frame.time <= last:
                 raise ValueError(f"times must grow, got {frame.time} s after {last} s")
             last = frame.time
+            if shown is not None and last - shown < self._least:
+                continue
+            shown = last
             yield frame
             self.count += 1
         if last is None:
@@ -417,11 +424,7 @@ def _encode_gif(temporary: Path, path: Path, frames: _CheckedFrames, rate: Fract
         stream = output.add_stream("gif", rate=_GIF_TICKS)
         stream.width, stream.height, stream.pix_fmt = width, height, "pal8"
         stream.codec_context.time_base = Fraction(1, _GIF_TICKS)
-        last = -_GIF_LEAST
         for image, time in chain(first, shown):
-            if time - last < _GIF_LEAST:
-                continue
-            last = time
             indices = np.array(image.quantize(palette=palette, dither=Image.Dither.NONE))
             packed = av.VideoFrame.from_ndarray((indices, colours), format="pal8")
             packed.pts, packed.time_base = round(time * _GIF_TICKS), Fraction(1, _GIF_TICKS)

@@ -189,11 +189,11 @@ class Animate:
             pose if _seen(pose) else None for pose in targets
         ]
         frames = self._draw(generator, encoded, held(seen), driving.times)
-        count = write_video(self.out, frames, driving.rate, sound=sound)
+        written = write_video(self.out, frames, driving.rate, sound=sound)
         missing = seen.count(None)
         if missing:
-            print(f"{missing} of {count} frames hold the pose of another: nobody was seen")
-        print(f"wrote {self.out}: {count} frames, {'sound' if sound else 'no sound'}")
+            print(f"{missing} of {len(seen)} frames hold the pose of another: nobody was seen")
+        print(f"wrote {self.out}: {written} frames, {'sound' if sound else 'no sound'}")
 
     def _check_outputs(self) -> None:
         try:

@@ -276,6 +276,23 @@ def test_sound_for_a_table(people: str, sources: list[str], table: str, clip: Pa
     assert (video.rate, video.has_sound, len(list(video))) == (Fraction(30000, 1001), True, 5)
 
 
+def test_a_gif_has_as_many_frames_as_it_says(
+    people: str, sources: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Frames 1 and 3 of 5 come too fast for a GIF; nobody is in frame 1."""
+    path, out = tmp_path / "walk.csv", tmp_path / "out.gif"
+    poses = {f"walk_{n:06d}.png": pose for n, pose in enumerate(walk(5)) if n != 1}
+    write_annotations(path, poses)
+    given = ["animate", "-s", sources[0], "-w", people, "--driving", f"{path}@96x128"]
+    assert main([*given, "--fps", "100", "-o", str(out)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "1 of 5 frames hold the pose of another: nobody was seen",
+        f"wrote {out}: 3 frames, no sound",
+    ]
+    with Image.open(out) as gif:
+        assert gif.n_frames == 3
+
+
 def test_smoothing(people: str, sources: list[str], table: str, tmp_path: Path) -> None:
     given = ["animate", "-s", sources[0], "-w", people, "--driving", table, "--fps", "50"]
     assert main([*given, "--smooth", "-o", str(tmp_path / "a")]) == 0
