@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from rfwarp.data import HELD_OUT_FIRST_SEED, DataConfig, ProceduralChairs, open_
 from rfwarp.metrics import Evaluation, EvaluationConfig, evaluate
 from rfwarp.pretrained import BUNDLED
 
-RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 SETS = 24  # too few for scores, enough to see that weights work
 FEW = EvaluationConfig(sources=(2,), sets=12)  # to compare forms of a network, the slow ones too
 MARGIN = {
@@ -54,6 +56,57 @@ def test_card_and_committed_results_agree(name: str) -> None:
     assert report["dataset"]["first_seed"] >= HELD_OUT_FIRST_SEED
     for row in report["results"]:
         assert f"| {row['sources']} | model | {row['model']['psnr']:.2f} |" in card
+
+
+def held_out(name: str) -> dict[int, dict[str, dict[str, float]]]:
+    """The committed results of a model, by the number of sources."""
+    report = json.loads((RESULTS / name / "held_out.json").read_text(encoding="utf-8"))
+    return {row["sources"]: row for row in report["results"]}
+
+
+def test_the_readmes_table_has_the_results() -> None:
+    pattern = r"\| `([\w-]+)` \| .* \| ([\d., ]+) dB \| ([\d.]+) dB \| ([\d., ]+) px \|"
+    rows = re.findall(pattern, (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert sorted(name for name, *_ in rows) == list_models()
+    for name, ours, mean, flows in rows:
+        results = held_out(name)
+        assert ours == ", ".join(f"{results[k]['model']['psnr']:.2f}" for k in (1, 2, 4))
+        assert mean == f"{results[4]['mean_source']['psnr']:.2f}"
+        scores = results[4]["model"]
+        assert flows == f"{scores['flow_epe']:.1f}, {scores['flow_epe_zero']:.1f}"
+
+
+def test_the_page_of_models_has_the_results() -> None:
+    """To the digits that it shows, of every model and what stands beside it."""
+    columns = {
+        "psnr": ".2f",
+        "ssim": ".3f",
+        "st_lpips": ".3f",
+        "sharpness": ".2f",
+        "hp_r2": ".2f",
+        "flow_epe": ".2f",
+        "visibility_auc": ".3f",
+    }
+    beside = {
+        "nearest source": "nearest_source",
+        "mean of sources": "mean_source",
+        "warped by truth": "warped_by_truth",
+    }
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    section = page.partition("## Held-out results")[2].partition("\n## ")[0]
+    found, results, of = [], {}, ""
+    for line in re.findall(r"^\|.*\|$", section, flags=re.M):
+        title, sources, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        if title.startswith("**"):
+            results = held_out(title.strip("*"))
+            found.append(title.strip("*"))
+        of = title or of  # rows of other numbers of sources follow without a title
+        if not sources.isdecimal() or of == "first weights":
+            continue
+        scores = results[int(sources)][beside.get(of, "model")]
+        expected = [format(scores[k], form) if k in scores else "" for k, form in columns.items()]
+        assert cells == expected, line
+    assert sorted(found) == list_models()
 
 
 class Evaluated:
