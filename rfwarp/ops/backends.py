@@ -110,6 +110,10 @@ def use_backend(name: str) -> Iterator[None]:
     Raises:
         ValueError: if the name is unknown.
         RuntimeError: if there are no such kernels here; it says why.
+        ImportError: if there are kernels that cannot be used: compiled from an earlier state of the
+            source, or told by RFWARP_CPU_CAPABILITY to use instructions that are not there.
+
+        The backend stays as it was then.
 
     Example:
         >>> import torch
@@ -137,40 +141,47 @@ def check_device(device: torch.device) -> None:
 
 
 def _select(name: str) -> None:
-    global _active, _loaded, compiled_cpu, compiled_cuda
+    global _active, compiled_cpu, compiled_cuda
     if name not in BACKENDS:
         raise ValueError(f"a backend is one of {', '.join(BACKENDS)}, got {name!r}")
-    if name != "torch":
-        _loaded = rfwarp_cuda.load()
-    if name in ("cpu", "cuda"):
-        assert _loaded is not None
-        reason = getattr(_loaded, name)
-        if reason is None and name == "cuda" and not torch.cuda.is_available():
-            reason = "PyTorch finds no CUDA device"
-        if reason is not None:
-            raise RuntimeError(f"the backend {name!r} is not available: {reason}")
-    _cover(name == "torch")
-    _active = name
+    try:
+        if name != "torch":
+            _load(name)
+        _active = name
+    finally:  # after an error too: kernels may have come on top of the reference
+        _cover(_active == "torch")
     compiled_cpu, compiled_cuda = (
         _kernels(device).kind == "compiled" for device in ("cpu", "cuda")
     )
 
 
+def _load(name: str) -> None:
+    """Load the compiled kernels; raise RuntimeError unless there are those of this backend."""
+    global _loaded
+    _loaded = rfwarp_cuda.load()
+    if name == "auto":
+        return
+    reason = getattr(_loaded, name)
+    if reason is None and name == "cuda" and not torch.cuda.is_available():
+        reason = "PyTorch finds no CUDA device"
+    if reason is not None:
+        raise RuntimeError(f"the backend {name!r} is not available: {reason}")
+
+
 def _cover(covered: bool) -> None:
-    """Put the reference on top of the compiled kernels that are loaded, or take it away."""
+    """Put the reference on top of whatever is loaded by now, or take it away."""
     global _reference_on_top
-    if covered and _loaded is not None and _reference_on_top is None:
-        library = torch.library.Library(rfwarp_cuda.NAMESPACE, "IMPL")
+    if _reference_on_top is not None:
+        _reference_on_top._destroy()
+        _reference_on_top = None
+    if covered:
+        _reference_on_top = torch.library.Library(rfwarp_cuda.NAMESPACE, "IMPL")
         with warnings.catch_warnings():
             # Overriding a kernel is what is meant here.
             warnings.filterwarnings("ignore", "Warning only once for all operators")
-            for device, missing in zip(("CPU", "CUDA"), _loaded, strict=True):
-                for operator in OPERATORS if missing is None else ():
-                    library.impl(operator, getattr(reference, operator), device)
-        _reference_on_top = library
-    elif not covered and _reference_on_top is not None:
-        _reference_on_top._destroy()
-        _reference_on_top = None
+            for device in ("CPU", "CUDA"):
+                for operator in OPERATORS:
+                    _reference_on_top.impl(operator, getattr(reference, operator), device)
 
 
 def select_from_environment() -> None:

@@ -91,6 +91,35 @@ def test_unavailable_backend_is_refused_and_changes_nothing() -> None:
 
 
 @compiled
+@pytest.mark.parametrize(
+    ("name", "environment"),
+    [
+        pytest.param("cuda", {}, marks=no_cuda),
+        ("auto", {"RFWARP_CPU_CAPABILITY": "sse9"}),
+    ],
+)
+def test_kernels_loaded_in_vain_compute_nothing(name: str, environment: dict[str, str]) -> None:
+    """They come on top of the reference, in a process that had none loaded."""
+    code = f"""
+import torch
+from rfwarp.ops import backend, reference, use_backend, warp
+calls, original = [], reference.warp
+reference.warp = lambda *given: calls.append(1) or original(*given)
+try:
+    with use_backend({name!r}):
+        pass
+except (RuntimeError, ImportError):
+    warp(torch.ones(1, 2, 4, 4), torch.zeros(1, 2, 4, 4))
+    print(backend().name, bool(torch.ops.loaded_libraries), len(calls))
+"""
+    environment = {**os.environ, "RFWARP_BACKEND": "torch", **environment}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.stdout == "torch True 1\n", done.stderr
+
+
+@compiled
 def test_switching_reaches_forward_and_backward(reference_calls: Counter) -> None:
     with use_backend("cpu"):
         assert reference_calls(forward) == (0, 0)
