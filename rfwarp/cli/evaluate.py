@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from rfwarp.data.tuples import TupleDataset
 
 SHEET = "results.png"
+SEEDS = ("first_seed", "count")  # options of procedural datasets
 
 
 @dataclass(frozen=True)
@@ -148,17 +150,23 @@ class Evaluate:
             record = dataset_record(self.dataset)
             if self.size is not None and not record.has_any_size:
                 raise UsageError(f"--size is not for {record.name}, whose images have their own")
+            if not _has_seeds(record):
+                self._refuse(SEEDS, f"{record.name}, which has no seeds")
             return record
         if not Path(self.dataset).is_dir():
             known = ", ".join(DATASETS)
             raise FileNotFoundError(f"no dataset {self.dataset!r}: neither a folder nor {known}")
         refused = ("root", "align", "category", "background", "fit", "validation", "cache", "size")
-        for field_ in fields(self):
-            if field_.name in refused and getattr(self, field_.name) != field_.default:
-                raise UsageError(f"--{field_.name} is not for a folder of chairs")
+        self._refuse((*refused, *SEEDS), "a folder of chairs")
         from rfwarp.data.chairs.record import folder_record
 
         return folder_record(Path(self.dataset))
+
+    def _refuse(self, names: Sequence[str], what: str) -> None:
+        """Raise UsageError if one of these options was given."""
+        for field_ in fields(self):
+            if field_.name in names and getattr(self, field_.name) != field_.default:
+                raise UsageError(f"--{field_.name.replace('_', '-')} is not for {what}")
 
     def _open(
         self, record: DatasetRecord, trained_at: int | tuple[int, int] | None
@@ -187,7 +195,9 @@ class Evaluate:
         asked = ("root", "align", "category", "background", "fit", "cache")
         options = {k: v for k, v in given.items() if k in record.options or k in asked}
         data = DataConfig(record.name, size=size, **options)
-        split: Split = "test" if self.first_seed + self.count > HELD_OUT_FIRST_SEED else "train"
+        split: Split = "test"
+        if _has_seeds(record) and self.first_seed + self.count <= HELD_OUT_FIRST_SEED:
+            split = "train"
         if self.validation:
             split = "validation"
         return open_dataset(data, split), data.facts(split)
@@ -213,6 +223,10 @@ class Evaluate:
         sheet = result_sheet(generator, dataset, rows[: self.save_sets], config.sources)
         write_image(path, sheet)
         print(f"wrote {path}")
+
+
+def _has_seeds(record: DatasetRecord) -> bool:
+    return set(SEEDS) <= set(record.options)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -106,6 +106,9 @@ def test_evaluate_reads_a_folder(model: Path, chairs: Path, tmp_path: Path) -> N
             2,
             "--size is not for kitti, whose images have their own",
         ),
+        (["--dataset", "kitti", "--count", "2"], 2, "--count is not for kitti, which has no seeds"),
+        (["--dataset", "market1501", "--first-seed", "0"], 2, "--first-seed is not for market1501"),
+        (["--dataset", ".", "--count", "2"], 2, "--count is not for a folder of chairs"),
         (["--weights", "nothing"], 1, "no model 'nothing'"),
         (["--card"], 1, "a model card has the headings '## Held-out results'"),
         (["--weights", "chairs-64", "--card"], 2, "--card needs weights in a folder"),
@@ -114,7 +117,7 @@ def test_evaluate_reads_a_folder(model: Path, chairs: Path, tmp_path: Path) -> N
 def test_evaluate_refuses_bad_arguments(
     arguments: list[str], status: int, message: str, model: Path, refused: Refused
 ) -> None:
-    given = ["evaluate", "--weights", model, "--count", "2", "--sets", "2"]
+    given = ["evaluate", "--weights", model, "--sets", "2"]
     assert message in refused(*given, *arguments, status=status)
 
 
