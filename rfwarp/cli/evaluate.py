@@ -112,8 +112,11 @@ class Evaluate:
         config = self.evaluation.for_dataset(record)
         device = choose_device(self.device)
         generator = Generator.from_pretrained(self.weights, device=device)
+        precision = {}
         if self.precision != "float32":
-            generator = generator.optimize(choose_dtype(self.precision, device))
+            dtype = choose_dtype(self.precision, device)
+            generator = generator.optimize(dtype)
+            precision = {"precision": str(dtype).removeprefix("torch.")}
         dataset, facts = self._open(record, generator.config.image_size)
         card = self._card() if self.card else None
         networks = MetricNetworks.open(config, dataset, device)
@@ -125,7 +128,7 @@ class Evaluate:
         report = {
             "weights": self.weights,
             "seed": config.seed,
-            **({} if self.precision == "float32" else {"precision": self.precision}),
+            **precision,
             **evaluation_report(results, record, facts, dataset, config, networks, device),
         }
         paper, protocol = record.paper_results, record.paper_protocol

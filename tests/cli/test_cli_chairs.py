@@ -13,6 +13,7 @@ from rfwarp.cli import main
 from rfwarp.data import ChairFolder, render_views
 from rfwarp.model_card import with_results
 from rfwarp.poses import Viewpoint
+from rfwarp.precision import fast_dtype
 from rfwarp.training.config import TrainConfig
 from rfwarp.training.provenance import trained_card
 
@@ -75,6 +76,14 @@ def test_evaluate_writes_the_same_numbers_again(
             assert ("flow_epe" in names) == (method == "model")
             assert f"{result[method]['psnr']:.2f}" in shown
     assert report["results"][0]["nearest_source"] == report["results"][0]["mean_source"]
+
+
+def test_evaluate_reports_the_precision_that_auto_takes(model: Path, tmp_path: Path) -> None:
+    given = ["--weights", str(model), "--count", "1", "--sets", "1", "--sources", "1"]
+    given += ["--device", "cpu", "--precision", "auto", "--json", str(tmp_path / "a.json")]
+    assert main(["evaluate", *given]) == 0
+    taken = str(fast_dtype(torch.device("cpu"))).removeprefix("torch.")
+    assert json.loads((tmp_path / "a.json").read_text())["precision"] == taken
 
 
 def test_evaluate_reads_a_folder(model: Path, chairs: Path, tmp_path: Path) -> None:
