@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rfwarp.nn.results import EncodedSources
+from rfwarp.ops.functional import check_every_sample_has_a_source
 
 STRIDE = 32  # the flow extractor halves the resolution five times
 MIN_SIZE = 64  # below, instance normalisation at H/32 would see a single pixel
@@ -74,13 +75,7 @@ def _check_present(present: Tensor, n: int, k: int, device: torch.device) -> Non
         )
     if present.device != device:
         raise ValueError(f"present must be on {device} like sources, got {present.device}")
-    # Elsewhere, looking at the values would stall the device or break the compiled graph.
-    if present.device.type == "cpu" and not torch.compiler.is_compiling():
-        empty = (~present.any(dim=1)).nonzero().flatten().tolist()
-        if empty:
-            raise ValueError(
-                f"present must keep at least one source, but samples {empty} have none"
-            )
+    check_every_sample_has_a_source(present)
 
 
 def check_target_pose(

@@ -432,7 +432,13 @@ def _check_present(present: Tensor, shape: tuple[int, ...], device: torch.device
     if present.dtype != torch.bool:
         raise TypeError(f"present must be torch.bool, got {present.dtype}")
     _check_place("present", present, shape, device)
-    if device.type == "cpu" and not torch.compiler.is_compiling():
+    check_every_sample_has_a_source(present)
+
+
+def check_every_sample_has_a_source(present: Tensor) -> None:
+    """Raise ValueError if a row of (N, K) bool is False throughout."""
+    # Elsewhere, looking at the values would stall the device or break the compiled graph.
+    if present.device.type == "cpu" and not torch.compiler.is_compiling():
         empty = (~present.any(dim=1)).nonzero().flatten().tolist()
         if empty:
             raise ValueError(
