@@ -1,5 +1,6 @@
 """The generator in other runtimes, against the generator itself."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from test_optimize import randomised
 
 from rfwarp import Generator
 from rfwarp.cli import main
+from rfwarp.cli.export import Export
 from rfwarp.data import DataConfig, open_dataset
 from rfwarp.export import OPSETS, export_onnx, export_openvino, export_package
 from rfwarp.ops import grid_sample, reference
@@ -170,6 +172,27 @@ def test_int8_refuses_other_images(tmp_path):
     with pytest.raises(ValueError, match="posed by keypoints, but this model takes viewpoint"):
         export_int8(generator, paths, (64, 64), people)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [{}, {"dataset": "folder"}])
+def test_int8_is_calibrated_on_images_as_in_training(tmp_path, monkeypatch, options):
+    opened = []
+
+    def open_none(config, split):
+        opened.append((config, split))
+        raise FileNotFoundError
+
+    weights = make(width=1 / 64).save_pretrained(tmp_path / "model")
+    given = {"name": "folder", "fit": "crop", "tuples": 2}
+    data = {**given, "size": 64, "count": 9, "background": "photographed", "from_later": 1}
+    (weights / "README.md").write_text(f"```json\n{json.dumps({'data': data})}\n```\n")
+    monkeypatch.setattr("rfwarp.data.open_dataset", open_none)
+    export = Export(
+        tmp_path / "x.onnx", str(weights), (64, 96), int8=True, root=tmp_path, **options
+    )
+    with pytest.raises(FileNotFoundError):
+        export.run()
+    assert opened == [(DataConfig(**given, root=tmp_path, size=(64, 96)), "test")]
 
 
 @pytest.mark.slow

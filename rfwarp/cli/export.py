@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,10 +15,13 @@ from rfwarp.data.catalog import DATASETS
 
 if TYPE_CHECKING:
     from rfwarp import Generator
+    from rfwarp.data.catalog import DataConfig
     from rfwarp.data.tuples import TupleDataset
     from rfwarp.export import Part
 
 FORMATS = (".onnx", ".xml", ".pt2")
+FRAMING = ("name", "tuples", "align", "category", "background", "fit")
+"""Settings of a dataset that decide which images it has, and what is seen in them."""
 
 
 @dataclass(frozen=True)
@@ -99,22 +104,17 @@ class Export:
         """Sets to calibrate and measure on."""
         from rfwarp import pretrained
         from rfwarp.data import DataConfig, dataset_record, open_dataset
-        from rfwarp.familiarity import trained_on
 
         folder = pretrained.resolve(self.weights, local_files_only=True)
-        record, background = trained_on(folder / pretrained.CARD_NAME)
-        if self.dataset is not None:
-            record, background = dataset_record(self.dataset), None
-        if record is None:
+        config = _trained_on(folder / pretrained.CARD_NAME)
+        if self.dataset is not None and (config is None or config.name != self.dataset):
+            config = DataConfig(self.dataset)
+        if config is None:
             raise UsageError(
                 f"{self.weights} does not say what it was trained on: give --int8 a --dataset"
             )
-        config = DataConfig(
-            record.name,
-            root=self.root,
-            size=size if record.has_any_size else None,
-            background=background if background == "white" else "photographed",
-        )
+        any_size = dataset_record(config.name).has_any_size
+        config = replace(config, root=self.root, size=size if any_size else None)
         return open_dataset(config, "test")
 
     def _write_int8(
@@ -130,3 +130,25 @@ class Export:
         for path in paths.values():
             print(f"wrote {path}")
         print(cost)
+
+
+def _trained_on(card: Path) -> DataConfig | None:
+    """The dataset that a model card names, with its images as in training.
+
+    Raises:
+        ValueError: if its settings are none of :class:`rfwarp.data.DataConfig`.
+    """
+    from rfwarp.data import DataConfig
+
+    if not card.is_file():
+        return None
+    blocks = re.findall(r"^```json\n(.*?)^```$", card.read_text(encoding="utf-8"), re.M | re.S)
+    for block in blocks:
+        try:
+            data = json.loads(block).get("data")
+        except (ValueError, RecursionError, AttributeError):
+            continue  # whoever edits a card may write what they like
+        if isinstance(data, dict) and data.get("name") in DATASETS:
+            given = {name: data[name] for name in FRAMING if name in data}
+            return DataConfig.from_dict(given, where=f"{card}: data.")
+    return None
