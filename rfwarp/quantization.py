@@ -96,7 +96,7 @@ def export_int8(
     time.
 
     Args:
-        generator: in float32; plain or optimized.
+        generator: in float32 on the CPU; plain or optimized.
         paths: files to write, ``.onnx`` or ``.xml``, by the part of
             :func:`rfwarp.export.export_onnx` that each computes: ``forward``, or both others.
         size: (H, W), that of the dataset.
@@ -109,12 +109,15 @@ def export_int8(
 
     Raises:
         ImportError: without ``pip install "rfwarp[int8]"``, or ``"rfwarp[openvino]"`` for .xml.
-        ValueError: if the dataset has fewer than two sets, another size or other poses, or as of
-            :func:`rfwarp.export.export_onnx`.
+        ValueError: if the generator is not on the CPU, if the dataset has fewer than two sets,
+            another size or other poses, or as of :func:`rfwarp.export.export_onnx`.
     """
     import_extra("onnxruntime", "int8")
     if any(path.suffix == ".xml" for path in paths.values()):
         import_extra("openvino", "openvino")
+    device = next(generator.parameters()).device
+    if device.type != "cpu":
+        raise ValueError(f"int8 is calibrated on the CPU, and this generator is on {device}")
     if (dataset.height, dataset.width) != size:
         given = f"{dataset.height} x {dataset.width}"
         raise ValueError(f"images to calibrate on are {given}, not {size[0]} x {size[1]}")

@@ -171,6 +171,8 @@ def test_int8_refuses_other_images(tmp_path):
     people = open_dataset(DataConfig("people", size=64, count=1), "test")
     with pytest.raises(ValueError, match="posed by keypoints, but this model takes viewpoint"):
         export_int8(generator, paths, (64, 64), people)
+    with pytest.raises(ValueError, match="calibrated on the CPU, and this generator is on meta"):
+        export_int8(generator.to("meta"), paths, (64, 64), chairs)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -286,6 +288,8 @@ def test_the_command(model, tmp_path):
         (["-o", "x.onnx", "--opset", "16"], "--opset must lie in 18..25, got 16"),
         (["-o", "x.pt2", "--int8"], "--int8 is for ONNX and OpenVINO, not for x.pt2"),
         (["-o", "x.onnx", "--dataset", "chairs"], "--dataset and --root are for --int8"),
+        (["-o", "x.onnx", "--device", "cuda"], "--device is for a .pt2 package, not for x.onnx"),
+        (["-o", "x.xml", "--int8", "--device", "auto"], "--device is for a .pt2 package"),
         (
             ["-o", "x.onnx", "--int8", "--size", "64", "64"],
             "does not say what it was trained on: give --int8 a --dataset",

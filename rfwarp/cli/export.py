@@ -65,6 +65,8 @@ class Export:
             raise UsageError(f"--int8 is for ONNX and OpenVINO, not for {self.out}")
         if not self.int8 and (self.dataset, self.root) != (None, None):
             raise UsageError("--dataset and --root are for --int8")
+        if self.device != "cpu" and suffix != ".pt2":
+            raise UsageError(f"--device is for a .pt2 package, not for {self.out}")
 
     def run(self) -> None:
         from rfwarp import Generator
