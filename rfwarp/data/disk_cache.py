@@ -104,9 +104,10 @@ class DiskCache:
             made.chmod(0o755)  # mkdtemp lets only the owner in
             made.rename(self._folder)
         except OSError:
-            shutil.rmtree(made)
             if not (self._folder / self._KEY).exists():
                 raise  # otherwise another process has just created it
+        finally:
+            shutil.rmtree(made, ignore_errors=True)  # after Ctrl-C too: it can hold gigabytes
 
     def _open(self) -> None:
         damaged = f"the {self._thing} cache {self._folder} is damaged"

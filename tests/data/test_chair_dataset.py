@@ -63,6 +63,16 @@ def test_a_full_disk_is_noticed_before_any_rendering(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_nothing_is_left_of_an_interrupted_creation(tmp_path, monkeypatch):
+    def interrupted(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rfwarp.data.disk_cache._reserve", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ProceduralChairs(3, 2, SIZE, cache=tmp_path / "cache")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_memory_only_the_views_asked_for_are_rendered(monkeypatch):
     rendered = []
 
