@@ -39,7 +39,8 @@ class Found(NamedTuple):
     """What an image shows."""
 
     place: Path
-    poses: list[Keypoints] | list[FaceLandmarks]
+    poses: list[Any]
+    """Keypoints or FaceLandmarks."""
     cut: Image.Image | None
     """The face, if it is to be cut out; the landmarks are in it then."""
 
