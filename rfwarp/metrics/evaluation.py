@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -134,16 +134,20 @@ def evaluate(
     if networks is None:
         device = next(generator.parameters()).device
         networks = MetricNetworks.open(config, dataset, device)
-    _check(generator, kind, networks)
-    rows = config.rows(dataset)
+    rows = check_evaluation(generator, dataset, config, networks)
     for name, network in networks.frechet.items():
-        _check_count(FRECHET_TITLES[name], len(rows), network.num_features)
+        if len(rows) <= network.num_features:  # their covariance is singular
+            logger.warning(
+                "%s of %d images is higher than of many: compare it only with that of as many "
+                "images",
+                FRECHET_TITLES[name],
+                len(rows),
+            )
+    # First, as it refuses real images that do not fit.
+    metrics = ImageMetrics(dataset.height, dataset.width, networks)
     videos = {}
     if "warping-error" in config.metrics:
-        if not isinstance(dataset, ClipDataset):
-            raise without_clips(type(dataset).__name__)
-        videos = _video_scores(generator, kind, dataset, config)
-    metrics = ImageMetrics(dataset.height, dataset.width, networks)
+        videos = _video_scores(generator, kind, cast(ClipDataset, dataset), config)
     warps = {k: WarpMeasures(dataset.height) for k in config.sources}
     truths = 0
     for begin in range(0, len(rows), config.batch_size):
@@ -170,6 +174,44 @@ def evaluate(
         )
         for k in config.sources
     ]
+
+
+def check_evaluation(
+    generator: Generator,
+    dataset: TupleDataset,
+    config: EvaluationConfig,
+    networks: MetricNetworks,
+) -> Sequence[Row]:
+    """The sets of sources and target of an evaluation, unless :func:`evaluate` would refuse it.
+
+    Nothing is drawn, and no image loaded: the generator may be yet untrained.
+
+    Raises:
+        ValueError: if the generator takes other poses, the dataset has too few sources, too few
+            sets for a Frechet distance, no clips for a metric of videos, or no keypoints for the
+            masks of people.
+    """
+    kind = POSE_KINDS[dataset.pose_kind]
+    if generator.config.pose_channels != kind.channels or (
+        generator.config.pose_kind not in (None, kind.name)
+    ):
+        raise ValueError(
+            f"these images are posed by {kind.name} ({kind.channels} channels), but this model "
+            f"takes {generator.config.pose_kind or 'poses'} "
+            f"({generator.config.pose_channels} channels)"
+        )
+    if networks.mask is mask_of_target and kind.name != "keypoints":
+        raise ValueError(
+            "masked LPIPS needs people posed by keypoints, or a mask of your own, but these "
+            f"images are posed by {kind.name}"
+        )
+    if "warping-error" in config.metrics and not isinstance(dataset, ClipDataset):
+        raise without_clips(type(dataset).__name__)
+    rows = config.rows(dataset)
+    for name in networks.frechet:
+        if len(rows) < 2:
+            raise ValueError(f"{FRECHET_TITLES[name]} needs at least 2 sets, got {len(rows)}")
+    return rows
 
 
 def _images(
@@ -229,33 +271,6 @@ def _draw(generator: Generator, kind: PoseKind, clip: Clip, k: int, batch_size: 
             for targets in clip.frame_poses.split(batch_size)
         ]
     ).float()
-
-
-def _check(generator: Generator, kind: PoseKind, networks: MetricNetworks) -> None:
-    if generator.config.pose_channels != kind.channels or (
-        generator.config.pose_kind not in (None, kind.name)
-    ):
-        raise ValueError(
-            f"these images are posed by {kind.name} ({kind.channels} channels), but this model "
-            f"takes {generator.config.pose_kind or 'poses'} "
-            f"({generator.config.pose_channels} channels)"
-        )
-    if networks.mask is mask_of_target and kind.name != "keypoints":
-        raise ValueError(
-            "masked LPIPS needs people posed by keypoints, or a mask of your own, but these "
-            f"images are posed by {kind.name}"
-        )
-
-
-def _check_count(title: str, sets: int, features: int) -> None:
-    if sets < 2:
-        raise ValueError(f"{title} needs at least 2 sets, got {sets}")
-    if sets <= features:  # their covariance is singular
-        logger.warning(
-            "%s of %d images is higher than of many: compare it only with that of as many images",
-            title,
-            sets,
-        )
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from rfwarp.config import Config
 from rfwarp.data.catalog import dataset_record, open_dataset
 from rfwarp.files import write_atomically
 from rfwarp.metrics import EvaluationConfig, MetricNetworks, evaluate
+from rfwarp.metrics.evaluation import check_evaluation
 from rfwarp.metrics.report import evaluation_report
 from rfwarp.model_card import write_results
 from rfwarp.nn import Generator
@@ -126,8 +129,9 @@ def run_experiment(
         The file of results.
 
     Raises:
-        ValueError: if there is no such variant or seed, or the folder holds another experiment; see
-            also :class:`Trainer`.
+        ValueError: if there is no such variant or seed, the folder holds another experiment, or the
+            dataset does not give what the evaluation asks for; see also :class:`Trainer`.
+        FileNotFoundError, ImportError: if a network of the evaluation is not there.
         KeyboardInterrupt: see :meth:`Trainer.train`.
 
     Example:
@@ -195,12 +199,15 @@ def read_result(run: Run, evaluation: EvaluationConfig) -> dict[str, Any] | None
 def _finish(run: Run, evaluation: EvaluationConfig, progress: bool) -> None:
     """Train to the end, evaluate, and leave the result in the folder of the run."""
     trainer = Trainer(run.config)
-    # Opened before any work: files of the metrics' networks may be missing.
+    # What evaluate() would refuse is refused before any work, as are files that are missing.
     record = dataset_record(run.config.data.name)
     data = replace(run.config.data.beside_training(), truth=record.gives_truth)
     dataset, device = open_dataset(data, "test"), trainer.accelerator.device
     evaluation = evaluation.for_dataset(record)
     networks = MetricNetworks.open(evaluation, dataset, device)
+    check_evaluation(trainer.networks.generator, dataset, evaluation, networks)
+    if networks.real is not None:
+        _check_real(networks.real)
     model = trainer.train(progress)
     if trainer.main:
         generator = Generator.from_pretrained(model, device=device)
@@ -221,6 +228,12 @@ def _finish(run: Run, evaluation: EvaluationConfig, progress: bool) -> None:
         }
         _write_json(run.config.out / RESULT, result)
     trainer.accelerator.wait_for_everyone()
+
+
+def _check_real(real: Iterable[Tensor]) -> None:
+    """Raise ValueError unless there are two real images or more, and all are as they must be."""
+    if sum(len(images) for images in real) < 2:  # each is checked when its turn comes
+        raise ValueError("a Frechet distance needs at least two real images")
 
 
 def _write_results(config: ExperimentConfig, runs: Sequence[Run], out: Path) -> None:

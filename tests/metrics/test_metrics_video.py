@@ -8,14 +8,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rfwarp import Generator
 from rfwarp.cli import main
 from rfwarp.data import ChairTuples, ClipDataset, DataConfig, ProceduralChairs, ProceduralPeople
 from rfwarp.data.catalog import DATASETS, dataset_record, open_dataset
 from rfwarp.images import from_uint8
-from rfwarp.metrics import Evaluation, EvaluationConfig, WarpingError, evaluate
+from rfwarp.metrics import (
+    Evaluation,
+    EvaluationConfig,
+    MetricNetworks,
+    WarpingError,
+    evaluate,
+)
 from rfwarp.poses.kinds import POSE_KINDS
 
 pytest.importorskip("cv2", reason="the warping error needs rfwarp[temporal]")
@@ -81,6 +87,23 @@ def test_only_if_asked_for(people: ProceduralPeople) -> None:
     (result,) = evaluate(Replay(people, 0).eval(), people, EvaluationConfig((1,), sets=1))
     assert result.video is None
     assert "warping_error" not in result.to_dict()["model"]
+
+
+class Features(nn.Module):
+    """A stand-in for Inception, of which nothing is computed."""
+
+    num_features = 8
+
+
+def test_real_images_that_do_not_fit_are_refused_before_a_video_is_drawn(
+    people: ProceduralPeople, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ProceduralPeople, "clips", lambda *_: pytest.fail("drawn"))
+    networks = MetricNetworks(inception=Features(), real=[torch.zeros(2, 3, 16, 16).byte()])
+    generator = Generator(pose_channels=18, pose_kind="keypoints", width=1 / 64).eval()
+    config = EvaluationConfig((1,), sets=2, metrics=VIDEO)
+    with pytest.raises(ValueError, match=r"real images must be uint8 \(N, 3, 32, 32\)"):
+        evaluate(generator, people, config, networks=networks)
 
 
 def test_whole_videos_need_as_many_frames_of_motion() -> None:

@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 pytest.importorskip("accelerate")
 
-from rfwarp.metrics import EvaluationConfig
+from rfwarp.data.check_report import Options
+from rfwarp.data.preparation import prepare
+from rfwarp.metrics import EvaluationConfig, MetricNetworks, mask_of_target
 from rfwarp.model_card import with_results
 from rfwarp.training.config_file import load_config
 from rfwarp.training.experiment import ExperimentConfig, read_result, run_experiment
@@ -136,6 +140,53 @@ def test_another_experiment_is_refused_before_any_work(out):
         with pytest.raises(ValueError, match=r"baseline-0/result\.json was made with other"):
             run_experiment(other, out, progress=False)
     assert (out / "results.json").read_bytes() == before
+
+
+class Features(nn.Module):
+    """A stand-in for a network of which nothing is computed."""
+
+    num_features = 8
+
+
+@pytest.mark.parametrize(
+    ("sets", "networks", "message"),
+    [
+        (2, MetricNetworks(Features(), mask_of_target), "people posed by keypoints, or a mask of"),
+        (1, MetricNetworks(inception=Features()), "FID needs at least 2 sets, got 1"),
+        (
+            2,
+            MetricNetworks(inception=Features(), real=[torch.zeros(1, 3, 64, 64)]),
+            "at least two real images",
+        ),
+    ],
+)
+def test_what_cannot_be_evaluated_is_not_trained(tmp_path, monkeypatch, sets, networks, message):
+    monkeypatch.setattr(Trainer, "train", untrained)
+    monkeypatch.setattr(MetricNetworks, "open", lambda *_: networks)
+    config = replace(CONFIG, evaluation=EvaluationConfig((1,), sets))
+    with pytest.raises(ValueError, match=message):
+        run_experiment(config, tmp_path, progress=False)
+
+
+def test_sources_that_a_folder_does_not_have_are_refused_before_training(tmp_path, monkeypatch):
+    """How many it has, only the opened dataset knows."""
+    monkeypatch.setattr(Trainer, "train", untrained)
+    for name in ("a", "b", "c"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for azimuth in ("000", "030", "060"):
+            path = tmp_path / "own" / name / f"{name}_{azimuth}_10.png"
+            Image.new("RGB", (64, 64)).save(path)
+    prepare("folder", tmp_path / "own", Options())
+    data = {"name": "folder", "root": str(tmp_path / "own"), "size": 64}
+    config = replace(
+        CONFIG, train={**TRAIN, "data": data}, evaluation=EvaluationConfig((1, 3), sets=2)
+    )
+    with pytest.raises(ValueError, match=r"sources must lie in 1\.\.2, got 3"):
+        run_experiment(config, tmp_path / "out", progress=False)
+
+
+def untrained(*_: object, **__: object) -> None:
+    pytest.fail("it was trained")
 
 
 def test_results_from_before_the_network_was_nested_are_kept(out, tmp_path):
