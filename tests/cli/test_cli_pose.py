@@ -170,7 +170,7 @@ def test_faces_are_cut_out(
     assert written == sorted(f"{face}{ending}" for face in faces for ending in (".npy", ".png"))
     with Image.open(tmp_path / "cut" / "me.smiling.png") as image:
         assert image.size == (256, 256)
-    pose = parse_pose(str(tmp_path / "cut" / "me.smiling.npy"), tmp_path / "cut" / "me.smiling.png")
+    pose = parse_pose(f"{tmp_path}/cut/me.smiling.npy", image=tmp_path / "cut" / "me.smiling.png")
     assert isinstance(pose, FaceLandmarks)
     low, high = pose.points.min(axis=0), pose.points.max(axis=0)
     assert (high - low)[1] == pytest.approx(256 * FACE_HEIGHT, abs=0.01)
