@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -125,6 +126,7 @@ class Pose:
 
         drawings = None if self.draw is None else _Drawings(self.draw)
         frames = _read_video(self.images[0]) if self._video else self._read_images()
+        self._make_folders()
         detect = self._detector()
         steady = OneEuroFilter()
         found: dict[Path, Found] = {}
@@ -149,6 +151,21 @@ class Pose:
         self._write(found)
         if drawings is not None:
             drawings.finish()
+
+    def _make_folders(self) -> None:
+        """Make the folders of the results, so that unusable ones are an error before any work."""
+        given = [path for path in (self.out, self.draw) if path is not None]
+        files = [path for path in given if path.suffix]
+        folders = [path for path in given if not path.suffix]
+        for path in files:
+            if path.is_dir():
+                raise UsageError(f"a file is to be written, but {path} is a folder")
+            folders.append(path.parent)
+        if self.cut is not None:
+            folders.append(self.cut)
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()  # it can be written to
 
     def _detector(self) -> Callable[[Image.Image], list[Any]]:
         """Gives the poses in an image, the largest first."""
@@ -198,7 +215,6 @@ class Pose:
 
         folder = self.out or self.cut
         if self._table and self.out is not None:
-            self.out.parent.mkdir(parents=True, exist_ok=True)
             write_annotations(self.out, {path.name: one.poses[0] for path, one in found.items()})
         else:
             for place, poses, cut in found.values():

@@ -231,6 +231,38 @@ def test_what_cannot_be_read(tmp_path: Path, refused: Refused) -> None:
     assert "has no images (.png" in refused("pose", tmp_path, *out, status=1)
 
 
+@pytest.mark.parametrize(
+    ("options", "status", "message"),
+    [
+        (["-o", "file"], 1, "file: File exists"),
+        (["-o", "file/new"], 1, "file/new: Not a directory"),
+        (["-o", "file/k.csv"], 1, "file: File exists"),
+        (["-o", "folder.csv"], 2, "a file is to be written, but folder.csv is a folder"),
+        (["-o", "k.csv", "--draw", "file/sheet.png"], 1, "file: File exists"),
+        (["--backend", "facemesh", "--cut", "file"], 1, "file: File exists"),
+    ],
+)
+def test_unusable_places_are_an_error_before_any_work(
+    options: list[str],
+    status: int,
+    message: str,
+    photos: Path,
+    tmp_path: Path,
+    refused: Refused,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.csv").mkdir()
+
+    def unexpected(device: str, weights: Path | None) -> None:
+        raise AssertionError("networks were loaded")
+
+    monkeypatch.setitem(BACKENDS, "rtmpose", unexpected)
+    monkeypatch.setitem(face_detection.BACKENDS, "facemesh", unexpected)
+    assert message in refused("pose", photos, *options, status=status)
+
+
 def test_options_are_those_of_the_detector() -> None:
     assert get_args(get_type_hints(Pose)["backend"]) == (*BACKENDS, *face_detection.BACKENDS)
     assert tuple(face_detection.BACKENDS) == FACES
