@@ -30,8 +30,6 @@ Part: TypeAlias = Literal["forward", "encode", "decode"]
 PARTS: tuple[Part, ...] = ("forward", "encode", "decode")
 """What a file computes: images of their sources, what the sources alone decide, images of that."""
 
-OPENVINO = "openvino"
-
 OPSETS = range(18, 26)
 """Versions of ONNX's operators that PyTorch's exporter writes."""
 
@@ -57,7 +55,7 @@ def export_onnx(
 
     Args:
         generator: plain or optimized; the latter computes less.
-        path: file to write.
+        path: file to write; missing folders are created, before any work.
         size: (H, W).
         part: what the file computes.
         opset: version of ONNX's operators, 18 to 25; None takes PyTorch's default.
@@ -69,6 +67,7 @@ def export_onnx(
         ImportError: without ``pip install "rfwarp[export]"``.
         ValueError: if a side is below 64, or part or opset is none of these, or the installed
             exporter does not write that opset.
+        OSError: if the file cannot be written.
 
     Example:
         >>> from rfwarp import Generator
@@ -80,6 +79,7 @@ def export_onnx(
         ValueError: height and width must be at least 64, got (32, 32)
     """
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     program = _onnx_program(generator, size, part, opset)
     write_atomically(path, lambda temporary: program.save(temporary, external_data=False))
     return path
@@ -98,7 +98,7 @@ def export_openvino(
     Arguments and errors as there.
 
     Args:
-        path: file to write, ``*.xml``.
+        path: file to write, ``*.xml``; missing folders are created.
 
     Raises:
         ImportError: without ``pip install "rfwarp[openvino]"``.
@@ -116,6 +116,7 @@ def export_openvino(
     if path.suffix != ".xml":
         raise ValueError(f"OpenVINO's form is an .xml file, got {path}")
     openvino = import_extra("openvino", "openvino")
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         model = openvino.convert_model(
             export_onnx(generator, Path(folder, "model.onnx"), size, part=part)
@@ -141,7 +142,7 @@ def export_package(
 
     Args:
         generator: plain or optimized.
-        path: file to write, ``*.pt2``.
+        path: file to write, ``*.pt2``; missing folders are created.
         size: (H, W).
         part: what the package computes.
 
@@ -150,6 +151,7 @@ def export_package(
 
     Raises:
         ValueError: if a side is below 64, the part is unknown, or the path ends otherwise.
+        OSError: if the file cannot be written.
         RuntimeError: if PyTorch finds no C++ compiler.
 
     Example:
@@ -163,6 +165,7 @@ def export_package(
     path = Path(path)
     if path.suffix != ".pt2":
         raise ValueError(f"an AOTInductor package is a .pt2 file, got {path}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     with _quietly(), tempfile.TemporaryDirectory() as folder:
         made = torch._inductor.aoti_compile_and_package(
             _program(exported_function(generator, size, part)),

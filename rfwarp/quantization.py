@@ -99,6 +99,7 @@ def export_int8(
         generator: in float32 on the CPU; plain or optimized.
         paths: files to write, ``.onnx`` or ``.xml``, by the part of
             :func:`rfwarp.export.export_onnx` that each computes: ``forward``, or both others.
+            Missing folders are created.
         size: (H, W), that of the dataset.
         dataset: a test split of what the generator was trained on.
         opset: as there.
@@ -126,6 +127,8 @@ def export_int8(
             f"images to calibrate on are posed by {dataset.pose_kind}, but this model takes "
             f"{generator.config.pose_kind}"
         )
+    for path in paths.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
     examples, held_out = _examples(generator, dataset, sets)
     functions = {part: exported_function(generator, size, part) for part in paths}
     with tempfile.TemporaryDirectory() as folder:

@@ -174,6 +174,14 @@ def test_int8_refuses_other_images(tmp_path):
     with pytest.raises(ValueError, match="calibrated on the CPU, and this generator is on meta"):
         export_int8(generator.to("meta"), paths, (64, 64), chairs)
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError):
+        export_int8(
+            Generator.from_pretrained("chairs-64"),
+            {"forward": tmp_path / "file/x.onnx"},
+            (64, 64),
+            chairs,
+        )
 
 
 @pytest.mark.parametrize("options", [{}, {"dataset": "folder"}])
@@ -245,6 +253,27 @@ def test_what_cannot_be_exported_is_an_error_before_any_work(tmp_path):
         with pytest.raises(ValueError, match=rf"opset must lie in 18\.\.25, got {opset}"):
             export_onnx(make(), tmp_path / "x.onnx", (64, 64), opset=opset)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("export", "name"),
+    [(export_onnx, "x.onnx"), (export_openvino, "x.xml"), (export_package, "x.pt2")],
+)
+def test_folders_are_made_before_any_work(tmp_path, monkeypatch, export, name):
+    if export is export_openvino:
+        pytest.importorskip("openvino")
+
+    def work(function):
+        raise NotImplementedError
+
+    monkeypatch.setattr("rfwarp.export._program", work)
+    generator = make(width=1 / 64)
+    with pytest.raises(NotImplementedError):
+        export(generator, tmp_path / "new" / "folder" / name, (64, 64))
+    assert list((tmp_path / "new" / "folder").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError):
+        export(generator, tmp_path / "file" / name, (64, 64))
 
 
 def test_onnx_names_what_is_missing(tmp_path, monkeypatch):

@@ -84,7 +84,6 @@ class Export:
         if not self.plain:
             generator = generator.optimize()
         paths = self._paths()
-        self.out.parent.mkdir(parents=True, exist_ok=True)
         if dataset is not None:
             self._write_int8(generator, paths, size, dataset)
             return
