@@ -31,13 +31,23 @@ OF_POSES = ("pose_kind", "pose_channels", "flow_prior", "focal")
 class Networks:
     """The networks of a run, initialised from ``config.seed``, in channels_last.
 
+    Args:
+        resumed: :meth:`load_state_dict` follows, so that the weights of ``config.init``, which may
+            be gone by now, are not read.
+
     Attributes:
         generator: for the dataset's kind of pose.
         ema: its exponential moving average, which is exported.
         discriminator: None if the adversarial loss has no weight.
     """
 
-    def __init__(self, config: TrainConfig, dataset: TupleDataset, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        dataset: TupleDataset,
+        device: torch.device,
+        resumed: bool = False,
+    ) -> None:
         torch.manual_seed(config.seed)
         height, width = dataset.height, dataset.width
         generator = Generator(
@@ -46,7 +56,7 @@ class Networks:
             image_size=height if height == width else (height, width),
             **asdict(config.network),
         )
-        if config.init is not None:
+        if config.init is not None and not resumed:
             _start_from(generator, config.init)
         self.generator = _laid_out(generator, device)
         self.ema = AveragedModel(

@@ -48,7 +48,8 @@ class Trainer:
         ValueError: if the run found there was started with another configuration or is damaged, if
             the dataset is unfit for the configuration, or if the device cannot do what it asks.
         NotADirectoryError: if ``config.out`` is a file.
-        FileNotFoundError: if the data or the weights of the feature set are not there.
+        FileNotFoundError: if the data, the weights of the feature set or, for a new run, those to
+            start from are not there.
 
     Example:
         >>> from pathlib import Path
@@ -81,7 +82,7 @@ class Trainer:
             raise NotADirectoryError(f"{config.out} is a file, not the folder of a run")
         self.dataset = open_dataset(config.data, "train")
         check_dataset(self.dataset, config)
-        features = make_features(config.features, config.feature_weights)
+        self.features = make_features(config.features, config.feature_weights)
         self.accelerator = Accelerator(
             cpu=config.device == "cpu" or not torch.cuda.is_available(),
             mixed_precision={"float32": "no"}.get(self.precision, self.precision),
@@ -89,25 +90,10 @@ class Trainer:
         self.processes = Processes(self.accelerator)
         self.main = self.accelerator.is_main_process
         self.held_out = HeldOutSamples(config) if self.main and config.sample_every else None
-        self.networks = Networks(config, self.dataset, self.accelerator.device)
-        given = (
-            self.networks.generator,
-            POSE_KINDS[self.dataset.pose_kind],
-            features.to(self.accelerator.device),
-            config,
-        )
-        self.stages: list[tuple[FlowStage | FullStage, int]] = [
-            (FlowStage(*given), config.flow_steps),
-            (FullStage(*given), config.steps),
-        ]
-        self.total = sum(steps for _, steps in self.stages)
-        self.step = 0
-        self.seconds = 0.0  # spent in training, over all sessions of the run
+        self.total = config.flow_steps + config.steps
         self.commit = source_commit()  # of the code that runs, which may differ from a later one
-        self.window = LossWindow()
-        self.pending: dict[str, Any] | None = None  # a checkpoint with optimisers to be restored
-        config.out.mkdir(parents=True, exist_ok=True)
         self.resume()
+        config.out.mkdir(parents=True, exist_ok=True)
 
     # -------------------------------------------------------------- persistence
 
@@ -120,15 +106,25 @@ class Trainer:
         return {**self.config.fixed(), "processes": self.accelerator.num_processes}
 
     def resume(self) -> None:
-        """Continue from the checkpoint in the output folder, if there is one."""
-        if not self.checkpoint_path.is_file():
-            return
-        state = load_checkpoint(self.checkpoint_path, self._settings)
-        self.networks.load_state_dict(state["networks"])
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.window.load_state_dict(state["window"])
-        self.pending = state
-        logger.info("resumed %s at step %d", self.config.out, self.step)
+        """Continue from the checkpoint in the output folder; begin anew if there is none."""
+        c, path, device = self.config, self.checkpoint_path, self.accelerator.device
+        state = load_checkpoint(path, self._settings) if path.is_file() else None
+        self.networks = Networks(c, self.dataset, device, resumed=state is not None)
+        kind, features = POSE_KINDS[self.dataset.pose_kind], self.features.to(device)
+        given = (self.networks.generator, kind, features, c)
+        self.stages: list[tuple[FlowStage | FullStage, int]] = [
+            (FlowStage(*given), c.flow_steps),
+            (FullStage(*given), c.steps),
+        ]
+        self.step = 0
+        self.seconds = 0.0  # spent in training, over all sessions of the run
+        self.window = LossWindow()
+        self.pending = state  # its optimisers are still to be restored
+        if state is not None:
+            self.networks.load_state_dict(state["networks"])
+            self.step, self.seconds = state["step"], state["seconds"]
+            self.window.load_state_dict(state["window"])
+            logger.info("resumed %s at step %d", c.out, self.step)
 
     def _save(self, optimizers: abc.Sequence[StageOptimizer], journal: Journal | None) -> None:
         self._finite_means()

@@ -1,6 +1,7 @@
 """Training with the truth: the whole loop, tiny; where it starts from; its settings."""
 
 import re
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -265,6 +266,7 @@ def test_a_run_that_started_from_weights_resumes(tmp_path, monkeypatch):
         stop_after(patch, 1, crash)
         with pytest.raises(Crash):
             Trainer(config(outs[1], **run)).train(progress=False)
+    shutil.rmtree(folder)  # nor are they needed any more
     Trainer(config(outs[1], **run)).train(progress=False)
     assert same_run(*outs)
     with pytest.raises(ValueError, match=r"other settings: init was .*model', now None"):
