@@ -544,6 +544,29 @@ def test_prepare_and_open(root):
         open_dataset(DataConfig("furniture", root=root), "train")
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"id,name\n", "must be a table with the columns id,"),
+        (b"\xff", "cannot be read as a table"),
+    ],
+)
+def test_a_malformed_table_is_written_anew(tmp_path, content, problem):
+    names = [
+        next(f"m{n}" for n in range(100) if split(f"m{n}") == part) for part in ("train", "test")
+    ]
+    models = dict.fromkeys(names, ("Crate", "Kitchen", "", CRATE))
+    write_package(tmp_path / "made.sh3f", models)
+    (tmp_path / "furniture.csv").write_bytes(content)
+    report = prepare("furniture", tmp_path, Options())
+    assert report.unusable == []
+    (line,) = report.problems
+    assert f"furniture.csv {problem}" in line
+    assert line.endswith("; it is written anew")
+    for part in ("train", "test"):
+        assert len(open_dataset(DataConfig("furniture", root=tmp_path), part).views.pieces) == 1
+
+
 def test_splits(tmp_path):
     tiny = {"model.obj": CRATE["model.obj"], "model.mtl": mtl(paint=PAINT)}
     write_package(tmp_path / "many.sh3f", {f"m{n}": ("M", "Kitchen", "", tiny) for n in range(60)})

@@ -53,13 +53,20 @@ def split_of(piece: Piece) -> Split:
 def prepare_furniture(
     root: Path, split: Split, options: Options, report: Report, progress: Progress
 ) -> None:
-    """Read every model of a split, and write its rows of the table.
+    """Read every model of a split, and write its rows of the table; a malformed table is a problem
+    in the report, and written anew.
 
     Raises:
         ImportError: without ``pip install "rfwarp[furniture]"``.
         FileNotFoundError: if there is no package.
-        ValueError: if a package or the table is malformed, or no model of the split can be used.
+        ValueError: if a package is malformed, or no model of the split can be used.
     """
+    path, others = root / TABLE, []
+    if path.is_file():
+        try:
+            others = [row for row in _read_table(path) if row.split != split]
+        except ValueError as error:
+            report.complain(f"{error}; it is written anew")
     pieces = [piece for piece in find_pieces(root) if split_of(piece) == split]
     rows, usable = [], []
     for done, piece in enumerate(pieces, start=1):
@@ -82,10 +89,7 @@ def prepare_furniture(
         progress(done, len(pieces))
     report.usable[f"{split} models"] = len(usable)
     report.usable[f"{split} models to sit on"] = sum(piece.is_seat for piece in usable)
-    path = root / TABLE
-    if path.is_file():
-        rows += [row for row in _read_table(path) if row.split != split]
-    write_atomically(path, lambda temporary: _write_table(temporary, rows))
+    write_atomically(path, lambda temporary: _write_table(temporary, rows + others))
     if not usable:
         raise ValueError("no model can be used")
 
@@ -133,8 +137,11 @@ def open_furniture(config: DataConfig, split: Split) -> ChairTuples:
 
 def _read_table(path: Path) -> list[Row]:
     columns = [field.name for field in fields(Row)]
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = list(csv.reader(file))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = list(csv.reader(file))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read as a table: {error}") from error
     if not lines or lines[0] != columns or any(len(line) != len(columns) for line in lines):
         raise ValueError(f"{path} must be a table with the columns {', '.join(columns)}")
     return [Row(*line) for line in lines[1:]]
