@@ -83,16 +83,11 @@ class Trainer:
         self.dataset = open_dataset(config.data, "train")
         check_dataset(self.dataset, config)
         self.features = make_features(config.features, config.feature_weights)
-        self.accelerator = Accelerator(
-            cpu=config.device == "cpu" or not torch.cuda.is_available(),
-            mixed_precision={"float32": "no"}.get(self.precision, self.precision),
-        )
-        self.processes = Processes(self.accelerator)
-        self.main = self.accelerator.is_main_process
-        self.held_out = HeldOutSamples(config) if self.main and config.sample_every else None
         self.total = config.flow_steps + config.steps
         self.commit = source_commit()  # of the code that runs, which may differ from a later one
         self.resume()
+        self.main = self.accelerator.is_main_process
+        self.held_out = HeldOutSamples(config) if self.main and config.sample_every else None
         config.out.mkdir(parents=True, exist_ok=True)
 
     # -------------------------------------------------------------- persistence
@@ -107,7 +102,13 @@ class Trainer:
 
     def resume(self) -> None:
         """Continue from the checkpoint in the output folder; begin anew if there is none."""
-        c, path, device = self.config, self.checkpoint_path, self.accelerator.device
+        c, path = self.config, self.checkpoint_path
+        self.accelerator = Accelerator(
+            cpu=c.device == "cpu" or not torch.cuda.is_available(),
+            mixed_precision={"float32": "no"}.get(self.precision, self.precision),
+        )
+        self.processes = Processes(self.accelerator)
+        device = self.accelerator.device
         state = load_checkpoint(path, self._settings) if path.is_file() else None
         self.networks = Networks(c, self.dataset, device, resumed=state is not None)
         kind, features = POSE_KINDS[self.dataset.pose_kind], self.features.to(device)
@@ -119,7 +120,8 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0  # spent in training, over all sessions of the run
         self.window = LossWindow()
-        self.pending = state  # its optimisers are still to be restored
+        self.pending = state  # its optimisers and scaler are still to be restored
+        self.begun = False
         if state is not None:
             self.networks.load_state_dict(state["networks"])
             self.step, self.seconds = state["step"], state["seconds"]
@@ -165,11 +167,17 @@ class Trainer:
     def train(self, progress: bool = True) -> Path:
         """Run to the end; returns the folder of the exported, averaged model.
 
+        After an error or interrupt it may be called again: it then continues from the last
+        checkpoint, with new ``networks``, as another trainer would.
+
         Raises:
             KeyboardInterrupt: on Ctrl-C or SIGTERM, to whichever process; all have then finished
                 the same step, and it is saved.
             FloatingPointError: if a loss or gradient is not finite. Nothing is saved then.
         """
+        if self.begun:
+            self.resume()
+        self.begun = True
         if self.step >= self.total:
             logger.info("%s is complete: %d steps", self.config.out, self.step)
             if self.main:
@@ -217,21 +225,19 @@ class Trainer:
         if discriminator is not None and isinstance(stage, FullStage):
             modules.append((DiscriminatorStage(discriminator, c), c.discriminator_lr))
         state, self.pending = self.pending, None
-        # A checkpoint at the end of a stage has no optimiser states for the next.
-        fresh = state is None or self.step == begin
-        states = [None] * len(modules) if fresh or state is None else state["optimizers"]
+        states = [None] * len(modules)
+        if state is not None:
+            if self.step > begin:  # else they are of the stage before
+                states = state["optimizers"]
+            if self.accelerator.scaler is not None:
+                self.accelerator.scaler.load_state_dict(state["scaler"])
         lrs = [] if c.flow_lr is None else [(self.networks.generator.flow, c.flow_lr)]
-        optimizers = [
+        return [
             StageOptimizer(
                 self.accelerator, module, lr, c, optimizer, lrs if module is stage else ()
             )
             for (module, lr), optimizer in zip(modules, states, strict=True)
         ]
-        if fresh or state is None:
-            return optimizers
-        if self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
-        return optimizers
 
     def _train_stage(
         self,

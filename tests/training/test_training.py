@@ -108,6 +108,10 @@ def crash():
     raise Crash
 
 
+def interrupt():
+    signal.raise_signal(signal.SIGINT)
+
+
 # ------------------------------------------------------------------ what a run leaves
 
 
@@ -310,6 +314,57 @@ def test_an_interrupt_saves_and_resumes_exactly(straight, tmp_path, monkeypatch,
     assert checkpoint(out)["step"] == step + 1  # the step was finished
     Trainer(config(out)).train(progress=False)
     assert same_run(out, straight)
+
+
+@pytest.mark.parametrize(
+    ("step", "how"),
+    [
+        (1, crash),
+        (5, crash),
+        (3, interrupt),
+        (4, interrupt),
+    ],  # before any checkpoint, after one, ...
+)
+def test_one_trainer_resumes_exactly(straight, tmp_path, monkeypatch, step, how):
+    out = tmp_path / "run"
+    trainer = Trainer(config(out))
+    with monkeypatch.context() as patch:
+        stop_after(patch, step, how)
+        with pytest.raises((Crash, KeyboardInterrupt)):
+            trainer.train(progress=False)
+    trainer.train(progress=False)
+    assert same_run(out, straight)
+
+
+def test_what_diverged_at_the_end_is_not_taken_for_complete(tmp_path, monkeypatch):
+    trainer = Trainer(config(tmp_path / "run", checkpoint_every=100))
+    stop_after(
+        monkeypatch, TOTAL - 1, lambda: trainer.window.add({"loss": torch.tensor(torch.nan)})
+    )
+    for _ in range(2):
+        with pytest.raises(FloatingPointError, match="up to step 9"):
+            trainer.train(progress=False)
+    assert checkpoint(tmp_path / "run")["step"] == 4
+
+
+def test_a_run_resumes_with_its_scaler(tmp_path, monkeypatch):
+    """Of fp16, also between the stages. It needs a GPU, so one of a CPU is put in its place."""
+    resume = Trainer.resume
+
+    def scaled(self):
+        resume(self)
+        self.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=3)
+
+    monkeypatch.setattr(Trainer, "resume", scaled)
+    outs = [tmp_path / "straight", tmp_path / "broken"]
+    Trainer(config(outs[0])).train(progress=False)
+    assert checkpoint(outs[0])["scaler"]["scale"] > 4
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3, interrupt)  # which ends stage 1
+        with pytest.raises(KeyboardInterrupt):
+            Trainer(config(outs[1])).train(progress=False)
+    Trainer(config(outs[1])).train(progress=False)
+    assert same_run(*outs)
 
 
 def test_training_in_a_thread_handles_no_signals(straight, tmp_path):
