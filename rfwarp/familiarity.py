@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from rfwarp import pretrained
-from rfwarp.data.catalog import DATASETS, DatasetRecord, dataset_record
+from rfwarp.data.catalog import dataset_record, trained_on
 from rfwarp.nn.config import GeneratorConfig
 from rfwarp.poses.keypoints import Keypoints
 from rfwarp.poses.viewpoint import Viewpoint
@@ -35,7 +32,6 @@ MOST = 0.3
 """Share of such pixels from which the background counts as another. Measured: 512 images of
 held-out procedural people have at most 6 % (arms), 180 of chairs none; 100 studio portraits, for a
 model that knows white, at least 41 %."""
-_SETTINGS = re.compile(r"^```json\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -78,10 +74,13 @@ procedural chairs']
         """
         size = config.image_shape
         card = pretrained.resolve(name, local_files_only=True) / pretrained.CARD_NAME
-        record, background = trained_on(card)
-        if record is None:
+        data = trained_on(card)
+        if data is None:
             return cls(size=size)
-        return cls(record.title, background or record.background, record.elevations, size)
+        record = dataset_record(data.name)
+        white = "background" in record.options and data.background == "white"
+        background = "white" if white else record.background
+        return cls(record.title, background, record.elevations, size)
 
     def notices(self, sources: Sequence[Image.Image], poses: Sequence[PoseLike] = ()) -> list[str]:
         """A line for whatever is far from it: backgrounds, sources that are much smaller, poses.
@@ -154,19 +153,3 @@ def strange_border(image: Image.Image, background: Background) -> float:
     border = np.concatenate([pixels[0], pixels[1:, 0], pixels[1:, -1]])
     expected = 255 if background == "white" else np.median(border, axis=0)
     return float((np.abs(border - expected).max(axis=1) > FAR).mean())
-
-
-def trained_on(card: Path) -> tuple[DatasetRecord | None, Background | None]:
-    """The dataset that the settings in a model card name, with the background that they chose."""
-    if not card.is_file():
-        return None, None
-    for block in _SETTINGS.findall(card.read_text(encoding="utf-8")):
-        try:
-            data = json.loads(block).get("data")
-        except (ValueError, RecursionError, AttributeError):
-            continue  # whoever edits a card may write what they like
-        if isinstance(data, dict) and data.get("name") in DATASETS:
-            record = dataset_record(data["name"])
-            chosen = "background" in record.options and data.get("background") == "white"
-            return record, "white" if chosen else None
-    return None, None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,13 +13,10 @@ from rfwarp.data.catalog import DATASETS
 
 if TYPE_CHECKING:
     from rfwarp import Generator
-    from rfwarp.data.catalog import DataConfig
     from rfwarp.data.tuples import TupleDataset
     from rfwarp.export import Part
 
 FORMATS = (".onnx", ".xml", ".pt2")
-FRAMING = ("name", "tuples", "align", "category", "background", "fit")
-"""Settings of a dataset that decide which images it has, and what is seen in them."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +70,9 @@ class Export:
         if self.opset is not None and self.opset not in OPSETS:
             raise UsageError(f"--opset must lie in {OPSETS[0]}..{OPSETS[-1]}, got {self.opset}")
         generator = Generator.from_pretrained(self.weights, device=choose_device(self.device))
-        size, trained_at = self.size, generator.config.image_size
+        size = self.size or generator.config.image_shape
         if size is None:
-            if trained_at is None:
-                raise UsageError(f"{self.weights} does not say which --size it was trained at")
-            size = (trained_at, trained_at) if isinstance(trained_at, int) else trained_at
+            raise UsageError(f"{self.weights} does not say which --size it was trained at")
         dataset = self._held_out(size) if self.int8 else None
         if not self.plain:
             generator = generator.optimize()
@@ -105,9 +98,10 @@ class Export:
         """Sets to calibrate and measure on."""
         from rfwarp import pretrained
         from rfwarp.data import DataConfig, dataset_record, open_dataset
+        from rfwarp.data.catalog import trained_on
 
         folder = pretrained.resolve(self.weights, local_files_only=True)
-        config = _trained_on(folder / pretrained.CARD_NAME)
+        config = trained_on(folder / pretrained.CARD_NAME)
         if self.dataset is not None and (config is None or config.name != self.dataset):
             config = DataConfig(self.dataset)
         if config is None:
@@ -131,25 +125,3 @@ class Export:
         for path in paths.values():
             print(f"wrote {path}")
         print(cost)
-
-
-def _trained_on(card: Path) -> DataConfig | None:
-    """The dataset that a model card names, with its images as in training.
-
-    Raises:
-        ValueError: if its settings are none of :class:`rfwarp.data.DataConfig`.
-    """
-    from rfwarp.data import DataConfig
-
-    if not card.is_file():
-        return None
-    blocks = re.findall(r"^```json\n(.*?)^```$", card.read_text(encoding="utf-8"), re.M | re.S)
-    for block in blocks:
-        try:
-            data = json.loads(block).get("data")
-        except (ValueError, RecursionError, AttributeError):
-            continue  # whoever edits a card may write what they like
-        if isinstance(data, dict) and data.get("name") in DATASETS:
-            given = {name: data[name] for name in FRAMING if name in data}
-            return DataConfig.from_dict(given, where=f"{card}: data.")
-    return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
@@ -169,6 +171,8 @@ def check_name(name: str) -> None:
 
 
 # Not in the annotation itself: Sphinx cannot read a module with an f-string there.
+_WHICH_IMAGES = ("tuples", "align", "category", "background", "fit")
+"""Options that decide which images a dataset has, and what is seen in them."""
 _NAMES = Doc(f"Name of the dataset: {', '.join(DATASETS)}.")
 
 
@@ -225,8 +229,7 @@ class DataConfig(Config):
     def facts(self, split: Split) -> dict[str, Any]:
         """Facts about a split for reports: the name, and those options that decide its images."""
         options = dataset_record(self.name).options
-        names = ("tuples", "align", "category", "background", "fit")
-        given = {option: getattr(self, option) for option in names}
+        given = {option: getattr(self, option) for option in _WHICH_IMAGES}
         given["first_seed"], given["count"] = self.seeds(split)
         kept = {"split": split} if split == "validation" else {}
         return {"name": self.name} | {k: v for k, v in given.items() if k in options} | kept
@@ -268,6 +271,22 @@ class DataConfig(Config):
                 f"seeds {self.first_seed}..{end - 1} cannot be trained on"
             )
         return self.first_seed, self.count
+
+
+def trained_on(card: Path) -> DataConfig | None:
+    """The dataset that the settings in a model card name, with its images as in training; None
+    where they name none, as in a card that somebody edited."""
+    if not card.is_file():
+        return None
+    text = card.read_text(encoding="utf-8")
+    for block in re.findall(r"^```json\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL):
+        try:
+            data = json.loads(block)["data"]
+            given = {name: data[name] for name in ("name", *_WHICH_IMAGES) if name in data}
+            return DataConfig.from_dict(given)
+        except (ValueError, RecursionError, KeyError, TypeError):
+            continue
+    return None
 
 
 def open_dataset(config: DataConfig, split: Split) -> TupleDataset:
