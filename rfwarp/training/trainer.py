@@ -11,8 +11,6 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -20,6 +18,7 @@ from tqdm import tqdm
 from rfwarp.data.catalog import open_dataset
 from rfwarp.interrupts import noted_interrupts, outlive_interrupts
 from rfwarp.poses.kinds import POSE_KINDS
+from rfwarp.training.accelerator import is_for, open_accelerator
 from rfwarp.training.batches import Batch, TupleBatches, check_dataset, split
 from rfwarp.training.checkpoint import load_checkpoint, save_checkpoint
 from rfwarp.training.config import TrainConfig
@@ -43,6 +42,7 @@ class Trainer:
 
     Started by ``torchrun``, its processes work on one run: with P of them a step has P times
     ``batch_size * accumulate`` samples. All must see the same ``config.out``; the first writes.
+    Trainers of one process may differ, but must train one after the other.
 
     Raises:
         ValueError: if the run found there was started with another configuration or is damaged, if
@@ -103,10 +103,7 @@ class Trainer:
     def resume(self) -> None:
         """Continue from the checkpoint in the output folder; begin anew if there is none."""
         c, path = self.config, self.checkpoint_path
-        self.accelerator = Accelerator(
-            cpu=c.device == "cpu" or not torch.cuda.is_available(),
-            mixed_precision={"float32": "no"}.get(self.precision, self.precision),
-        )
+        self.accelerator = open_accelerator(c, self.precision)
         self.processes = Processes(self.accelerator)
         device = self.accelerator.device
         state = load_checkpoint(path, self._settings) if path.is_file() else None
@@ -168,14 +165,15 @@ class Trainer:
         """Run to the end; returns the folder of the exported, averaged model.
 
         After an error or interrupt it may be called again: it then continues from the last
-        checkpoint, with new ``networks``, as another trainer would.
+        checkpoint, with new ``networks``, as another trainer would; also after another trainer was
+        made for another device or precision.
 
         Raises:
             KeyboardInterrupt: on Ctrl-C or SIGTERM, to whichever process; all have then finished
                 the same step, and it is saved.
             FloatingPointError: if a loss or gradient is not finite. Nothing is saved then.
         """
-        if self.begun:
+        if self.begun or not is_for(self.accelerator, self.config, self.precision):
             self.resume()
         self.begun = True
         if self.step >= self.total:

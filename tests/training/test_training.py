@@ -24,7 +24,6 @@ from rfwarp.nn import NetworkConfig
 from rfwarp.training import LossWeights, TrainConfig
 from rfwarp.training.trainer import Trainer
 
-# float32 throughout: accelerate allows one precision per process.
 SETTINGS = {
     "data": DataConfig("chairs", size=64, count=3),
     "network": NetworkConfig(width=1 / 64),
@@ -483,6 +482,24 @@ def test_a_device_that_is_not_there(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="fp16 training needs a GPU"):
         Trainer(config(tmp_path / "run", precision="fp16"))
     assert not (tmp_path / "run").exists()
+
+
+def test_accelerate_may_not_choose_another_device(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "1")
+    with pytest.raises(ValueError, match=r"training on cuda in float32 .* Accelerate has cpu and"):
+        Trainer(config(tmp_path / "run", device="cuda"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_trainers_of_one_process_may_differ_in_precision(straight, tmp_path):
+    """Also one that was made before another, and trains after it."""
+    first = Trainer(config(tmp_path / "float32"))
+    half = Trainer(config(tmp_path / "bf16", precision="bf16", flow_steps=1, steps=1))
+    half.train(progress=False)
+    assert half.accelerator.mixed_precision == "bf16"
+    first.train(progress=False)
+    assert same_run(tmp_path / "float32", straight)
 
 
 def test_nothing_is_printed_without_progress(tmp_path, capfd):
