@@ -73,11 +73,13 @@ def test_source_distribution_is_one_copy_with_its_licence(sdist: Path) -> None:
     assert schemas == ["theirs/rfwarp_ops/schema.py"]
 
 
+@pytest.mark.slow
 def test_building_again_compiles_nothing(project: Path) -> None:
     again = run(project, sys.executable, "setup.py", "build_ext", "--inplace")
     assert "ninja: no work to do." in again
 
 
+@pytest.mark.slow
 def test_a_copy_computes_the_same_beside_an_installed_rfwarp(project: Path) -> None:
     code = """
 import sys
@@ -109,6 +111,7 @@ for other in results[1:]:
     run(project, sys.executable, "-W", "error::UserWarning", "-c", code)
 
 
+@pytest.mark.slow
 def test_copies_that_share_a_namespace_are_refused(project: Path) -> None:
     package = project / "theirs" / "rfwarp_cuda" / "__init__.py"
     original = package.read_text()
