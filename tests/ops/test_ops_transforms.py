@@ -22,7 +22,12 @@ def make_inputs(n=2, k=2, c=3, h=4, w=5, dtype=torch.float32):
 MASK = torch.tensor([[True, False], [True, True]])
 
 
-@pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "padding_mode", ["zeros", *(pytest.param(x, marks=SLOW) for x in ("border", "reflection"))]
+)
 @pytest.mark.parametrize("with_options", [True, False])
 def test_opcheck_warp_fuse(padding_mode, with_options):
     inputs = make_inputs()
@@ -66,7 +71,7 @@ def network(features, flow, residual, occlusion, attention, target, mask):
     return warp_fuse(features * 2, flow, residual, occlusion, attention, target + 1, mask).relu()
 
 
-@pytest.mark.parametrize("dynamic", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("dynamic", [pytest.param(False, marks=SLOW), True])
 def test_compile_forward_and_backward(dynamic):
     compiled = torch.compile(network, fullgraph=True, dynamic=dynamic)
     for shape in [{}, {"n": 2, "h": 6, "w": 3}][: 1 + dynamic]:
