@@ -1,6 +1,7 @@
 """The command itself: help, versions, mistyped options, ``rfwarp info``."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -23,15 +24,6 @@ SUBCOMMANDS = (
 Refused = Callable[..., str]
 
 
-def command(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "rfwarp", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-    )
-
-
 @pytest.mark.parametrize("subcommand", [[], *([name] for name in SUBCOMMANDS)])
 def test_help(subcommand: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
@@ -43,23 +35,27 @@ def test_help(subcommand: list[str], capsys: pytest.CaptureFixture[str]) -> None
         assert all(name in shown for name in SUBCOMMANDS)
 
 
-@pytest.mark.parametrize(
-    "subcommand", ["generate", "animate", "train", "evaluate", "prepare", "pose"]
-)
-def test_help_does_not_wait_for_torch(subcommand: str) -> None:
-    program = (
-        "import sys, rfwarp.cli\n"
-        f"try:\n    rfwarp.cli.main(['{subcommand}', '--help'])\n"
-        "except SystemExit:\n    pass\n"
-        "heavy = {'torch', 'numpy', 'PIL', 'torchmetrics', 'accelerate'} & set(sys.modules)\n"
-        "sys.exit(f'imported {heavy}' if heavy else 0)"
+def test_help_does_not_wait_for_torch() -> None:
+    program = """
+import sys, rfwarp.cli
+for subcommand in sys.argv[1:]:
+    try:
+        rfwarp.cli.main([subcommand, "--help"])
+    except SystemExit:
+        pass
+    if heavy := {"torch", "numpy", "PIL", "torchmetrics", "accelerate"} & set(sys.modules):
+        sys.exit(f"{subcommand} imported {heavy}")
+"""
+    subcommands = ("generate", "animate", "train", "evaluate", "prepare", "pose")
+    done = subprocess.run(
+        [sys.executable, "-c", program, *subcommands], capture_output=True, text=True
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 def test_version() -> None:
-    done = command("--version")
+    command = [sys.executable, "-m", "rfwarp", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, f"rfwarp {rfwarp.__version__}\n")
 
 
@@ -77,13 +73,21 @@ def test_what_cannot_be_parsed_is_a_usage_error(
     assert "Traceback" not in captured.err
 
 
-def test_debug_shows_where_an_error_comes_from() -> None:
-    arguments = ("generate", "-s", "none_000_10.png", "-t", "40:10", "-o", "x.png", "-w", "nope")
-    quiet, loud = command(*arguments), command(*arguments, RFWARP_VERBOSITY="debug")
-    assert (quiet.returncode, loud.returncode) == (1, 1)
-    assert quiet.stderr.count("\n") == 1
-    assert "Traceback" in loud.stderr
-    assert loud.stderr.endswith(quiet.stderr)
+def test_debug_shows_where_an_error_comes_from(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["generate", "-s", "none_000_10.png", "-t", "40:10", "-o", "x.png", "-w", "nope"]
+    said = []
+    with monkeypatch.context() as patch:
+        patch.setattr(logging.getLogger(), "handlers", [])  # without pytest's, it logs to stderr
+        for verbosity in ("", "debug"):
+            patch.setenv("RFWARP_VERBOSITY", verbosity)
+            assert main(arguments) == 1
+            said.append(capsys.readouterr().err)
+    quiet, loud = said
+    assert quiet.count("\n") == 1
+    assert "Traceback" in loud
+    assert loud.endswith(quiet)
 
 
 def test_unknown_verbosity(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,15 +95,20 @@ def test_unknown_verbosity(refused: Refused, monkeypatch: pytest.MonkeyPatch) ->
     assert "must be one of debug, info, warning, error, got 'loud'" in refused("info")
 
 
-def test_short_options() -> None:
-    assert command("-V").stdout == f"rfwarp {rfwarp.__version__}\n"
-    assert command("-v", "info").stdout == command("info").stdout
+def test_short_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-V"]) == 0
+    assert capsys.readouterr().out == f"rfwarp {rfwarp.__version__}\n"
+    assert main(["-v", "info"]) == 0
+    talkative = capsys.readouterr().out
+    assert main(["info"]) == 0
+    assert capsys.readouterr().out == talkative
     arguments = ("generate", "-s", "none_000_10.png", "-t", "40:10", "-o", "x.tiff")
-    assert command("-v", *arguments).returncode == 2
+    assert main(["-v", *arguments]) == 2
 
 
-def test_empty_verbosity_is_the_default() -> None:
-    assert command("info", RFWARP_VERBOSITY="").returncode == 0
+def test_empty_verbosity_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RFWARP_VERBOSITY", "")
+    assert main(["info"]) == 0
 
 
 def test_files_are_named_without_numbers_of_errors(refused: Refused, tmp_path: Path) -> None:
