@@ -206,12 +206,8 @@ def test_training_stays_in_channels_last(name):
     assert all(x.is_contiguous(memory_format=torch.channels_last) for x in seen)
 
 
-SLOW = pytest.mark.slow
-
-
-@pytest.mark.parametrize(
-    "name", ["viewpoint", *(pytest.param(x, marks=SLOW) for x in ("81", "keypoints", "landmarks"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["viewpoint", "81", "keypoints", "landmarks"])
 def test_compiles_as_one_graph(name):
     generator = network(name, width=1 / 64).double().requires_grad_(False)
     inputs = arguments(name, n=1, k=2)
@@ -221,9 +217,8 @@ def test_compiles_as_one_graph(name):
     assert_close(compiled(*inputs, mask), generator(*inputs, mask))
 
 
-@pytest.mark.parametrize(
-    "name", ["camera", *(pytest.param(x, marks=SLOW) for x in ("81", "landmarks"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["camera", "81", "landmarks"])
 def test_exports_for_any_number_of_sources(name):
     generator = network(name, width=1 / 64).double().requires_grad_(False)
     inputs = arguments(name, n=2, k=2)
