@@ -13,7 +13,7 @@ import torch
 from job_tables import Row, counts, ended, entries, row, run, targets, write_table
 
 from rfwarp import Generator
-from rfwarp.jobs import Summary
+from rfwarp.jobs import Summary, lock
 from rfwarp.jobs.log import Results
 from rfwarp.jobs.plan import Share, make_plan
 from rfwarp.jobs.ranks import Ranks
@@ -85,15 +85,20 @@ def test_a_killed_run_leaves_no_image_of_other_weights(
     assert counts(run(generator, table)) == (0, 3, 0)
 
 
+def locking(folder: Path, then: str) -> list[str]:
+    """The command that locks a folder, from the file of the lock alone: that needs no torch."""
+    program = (
+        "import runpy, sys; from pathlib import Path\n"
+        f"with runpy.run_path(sys.argv[1])['FolderLock'](Path(sys.argv[2]), 0): {then}"
+    )
+    return [sys.executable, "-c", program, lock.__file__, str(folder)]
+
+
 def test_two_runs_do_not_share_a_folder(generator: Generator, folder: Path) -> None:
     table = write_table(folder, targets("a", 1))
     (folder / "out").mkdir()
-    program = (
-        "import sys; from pathlib import Path; from rfwarp.jobs.lock import FolderLock\n"
-        "with FolderLock(Path(sys.argv[1]), 0): print('locked', flush=True); sys.stdin.read()"
-    )
     with subprocess.Popen(
-        [sys.executable, "-c", program, folder / "out"],
+        locking(folder / "out", "print('locked', flush=True); sys.stdin.read()"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as other:
@@ -108,14 +113,9 @@ def test_two_runs_do_not_share_a_folder(generator: Generator, folder: Path) -> N
 def test_a_run_keeps_the_folder_to_its_end(generator: Generator, folder: Path) -> None:
     """Whatever it opens and closes meanwhile, another process cannot have it."""
     table = write_table(folder, targets("a", 2))
-    program = (
-        "import sys; from pathlib import Path; from rfwarp.jobs.lock import FolderLock\n"
-        "with FolderLock(Path(sys.argv[1]), 0): pass"
-    )
-    statuses = []
+    command, statuses = locking(folder / "out", "pass"), []
 
     def attempt(done: int, todo: int) -> None:
-        command = [sys.executable, "-c", program, folder / "out"]
         statuses.append(subprocess.run(command, stderr=subprocess.PIPE, check=False))
 
     run(generator, table)  # leaves a log, which the next run reads
