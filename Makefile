@@ -11,10 +11,8 @@ OUT     = out
 TORCH  ?= torch==2.13.0
 JOBS   ?= 2
 
-# CUDA kernels, where there is an nvcc, are compiled for the GPU of this machine alone, or for 9.0.
-RFWARP_CUDA_ARCHS ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader \
-    2>/dev/null | grep -m 1 -x '[0-9.]*'),90)
-export RFWARP_CUDA_ARCHS
+# CUDA kernels, where there is an nvcc, are compiled for the GPUs of this machine alone, or for 9.0.
+RFWARP_CUDA_ARCHS ?= native
 
 BIN := $(VENV)/bin
 CXX_FILES := $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu')
@@ -29,7 +27,7 @@ demo: $(VENV)/.installed
 
 # A process at a time has a file, so that what its tests share is made once. If a process dies, the run
 # ends: xdist, which would start another, then waits for ever for tests that it gave to none.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0
+PYTEST := RFWARP_CUDA_ARCHS="$(RFWARP_CUDA_ARCHS)" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0
 
 test: lint docs
 	$(PYTEST)
@@ -78,12 +76,12 @@ EDITABLE := --no-build-isolation --config-settings editable_mode=compat --editab
 # Detectors of bodies, for the tests. Alone: rtmlib brings a second OpenCV, mediapipe an old protobuf.
 DETECTORS := rtmlib "mediapipe==0.10.14; python_version < '3.13'"
 
-$(VENV)/.installed: $(VENV)/.torch pyproject.toml setup.py $(CXX_FILES)
-	$(BIN)/pip install --quiet $(EDITABLE) ".[video]"
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml setup.py $(CXX_FILES) $(wildcard csrc/kernel_build/*.py)
+	RFWARP_CUDA_ARCHS="$(RFWARP_CUDA_ARCHS)" $(BIN)/pip install --quiet $(EDITABLE) ".[video]"
 	touch $@
 
 $(VENV)/.developer: pyproject.toml setup.py | $(VENV)/.installed
-	$(BIN)/pip install --quiet $(EDITABLE) ".[dev]"
+	RFWARP_CUDA_ARCHS="$(RFWARP_CUDA_ARCHS)" $(BIN)/pip install --quiet $(EDITABLE) ".[dev]"
 	$(BIN)/pip install --quiet --no-deps $(DETECTORS)
 	touch $@
 

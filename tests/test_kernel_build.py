@@ -90,6 +90,23 @@ def test_compilers_that_do_not_work_are_not_used(toolchain: ModuleType, empty_pa
         toolchain.find_toolchain("auto")
 
 
+def test_a_compiler_without_shuffles_of_vectors_is_not_used(
+    toolchain: ModuleType, empty_path: Path
+) -> None:
+    """As gcc before 12, which would fail in the middle of the installation."""
+    program(empty_path / "c++", "/bin/grep -q __builtin_shufflevector probe.cpp && exit 1; exit 0")
+    with pytest.raises(toolchain.Missing, match="does not work: no message"):
+        toolchain.find_toolchain("auto")
+
+
+def test_a_compiler_is_one_program(
+    toolchain: ModuleType, empty_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "ccache g++")
+    with pytest.raises(toolchain.Missing, match=r"\(ccache g\+\+\): CXX is one program; flags go"):
+        toolchain.find_toolchain("auto")
+
+
 def test_none_and_nonsense(toolchain: ModuleType) -> None:
     with pytest.raises(toolchain.Missing, match="RFWARP_BUILD=none"):
         toolchain.find_toolchain("none")
@@ -135,6 +152,11 @@ def test_architectures(
     assert toolchain.cuda_architectures(nvcc) == ["75", "80", "90", "100", "110", "120+PTX"]
     monkeypatch.setenv("RFWARP_CUDA_ARCHS", "8.0; 90+PTX")
     assert toolchain.cuda_architectures(nvcc) == ["80", "90+PTX"]
+    monkeypatch.setenv("RFWARP_CUDA_ARCHS", "native")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    for capabilities, expected in (("8.6 9.0", ["86", "90"]), ("6.1", ["90"]), ("", ["90"])):
+        program(tmp_path / "nvidia-smi", f"printf '%s\\n' {capabilities}")
+        assert toolchain.cuda_architectures(nvcc) == expected
     for nonsense in ("42", "sm_90", ";"):
         monkeypatch.setenv("RFWARP_CUDA_ARCHS", nonsense)
         with pytest.raises(SystemExit, match=f"expected some of 70;75.* got '{nonsense}'"):
@@ -164,6 +186,8 @@ def test_every_file_has_the_flags_of_its_instruction_set(
 ) -> None:
     monkeypatch.delenv("RFWARP_CUDA_ARCHS", raising=False)
     monkeypatch.setenv("CXXFLAGS", "-g '-DNAME=a b'")
+    monkeypatch.setenv("LDFLAGS", "-Wl,-O1,-z,now -fsanitize=address -L/lib")
+    monkeypatch.setenv("NVCC_APPEND_FLAGS", "-lineinfo")
     monkeypatch.setattr(toolchain.platform, "machine", lambda: "x86_64")
     script = "echo 'release 13.0, V13.0.88'; echo sm_90"
     nvcc, ccache = program(empty_path / "nvcc", script), program(empty_path / "ccache", "exit 1")
@@ -182,7 +206,13 @@ def test_every_file_has_the_flags_of_its_instruction_set(
             name = line.split("/")[1].split(".")[0]
             assert lines[number + 1].split()[2:] == SETS[name]
     commands = [line for line in lines if "-c $in" in line]
-    assert all(line.split()[2] == ccache for line in commands)
+    assert all(ccache in line.split()[2:5] for line in commands)
+    (cuda,) = (line for line in commands if "-gencode" in line)
+    assert "env NVCC_APPEND_FLAGS=-lineinfo" in cuda
+    links = [line for line in lines if "-ltorch_cpu" in line]
+    assert sum("-Wl,-O1,-z,now -fsanitize=address -L/lib" in line for line in links) == 1
+    given = "-Xlinker=-O1,-z,now -Xcompiler=-fsanitize=address -L/lib"
+    assert sum(given in line for line in links) == 1
     assert all("-DRFWARP_NAMESPACE=p" in line and "-DRFWARP_X86" in line for line in commands)
     (cxx,) = (line for line in commands if "-fPIC" in line.split())
     assert "-g '-DNAME=a b'" in cxx

@@ -4,6 +4,7 @@ written here. kernel-builder itself is not run."""
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -45,11 +46,29 @@ def settings(project: Path) -> dict[str, Any]:
     return tomllib.loads((project / "build.toml").read_text())
 
 
-def test_build_toml_names_every_source(project: Path) -> None:
+def included(project: Path, source: str) -> set[str]:
+    """The project's files that one includes, and that these include, itself among them."""
+    found, left = set(), [project / source]
+    while left:
+        path = left.pop()
+        if path not in found:
+            found.add(path)
+            names = re.findall(r'^#include "(.+)"', path.read_text(), flags=re.MULTILINE)
+            left += [Path(os.path.normpath(path.parent / name)) for name in names]
+    return {path.relative_to(project).as_posix() for path in found}
+
+
+def test_every_kernel_names_its_sources_and_their_headers(project: Path) -> None:
     config = settings(project)
-    named = {source for kernel in config["kernel"].values() for source in kernel["src"]}
+    compiled: set[str] = set()
+    for kernel in config["kernel"].values():
+        sources = {name for name in kernel["src"] if name.endswith((".cpp", ".cu"))}
+        needed = set().union(*(included(project, source) for source in sources))
+        assert set(kernel["src"]) == needed
+        compiled |= sources
     there = {path.relative_to(project).as_posix() for path in (project / "csrc").rglob("*.c*")}
-    assert named == {name for name in there if name.endswith((".cpp", ".cu"))}
+    assert compiled == {name for name in there if name.endswith((".cpp", ".cu"))}
+    assert (project / "flake.nix").is_file()
     assert config["torch"]["stable-abi"] == "2.11"
     assert (project / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
 
@@ -64,7 +83,7 @@ def test_it_builds_by_build_toml_and_runs_outside_of_the_path(project: Path) -> 
     sources = [(source, []) for source in config["torch"]["src"]]
     for kernel in config["kernel"].values():
         if kernel["backend"] == "cpu":
-            sources += [(source, kernel["cxx-flags"]) for source in kernel["src"]]
+            sources += [(s, kernel["cxx-flags"]) for s in kernel["src"] if s.endswith(".cpp")]
     folder = Path(torch.__file__).parent
     common = ["c++", "-std=c++17", "-O0", "-fPIC", f"-DTORCH_EXTENSION_NAME={NAME}"]
     common += ["-DTORCH_TARGET_VERSION=0x020b000000000000", "-DPy_LIMITED_API=0x030A0000"]
@@ -91,8 +110,10 @@ def run():
     return out, *torch.autograd.grad(out.square().sum(), leaves[:1])
 ours = run()
 with package.use_backend("torch"):
+    assert package.backend().cpu.kind != "compiled"
     for mine, theirs in zip(ours, run(), strict=True):
         torch.testing.assert_close(mine, theirs)
+assert "no CUDA kernels" in package.backend().cuda.reason  # the reference was on top of them
 assert not any(name.split(".")[0] in ("rfwarp", "rfwarp_cuda") for name in sys.modules)
 """
     environment = {**os.environ, "PYTHONPATH": ""}

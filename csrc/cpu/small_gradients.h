@@ -69,7 +69,7 @@ template <class Real>
 class SmallGradients {
  public:
   SmallGradients(const Arguments& args, const Gradients& grads)
-      : args_(args), grads_(grads), value_(args.K * args.W), mean_(args.W), room_(3 * args.W) {}
+      : args_(args), grads_(grads), value_(args.K * args.W), mean_(args.W), room_(3 * int64_t{args.W}) {}
 
   // dots: [pixel][source][corner]; own: [pixel].
   void write(const TapRow<Real>& row, int64_t n, int y, int x0, int count, const Real* dots,
@@ -98,7 +98,7 @@ class SmallGradients {
     const bool visibility = args_.visibility;
     const GradientRow<Real> by_x(grads_.flow, n, k, 0, y, x0, &room_[0]);
     const GradientRow<Real> by_y(grads_.flow, n, k, 1, y, x0, &room_[W]);
-    const GradientRow<Real> by_m(grads_.occlusion, n, k, 0, y, x0, &room_[2 * W]);
+    const GradientRow<Real> by_m(grads_.occlusion, n, k, 0, y, x0, &room_[2 * int64_t{W}]);
     Real *to_x = by_x.get(), *to_y = by_y.get(), *to_m = by_m.get(), *value = &value_[k * W];
     for (int p = 0; p < count; ++p) {
       const int64_t i = first + p;

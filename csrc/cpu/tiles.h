@@ -70,7 +70,7 @@ void transpose_in(const Run<const T>& from, Real* tile, int pitch) {
     for (int x = 0; x < from.pixels; x += L) {
       const int pixels = from.pixels - x < L ? from.pixels - x : L;
       const T* corner = from.data + c * from.c + x;
-      Real* to = tile + x * pitch + c;
+      Real* to = tile + int64_t{x} * pitch + c;
       Vec<Real, L> block[L];
       if (pixels == L && channels == L) {
 #pragma GCC unroll 16
@@ -96,7 +96,7 @@ void transpose_out(const Real* tile, int pitch, const Run<T>& to) {
     const int channels = to.channels - c < L ? to.channels - c : L;
     for (int x = 0; x < to.pixels; x += L) {
       const int pixels = to.pixels - x < L ? to.pixels - x : L;
-      const Real* from = tile + x * pitch + c;
+      const Real* from = tile + int64_t{x} * pitch + c;
       T* corner = to.data + c * to.c + x;
       Vec<Real, L> block[L];
       if (pixels == L && channels == L) {
@@ -124,7 +124,7 @@ void pack(const Run<const T>& from, Real* tile, int pitch) {
   if (from.x == 1 && from.c != 1) return transpose_in<L>(from, tile, pitch);
   for (int x = 0; x < from.pixels; ++x) {
     const T* pixel = from.data + x * from.x;
-    Real* to = tile + x * pitch;
+    Real* to = tile + int64_t{x} * pitch;
     int c = 0;
     if (from.c == 1)
       for (; c + L <= from.channels; c += L) store<L>(to + c, load<L>(pixel + c));
@@ -136,7 +136,7 @@ template <int L, class T, class Real>
 void unpack(const Real* tile, int pitch, const Run<T>& to) {
   if (to.x == 1 && to.c != 1) return transpose_out<L>(tile, pitch, to);
   for (int x = 0; x < to.pixels; ++x) {
-    const Real* from = tile + x * pitch;
+    const Real* from = tile + int64_t{x} * pitch;
     T* pixel = to.data + x * to.x;
     int c = 0;
     if (to.c == 1)

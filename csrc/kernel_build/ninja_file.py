@@ -7,7 +7,7 @@ import os
 import shlex
 import shutil
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ CXX_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wex
 CXX_FLAGS += ["-Wno-maybe-uninitialized", "-Wno-psabi"]
 CXX_FLAGS += ["-fno-math-errno", "-fno-trapping-math"]
 NVCC_FLAGS = ["-std=c++17", "-O3", "-DUSE_CUDA", "-Xcompiler=-fPIC,-fvisibility=hidden"]
+NVCC_VARIABLES = ("NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS")  # which nvcc itself reads
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 AVX512 = [*AVX2, *(f"-mavx512{part}" for part in ("f", "bw", "dq", "vl"))]
 INSTRUCTION_SETS = {"avx2": AVX2, "avx512": [*AVX512, "-mprefer-vector-width=512"]}
@@ -86,13 +87,16 @@ def _cxx_rules(ninja: Any, toolchain: Toolchain, flags: list[str]) -> None:
 
 def _nvcc_rules(ninja: Any, toolchain: Toolchain, flags: list[str]) -> None:
     nvcc = str(toolchain.nvcc)
-    ninja.rule("nvcc", _command(*_ccache(), nvcc, *flags, *COMPILE), pool="nvcc", **DEPENDENCIES)
+    # In the command, so that what it compiled is compiled again when they change.
+    own = [f"{name}={os.environ[name]}" for name in NVCC_VARIABLES if os.environ.get(name)]
+    first = ["env", *own, *_ccache()] if own else _ccache()
+    ninja.rule("nvcc", _command(*first, nvcc, *flags, *COMPILE), pool="nvcc", **DEPENDENCIES)
     # Only CUDA builds of torch have libtorch_cuda.so. Linked with an empty library of this name,
     # the binary asks for the real one at run time.
     stub = ["-shared", "-x", "c++", "/dev/null", "-Wl,-soname,libtorch_cuda.so", "-o", "$out"]
     ninja.rule("stub", _command(toolchain.cxx, *stub), description="link $out")
     ninja.build("libtorch_cuda.so", "stub")
-    flags = ["-ccbin", toolchain.cxx, *_link_flags(toolchain)]
+    flags = ["-ccbin", toolchain.cxx, *_link_flags(toolchain, _for_nvcc)]
     flags += ["-L.", "-Xlinker=--no-as-needed", "-ltorch_cuda"]
     ninja.rule("link_cuda", _command(nvcc, *flags), description="link $out")
 
@@ -102,9 +106,16 @@ def _ccache() -> list[str]:
     return [ccache] if ccache else []
 
 
-def _link_flags(toolchain: Toolchain) -> list[str]:
-    flags = shlex.split(os.environ.get("LDFLAGS", ""))
+def _link_flags(toolchain: Toolchain, form: Callable[[str], str] = lambda flag: flag) -> list[str]:
+    flags = map(form, shlex.split(os.environ.get("LDFLAGS", "")))
     return ["-shared", "$in", "-o", "$out", *flags, f"-L{toolchain.torch / 'lib'}", "-ltorch_cpu"]
+
+
+def _for_nvcc(flag: str) -> str:
+    """A compiler's flag for linking, as nvcc hands it on."""
+    if flag.startswith("-Wl,"):
+        return f"-Xlinker={flag.removeprefix('-Wl,')}"
+    return flag if flag.startswith(("-L", "-l")) else f"-Xcompiler={flag}"
 
 
 def _compile(ninja: Any, folder: Path, source: str) -> str:

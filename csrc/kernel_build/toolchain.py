@@ -22,6 +22,13 @@ OLDEST_CUDA_ARCHITECTURE = 75
 CXX_BYTES, NVCC_BYTES = 1 * 2**30, 2 * 2**30
 
 
+# Of what the kernels use, what compilers had last: shuffles of vectors, gcc since 12.
+PROBE = """#include <optional>
+typedef int Vector __attribute__((vector_size(16)));
+Vector probe(Vector v) { return __builtin_shufflevector(v, v, 3, 2, 1, 0); }
+"""
+
+
 class Missing(Exception):
     """The reason why something cannot be built here."""
 
@@ -97,7 +104,7 @@ def find_torch() -> tuple[Path, str]:
 
 
 def find_compiler() -> str:
-    """$CXX, or the first of c++, g++ and clang++, if it compiles C++17.
+    """$CXX, or the first of c++, g++ and clang++, if it compiles what the kernels are written in.
 
     Raises:
         Missing: if there is none.
@@ -105,8 +112,10 @@ def find_compiler() -> str:
     names = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
     compiler = next(filter(None, map(shutil.which, names)), None)
     if compiler is None:
-        raise Missing(f"there is no C++ compiler ({', '.join(names)})")
-    _try_to_compile([compiler, "-std=c++17"], "probe.cpp", "#include <optional>\n")
+        hint = ": CXX is one program; flags go into CXXFLAGS, and ccache is used where it is found"
+        several = hint if len(names[0].split()) > 1 else ""
+        raise Missing(f"there is no C++ compiler ({', '.join(names)}){several}")
+    _try_to_compile([compiler, "-std=c++17"], "probe.cpp", PROBE)
     return compiler
 
 
@@ -147,12 +156,16 @@ def _try_to_compile(compiler: list[str], name: str, code: str) -> None:
 def cuda_architectures(nvcc: str) -> list[str]:
     """Compute capabilities to compile for, such as ``["80", "90+PTX"]``.
 
-    $RFWARP_CUDA_ARCHS, separated by semicolons. Without it, the first capability of each generation
-    that nvcc knows (code for 8.0 runs on 8.6 and 8.9 too), and PTX for GPUs to come.
+    $RFWARP_CUDA_ARCHS, separated by semicolons, or "native" for the GPUs of this machine: for one
+    capability, 9.0 if nvcc knows it, where it has none. Without it, the first capability of each
+    generation that nvcc knows (code for 8.0 runs on 8.6 and 8.9 too), and PTX for GPUs to come.
     """
     listed = subprocess.run([nvcc, "--list-gpu-code"], capture_output=True, text=True, check=True)
     known = sorted(re.findall(r"^sm_(\d+)$", listed.stdout, re.MULTILINE), key=int)
     asked = os.environ.get("RFWARP_CUDA_ARCHS")
+    if asked == "native":
+        here = [number for number in known if number in _capabilities()]
+        return here or ["90" if "90" in known else known[-1]]
     if asked:
         architectures = [word.strip().replace(".", "") for word in asked.split(";") if word.strip()]
         unknown = [a for a in architectures if a.removesuffix("+PTX") not in known]
@@ -167,6 +180,15 @@ def cuda_architectures(nvcc: str) -> list[str]:
             generations.setdefault(int(number) // 10, number)
     *others, last = generations.values()
     return [*others, f"{last}+PTX"]
+
+
+def _capabilities() -> set[str]:
+    """Of the GPUs of this machine."""
+    if shutil.which("nvidia-smi") is None:
+        return set()
+    command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    return {line.strip().replace(".", "") for line in listed.stdout.splitlines()}
 
 
 def job_counts() -> tuple[int, int]:

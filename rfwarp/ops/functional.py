@@ -74,9 +74,9 @@ def warp(features: Tensor, flow: Tensor, padding_mode: str = "zeros") -> Tensor:
         >>> warp(features, flow)  # from x = 1, 1.5 and 2
         tensor([[[[20., 25., 30.]]]])
     """
-    if _left_to_kernels(features, flow) and flow.shape[0] == features.shape[0]:
+    if _left_to_kernels(features, flow) and flow.ndim == features.ndim > 3:
         with suppress(RuntimeError):
-            if flow.ndim == features.ndim:
+            if flow.shape[0] == features.shape[0]:
                 return operators.warp(features, flow, padding_mode)
     _check_padding(padding_mode)
     _check_features(features)

@@ -150,3 +150,12 @@ def test_kernels_refuse_gradients_and_features_that_they_cannot_take(kernels):
     refused(
         kernels.warp, grad_out[0], torch.zeros(2, 5, 6), "zeros", match="4 or 5 dimensions, got 3"
     )
+
+
+@pytest.mark.parametrize("features", [torch.tensor(1.0), torch.zeros(2, 3)])
+def test_too_few_dimensions_are_a_value_error(features):
+    """Where kernels check, too."""
+    with pytest.raises(ValueError, match="features must be"):
+        warp(features, torch.zeros(1, 2, 3, 3))
+    with pytest.raises(ValueError, match="flow must be"):
+        warp(torch.zeros(1, 2, 3, 3), features)

@@ -20,7 +20,7 @@ class Loaded(NamedTuple):
     cuda: str | None
 
 
-def load() -> Loaded:
+def _loaded() -> Loaded:
     registered = torch._C._dispatch_has_kernel_for_dispatch_key
     names = (("CPU", "CPU"), ("CUDA", "CUDA"))
     return Loaded(
@@ -29,6 +29,14 @@ def load() -> Loaded:
             for key, name in names
         )
     )
+
+
+# Now, as later the reference may be registered on top.
+_LOADED = _loaded()
+
+
+def load() -> Loaded:
+    return _LOADED
 
 
 def cpu_capability() -> str:
