@@ -1,0 +1,22 @@
+"""Chairs that are rendered once for all trainers."""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+import pytest
+from torch import Tensor
+
+from rfwarp.data.chairs import dataset
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _chairs_rendered_once() -> Iterator[None]:
+    """Each trainer opens its dataset anew, and would render the same chairs again."""
+    render = cache(dataset.render_views)
+
+    def views_of(seed: int, views: Sequence[int], size: int) -> Tensor:
+        return render(seed, tuple(views), size).clone()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset, "render_views", views_of)
+        yield
