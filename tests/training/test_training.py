@@ -124,11 +124,14 @@ def test_files_of_a_run(straight):
 
 def test_log_entries_are_means_over_their_own_steps(tmp_path):
     dense, sparse = tmp_path / "dense", tmp_path / "sparse"
-    Trainer(config(dense, log_every=1)).train(progress=False)
-    Trainer(config(sparse, log_every=3)).train(progress=False)
+    Trainer(config(dense, log_every=1, cooldown=3)).train(progress=False)
+    Trainer(config(sparse, log_every=3, cooldown=3)).train(progress=False)
     each = {entry["step"]: entry for entry in log(dense)}
     assert sorted(each) == list(range(1, TOTAL + 1))
     assert [e["stage"] for e in log(dense)] == ["flow"] * 4 + ["full"] * 5
+    # Each stage warms up over two steps; the last cools down over three.
+    rates = [0.5, 1, 1, 1, 0.5, 1, 1, 2 / 3, 1 / 3]
+    assert [e["lr"] for e in log(dense)] == pytest.approx([1e-3 * rate for rate in rates])
     spans = {3: (1, 2, 3), 4: (4,), 6: (5, 6), 9: (7, 8, 9)}  # stage 1 ends at step 4
     assert [e["step"] for e in log(sparse)] == list(spans)
     for entry in log(sparse):
