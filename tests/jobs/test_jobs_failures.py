@@ -50,7 +50,7 @@ def test_bad_rows_fail_alone(generator: Generator, folder: Path) -> None:
     ):
         assert message in error, name
     assert summary.first_failure is not None
-    assert any(error in summary.first_failure for error in errors.values())
+    assert errors[1] in summary.first_failure
     assert counts(run(generator, table)) == (0, len(good), len(BAD))  # tried again
     Image.new("RGB", (64, 64)).save(folder / "none.png")
     assert counts(run(generator, table)) == (1, len(good), len(BAD) - 1)
