@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rfwarp.images import from_uint8, to_uint8
 from rfwarp.metrics import EvaluationConfig, ImageMetrics, MetricNetworks, StLpips
 from rfwarp.metrics import st_lpips as module
 
@@ -56,12 +57,12 @@ def test_a_shift_hardly_counts() -> None:
 
 def test_it_is_gathered() -> None:
     tolerant = StLpips()
-    ours, targets = images(2, 0), images(2, 1)
+    ours, targets = (from_uint8(to_uint8(images(2, seed))) for seed in (0, 1))
     metrics = ImageMetrics(64, 64, MetricNetworks(st_lpips=tolerant))
     metrics.update(targets, {"a": targets, "b": ours})
     scores = metrics.compute()
-    assert scores["a"].st_lpips == pytest.approx(0, abs=1e-3)  # targets here are not 8 bits
-    assert scores["b"].st_lpips == pytest.approx(float(tolerant(ours, targets).mean()), 0.05)
+    assert scores["a"].st_lpips == 0
+    assert scores["b"].st_lpips == pytest.approx(float(tolerant(ours, targets).mean()), 1e-5)
     assert scores["b"].lpips is None
 
 
