@@ -69,7 +69,11 @@ template <class Real>
 class SmallGradients {
  public:
   SmallGradients(const Arguments& args, const Gradients& grads)
-      : args_(args), grads_(grads), value_(args.K * args.W), mean_(args.W), room_(3 * int64_t{args.W}) {}
+      : args_(args),
+        grads_(grads),
+        value_(args.K * args.W),
+        mean_(args.W),
+        room_(3 * int64_t{args.W}) {}
 
   // dots: [pixel][source][corner]; own: [pixel].
   void write(const TapRow<Real>& row, int64_t n, int y, int x0, int count, const Real* dots,
