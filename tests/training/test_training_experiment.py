@@ -1,6 +1,7 @@
 """Experiments: a small grid, interrupted, continued and reported."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,12 @@ from rfwarp.metrics import EvaluationConfig, MetricNetworks, mask_of_target
 from rfwarp.model_card import with_results
 from rfwarp.training.config_file import load_config
 from rfwarp.training.experiment import ExperimentConfig, read_result, run_experiment
-from rfwarp.training.experiment_report import markdown_table, summarise
+from rfwarp.training.experiment_report import draw_plot, markdown_table, summarise
 from rfwarp.training.trainer import Trainer
 
 TRAIN: dict[str, Any] = {
     "data": {"name": "chairs", "size": 64, "count": 2},
-    "network": {"width": 0.0625},
+    "network": {"width": 1 / 64},
     "batch_size": 1,
     "sources": [1, 2],
     "flow_steps": 1,
@@ -45,7 +46,21 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "configs"
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory) -> Path:
+def _few_drawings() -> Iterator[None]:
+    """Most of the time of such short runs would go into drawing: only the last plot is drawn."""
+
+    def draw_at_the_end(rows, out):
+        if rows[-1].seeds == 2:
+            draw_plot(rows, out)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rfwarp.training.journal.plot_losses", lambda log, out: None)
+        patch.setattr("rfwarp.training.experiment.draw_plot", draw_at_the_end)
+        yield
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory, _few_drawings) -> Path:
     """The grid, interrupted after its first run and in the middle of the second."""
     folder = tmp_path_factory.mktemp("experiments") / "small"
     step = Trainer._step
@@ -77,7 +92,7 @@ def test_results(out):
     assert {r["steps"] for r in runs} == {2}
     for run in runs:
         settings = run["settings"]["train"]
-        assert settings["network"]["width"] == 0.0625
+        assert settings["network"]["width"] == 1 / 64
         assert settings["network"]["residual_flow"] == (run["variant"] == "full")
         assert settings["weights"]["l1"] == (3.0 if run["variant"] == "full" else 2.5)
         assert settings["weights"]["style"] == 0
