@@ -355,16 +355,16 @@ def test_frames_are_not_kept(tmp_path: Path, suffix: str) -> None:
 
     def frames() -> Iterator[Frame]:
         nonlocal most
-        for number in range(300):
+        for number in range(120):
             image = scene(number % 40)
             living.append(weakref.ref(image))
-            if number % 50 == 49:
+            if number % 20 == 19:
                 gc.collect()
                 most = max(most, sum(one() is not None for one in living))
             yield Frame(image, Fraction(number, 25))
 
     path = tmp_path / f"long{suffix}"
-    assert write_video(path, frames(), 25) == 300
+    assert write_video(path, frames(), 25) == 120
     assert most <= (80 if suffix == ".gif" else 16)
     if suffix == ".mp4":
         living, most = [], 0
@@ -496,10 +496,11 @@ def fuzzed(folder: Path, count: int, seed: int) -> dict[str, int]:
     return json.loads(run.stdout)
 
 
-def test_mutated_videos(tmp_path: Path) -> None:
-    found = fuzzed(tmp_path, 300, seed=0)
-    assert sum(found.values()) == 300
-    assert min(found["read"], found["refused"]) > 50
+@pytest.mark.parametrize("count", [100, pytest.param(300, marks=pytest.mark.slow)])
+def test_mutated_videos(tmp_path: Path, count: int) -> None:
+    found = fuzzed(tmp_path, count, seed=0)
+    assert sum(found.values()) == count
+    assert min(found["read"], found["refused"]) > count / 6
 
 
 @pytest.mark.slow
