@@ -100,10 +100,13 @@ def test_no_part_floats(block):
     for seed in range(block * 40, block * 40 + 40):
         parts = chair_parts(ChairParameters.from_seed(seed))
         points = [local_points(part) for part in parts]
+        corners = np.stack([part.corners() for part in parts])
+        low, high = corners.min(1) - 1e-9, corners.max(1) + 1e-9
         joined, waiting = {0}, [0]
         while waiting:
             here = waiting.pop()
-            for other in set(range(len(parts))) - joined:
+            near = ((low <= high[here]) & (high >= low[here])).all(1)  # only these can meet it
+            for other in set(np.flatnonzero(near)) - joined:
                 meets = (excess(parts[other], points[here]) <= 0).any()
                 if meets or (excess(parts[here], points[other]) <= 0).any():
                     joined.add(other)
