@@ -223,12 +223,18 @@ def test_a_driving_video(
 
     driver = [red_person(frame.image) for frame in VideoReader(clip)]
     poses = [Keypoints.from_coco(found[0], 96, 128) for found in driver if found]
-    poses.insert(2, poses[1])
     found = [pose_in(path) for path in sources]
-    expected = drawn(people, sources, retarget(poses, found[0]), found, torch.float32)
+    moved = retarget(poses, found[0])
+    moved.insert(2, moved[1])
+    made = drawn(people, sources, moved, found, torch.float32)
+    expected = [enlarge(image, 2) for image in made]
     for frame, image in zip(frames, expected, strict=True):
-        grey = [np.array(x.convert("L")).astype(int) for x in (frame.image, enlarge(image, 2))]
+        assert frame.image.size == (128, 128)
+        grey = [np.array(x.convert("L")).astype(int) for x in (frame.image, image)]
         assert np.abs(grey[0] - grey[1]).mean() < 5  # of H.264, on noise
+    assert main([*given, "-o", str(tmp_path / "frames"), "--scale", "2"]) == 0
+    assert_same(frames_of(tmp_path / "frames"), expected)
+    capsys.readouterr()
 
     assert main([*given, "-o", str(tmp_path / "out.gif")]) == 0
     assert capsys.readouterr().out.splitlines()[1].endswith("6 frames, no sound")
