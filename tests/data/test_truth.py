@@ -87,12 +87,17 @@ def test_caches_with_and_without_truth_are_told_apart(tmp_path):
         again.truth(0, [0, 1])
 
 
+@pytest.fixture(scope="module")
+def other_process():
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        yield executor
+
+
 @pytest.mark.parametrize("name", FAMILIES)
-def test_other_processes_give_the_same(name):
+def test_other_processes_give_the_same(name, other_process):
     dataset = open_dataset(DataConfig(name, size=16, count=1, truth=True), "test")
     expected = dataset.load((0, 1, 2)).truth
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        given = pool.submit(dataset.load, (0, 1, 2)).result().truth
+    given = other_process.submit(dataset.load, (0, 1, 2)).result().truth
     for ours, theirs in zip(expected[:3], given[:3], strict=True):
         assert torch.equal(ours, theirs)
     assert len(pickle.dumps(dataset)) < 20_000
