@@ -17,7 +17,7 @@ from PIL import Image
 from rfwarp import Generator
 from rfwarp.cli import main
 from rfwarp.poses import Keypoints, OneEuroFilter, Viewpoint, retarget, write_annotations
-from rfwarp.poses.body_detection import BACKENDS
+from rfwarp.poses.body_detection import BACKENDS, Backend
 from rfwarp.poses.keypoints import write_openpose
 from rfwarp.video import Frame, VideoReader, write_video
 from rfwarp.viz import enlarge
@@ -176,6 +176,22 @@ def test_poses_of_the_sources_can_be_given(
     assert main([*given, "-o", str(tmp_path / "found")]) == 0
     assert main([*given, "-p", str(tmp_path / "a.json"), "-o", str(tmp_path / "given")]) == 0
     assert_same(frames_of(tmp_path / "given"), frames_of(tmp_path / "found"))
+
+
+def test_the_detector_is_the_one_asked_for(
+    people: str, sources: list[str], table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[str, Path | None]] = []
+
+    def opened(device: str, weights: Path | None) -> Backend:
+        made.append((device, weights))
+        return red_person
+
+    monkeypatch.setitem(BACKENDS, "blazepose", opened)
+    given = ["animate", "-s", sources[0], "-w", people, "--driving", table, "--backend"]
+    given += ["blazepose", "--pose-weights", str(tmp_path / "files")]
+    assert main([*given, "-o", str(tmp_path / "frames")]) == 0
+    assert made == [("cpu", tmp_path / "files")]
 
 
 @pytest.fixture

@@ -176,6 +176,30 @@ def test_faces_are_cut_out(
     assert (high - low)[1] == pytest.approx(256 * FACE_HEIGHT, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("backends", "name", "shape"),
+    [(BACKENDS, "rtmpose", (17, 3)), (face_detection.BACKENDS, "face-alignment", (68, 2))],
+)
+def test_the_detector_is_the_one_asked_for(
+    backends: dict[str, object],
+    name: str,
+    shape: tuple[int, int],
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[tuple[str, Path | None]] = []
+
+    def opened(device: str, weights: Path | None) -> Callable[[Image.Image], list[Array]]:
+        made.append((device, weights))
+        return lambda image: [np.ones(shape)]
+
+    monkeypatch.setitem(backends, name, opened)
+    given = ["pose", str(photos), "--backend", name, "--weights", str(tmp_path / "files")]
+    assert main([*given, "--device", "cuda:1", "-o", str(tmp_path / "poses")]) == 0
+    assert made == [("cuda:1", tmp_path / "files")]
+
+
 def test_nobody_anywhere_is_an_error(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "k.csv"
     assert main(["pose", str(photos / "b.jpg"), "-o", str(out)]) == 1
