@@ -71,6 +71,11 @@ def root(request, tmp_path) -> Path:
     return tmp_path / "eth80"
 
 
+in_one_layout = pytest.mark.parametrize(
+    "root", ["published", pytest.param("numbered", marks=pytest.mark.slow)], indirect=True
+)
+
+
 @pytest.mark.parametrize("split", SPLITS)
 def test_splits_and_samples(root, split):
     dataset = open_dataset(DataConfig("eth80", root=root, size=SIDE), split)
@@ -279,6 +284,7 @@ def test_images_are_kept_in_memory(root, monkeypatch):
     dataset.load((2, 0, 1))
 
 
+@in_one_layout
 def test_training_and_evaluation(root, tmp_path, capsys):
     pytest.importorskip("accelerate")
     run = tmp_path / "run"
@@ -311,6 +317,7 @@ def test_training_and_evaluation(root, tmp_path, capsys):
     )
 
 
+@in_one_layout
 def test_a_model_of_cameras_takes_its_views(root):
     """Depth flows of all elevations, up to straight above."""
     torch.manual_seed(0)
