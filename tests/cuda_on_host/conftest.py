@@ -8,6 +8,7 @@ To run them with sanitizers, bounds of shared memory included:
 """
 
 import ctypes
+import hashlib
 import os
 import shlex
 import shutil
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from rfwarp.files import write_atomically
 from rfwarp.ops.schema import OPERATORS, operators
 
 HERE = Path(__file__).parent
@@ -24,15 +26,26 @@ ROOT = HERE.parents[1]
 NAMESPACE = "rfwarp_on_host"
 
 
+def digest_of(command: list[str]) -> str:
+    """Of all that a library depends on: command, versions of compiler and torch, and sources."""
+    version = subprocess.run([command[0], "--version"], capture_output=True, check=True).stdout
+    digest = hashlib.sha256(repr((command, version, torch.__version__)).encode())
+    for file in sorted([*HERE.rglob("*"), *(ROOT / "csrc").rglob("*")]):
+        if file.suffix in (".h", ".cpp", ".cu"):
+            digest.update(repr((str(file), file.read_bytes())).encode())
+    return digest.hexdigest()[:16]
+
+
 @pytest.fixture(scope="session")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    """The library, whose operators are then in torch.ops.rfwarp_on_host, for CPU tensors."""
+def machine() -> ctypes.CDLL:
+    """The library, whose operators are then in torch.ops.rfwarp_on_host, for CPU tensors.
+
+    It is compiled once, not in each process of tests and each time.
+    """
     compiler = shutil.which(os.environ.get("CXX", "c++"))
     if compiler is None:
         pytest.skip("there is no C++ compiler")
-    folder = tmp_path_factory.mktemp("cuda_on_host")
-    library = folder / "cuda_on_host.so"
-    sources = [*HERE.glob("*.cpp"), *sorted((ROOT / "csrc/cuda").glob("*.cu"))]
+    sources = [*sorted(HERE.glob("*.cpp")), *sorted((ROOT / "csrc/cuda").glob("*.cu"))]
     sources.remove(ROOT / "csrc/cuda/operators.cu")  # which operators.cpp includes
     torch_folder = Path(torch.__file__).parent
     command = [compiler, "-std=c++17", "-O1", "-U_FORTIFY_SOURCE", "-fPIC", "-shared"]
@@ -41,10 +54,14 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     command += [f"-DRFWARP_NAMESPACE={NAMESPACE}", f"-I{HERE}", f"-I{ROOT}"]
     command += ["-isystem", str(torch_folder / "include")]
     command += shlex.split(os.environ.get("CXXFLAGS", ""))
-    command += ["-x", "c++", *map(str, sources), "-x", "none", "-o", str(library)]
+    command += ["-x", "c++", *map(str, sources), "-x", "none"]
     # The stand-ins for what libtorch has with CUDA must come before those of libtorch.
     command += ["-Wl,-Bsymbolic", f"-L{torch_folder / 'lib'}", "-ltorch_cpu"]
-    subprocess.run(command, check=True)
+    library = ROOT / "build" / "cuda_on_host" / f"{digest_of(command)}.so"
+    if not library.exists():
+        library.parent.mkdir(parents=True, exist_ok=True)
+        compiled = [*command, "-o"]
+        write_atomically(library, lambda path: subprocess.run([*compiled, path], check=True))
     for operator in OPERATORS:
         schema = str(getattr(operators, operator).default._schema)
         torch.library.define(f"{NAMESPACE}::{operator}", schema[schema.index("(") :])
