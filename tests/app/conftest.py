@@ -1,14 +1,18 @@
 """The app, served for a module's tests."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
 from rfwarp import Generator
 from rfwarp.app.studio import Model, Studio
+from rfwarp.poses import body_detection, face_detection
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +51,25 @@ def address(tmp_path_factory: pytest.TempPathFactory, untrained: dict[str, str])
         pages = server.build(Studio(names, torch.device("cpu")))
         yield server.launch(pages, None, wait=False)
         pages.close(verbose=False)
+
+
+@pytest.fixture
+def crowd(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How large the people, or the faces, are that stand-ins for detectors find in any image, in
+    their order: from (1, 1) on, along the diagonal. The test may change it."""
+    sizes = [10, 40, 20]
+
+    def along(shape: tuple[int, int], size: int) -> npt.NDArray[np.float64]:
+        points = np.ones(shape)
+        points[:, :2] = np.linspace(1, size, len(points))[:, None]
+        return points
+
+    def stand_in(shape: tuple[int, int]) -> Callable[..., Any]:
+        return lambda device, weights: lambda image: [along(shape, size) for size in sizes]
+
+    monkeypatch.setitem(body_detection.BACKENDS, "rtmpose", stand_in((17, 3)))
+    monkeypatch.setitem(face_detection.BACKENDS, "facemesh", stand_in((68, 2)))
+    return sizes
 
 
 @pytest.fixture(scope="session")

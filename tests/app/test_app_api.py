@@ -281,6 +281,20 @@ def paths_that_were_not_uploaded(private: Path) -> list[str]:
     ]
 
 
+def test_the_largest_is_found(client, crowd, tmp_path):
+    """As the page on the app documents it."""
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
+    pose = client.predict(handle_file(str(tmp_path / "a.png")), api_name="/find_pose")
+    assert (pose["canvas_height"], pose["canvas_width"]) == (48, 64)
+    (person,) = pose["people"]
+    assert person["pose_keypoints_2d"][:3] == [1, 1, 1]
+    assert person["pose_keypoints_2d"][30:33] == [40, 40, 1]  # the right ankle
+    face = client.predict(handle_file(str(tmp_path / "a.png")), "landmarks", api_name="/find_pose")
+    assert (face["canvas_height"], face["canvas_width"]) == (48, 64)
+    assert len(face["landmarks"]) == 68
+    assert face["landmarks"][-1] == [40, 40]
+
+
 @pytest.fixture
 def private(chair_files: list[Path], tmp_path: Path) -> Path:
     """An image on the server that no one uploaded."""

@@ -141,6 +141,23 @@ def test_people_are_found_or_it_is_said_what_is_missing(monkeypatch):
         Studio((), CPU).find("x.png", "viewpoint")
 
 
+def test_the_largest_is_found(crowd, tmp_path):
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
+    studio, path = Studio((), CPU), str(tmp_path / "a.png")
+    pose = studio.find(path, "keypoints")
+    assert (pose.height, pose.width) == (48, 64)
+    assert pose.points[JOINTS.index("right ankle")].tolist() == [40, 40, 1]
+    face = studio.find(path, "landmarks")
+    assert (face.height, face.width) == (48, 64)
+    assert face.points[[0, -1]].tolist() == [[1, 1], [40, 40]]
+    detectors = dict(studio._detectors)
+    crowd.clear()
+    for kind in ("keypoints", "landmarks"):
+        with pytest.raises(ValueError, match=r"nobody was found in a\.png"):
+            studio.find(path, kind)
+        assert studio._detectors[kind] is detectors[kind]  # loaded once
+
+
 # ------------------------------------------------------------------ poses
 
 
