@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +59,9 @@ def assert_done_once(out: Path, rows: int) -> None:
             image.load()
 
 
-def start(*arguments: object, module: str = "rfwarp") -> subprocess.Popen[str]:
+def start(*arguments: object, program: Sequence[str] = ("-m", "rfwarp")) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", module, *map(str, arguments)],
+        [sys.executable, *program, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -201,12 +201,31 @@ def test_too_little_shared_memory(model: Path, sources: list[str], tmp_path: Pat
     assert statuses(out) == {}
 
 
+# `rfwarp`, slow after ten rows, so that it is not done before a signal arrives.
+SLOWLY = """
+import itertools, sys, time
+from rfwarp import Generator
+from rfwarp.cli import main
+
+decode, calls = Generator.decode, itertools.count()
+
+def decode_slowly(*given):
+    if next(calls) >= 10:
+        time.sleep(0.05)
+    return decode(*given)
+
+Generator.decode = decode_slowly
+sys.exit(main())
+"""
+
+
 @linux
 def test_ctrl_c_resumes(model: Path, sources: list[str], tmp_path: Path) -> None:
     rows = 150
     table, out = write_table(tmp_path, sources, rows), tmp_path / "out"
     command = ["generate", "--jobs", table, "-o", out, "-w", model]
-    with start(*command, "--batch-size", "1", "--workers", "1") as run:
+    given = [*command, "--batch-size", "1", "--workers", "1"]
+    with start(*given, program=("-c", SLOWLY)) as run:
         wait_for_rows(run, out, 10)
         run.send_signal(signal.SIGINT)
         _, errors = run.communicate()
@@ -218,7 +237,8 @@ def test_ctrl_c_resumes(model: Path, sources: list[str], tmp_path: Path) -> None
     assert_done_once(out, rows)
 
 
-TORCHRUN = ("--nproc-per-node", 2, "-m", "rfwarp")
+TORCHRUN = ("-m", "torch.distributed.run")
+TWO_PROCESSES = ("--nproc-per-node", 2, "-m", "rfwarp")
 
 
 def workers_of(launcher: int) -> list[int]:
@@ -240,8 +260,8 @@ def test_two_processes_of_which_one_is_killed(
     table, out = write_table(tmp_path, sources, rows), tmp_path / "out"
     command = ["generate", "--jobs", table, "-o", out, "-w", model]
     command += ["--batch-size", "2", "--workers", "1"]
-    launcher = ("--max-restarts", 1, *TORCHRUN)
-    with start(*launcher, *command, module="torch.distributed.run") as run:
+    launcher = ("--max-restarts", 1, *TWO_PROCESSES)
+    with start(*launcher, *command, program=TORCHRUN) as run:
         wait_for_rows(run, out, 20)
         first, second = workers_of(run.pid)
         os.kill(second, signal.SIGKILL)
@@ -264,7 +284,7 @@ def test_another_number_of_processes_resumes(
     rows = 200
     table, out = write_table(tmp_path, sources, rows), tmp_path / "out"
     command = ["generate", "--jobs", table, "-o", out, "-w", model, "--workers", "0"]
-    with start(*TORCHRUN, *command, "--batch-size", 2, module="torch.distributed.run") as run:
+    with start(*TWO_PROCESSES, *command, "--batch-size", 2, program=TORCHRUN) as run:
         wait_for_rows(run, out, 20)
         os.kill(workers_of(run.pid)[0], signal.SIGKILL)
         run.communicate()
