@@ -25,9 +25,10 @@ demo: $(VENV)/.installed
 	$(BIN)/python examples/new_expression.py --out $(OUT)
 	$(BIN)/python examples/new_place.py --out $(OUT)
 
-# A process at a time has a file, so that what its tests share is made once. If a process dies, the run
-# ends: xdist, which would start another, then waits for ever for tests that it gave to none.
-PYTEST := RFWARP_CUDA_ARCHS="$(RFWARP_CUDA_ARCHS)" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0
+# A process at a time has a file, so that what its tests share is made once. The longest files come
+# first (tests/conftest.py), not, as xdist would have it, those of the most tests. If a process dies,
+# the run ends: xdist, which would start another, then waits for ever for tests that it gave to none.
+PYTEST := RFWARP_CUDA_ARCHS="$(RFWARP_CUDA_ARCHS)" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 test: lint docs
 	$(PYTEST)

@@ -1,12 +1,31 @@
-"""The implementations of the operators that this machine can run."""
+"""The implementations of the operators that this machine can run, and which tests come first."""
 
 import logging
+from pathlib import Path
 
 import pytest
 import torch
 
 import rfwarp_cuda
 from rfwarp.ops import backend, use_backend
+
+# A file stays in one process: begun late, a long one would keep it busy when the others are done.
+LONGEST = {
+    Path(__file__).parent / name
+    for name in (
+        "test_benchmarks.py",
+        "test_bundled_weights.py",
+        "test_documentation.py",
+        "test_example.py",
+        "training/test_training.py",
+        "training/test_training_experiment.py",
+        "training/test_training_processes.py",
+    )
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path not in LONGEST)  # else they stay in order
 
 
 @pytest.fixture(params=["torch", "baseline", "avx2", "avx512"])
