@@ -36,7 +36,7 @@ def imported(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.module and not node.level, path
+            assert not node.level, f"{path} names what it imports by its place"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         for name in names:
             if name.startswith(("rfwarp.", "rfwarp_cuda")):
