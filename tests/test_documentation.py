@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
-    *(ROOT / folder / "README.md" for folder in ("csrc", "benchmarks", "checkpoints")),
+    *(ROOT / folder / "README.md" for folder in ("csrc", "benchmarks")),
 ]
 REASONS = {
     "make": "runs these tests itself, or what they test",
@@ -81,7 +81,7 @@ def runs(page: Path, words: set[str]) -> bool:
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder like a clone, that what is written does not change."""
-    for name in ("examples", "benchmarks", "checkpoints", "docs", "tests"):
+    for name in ("examples", "benchmarks", "docs", "tests"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -118,7 +118,6 @@ LONG = [
     ROOT / "docs/guides" / f"{name}.md"
     for name in ("evaluating", "own-object", "training", "video")
 ]
-LONG.append(ROOT / "checkpoints/README.md")
 
 PAGES_THAT_RUN = [page for page in PAGES if runs(page, {""})]
 PAGES_WITH_SLOW_BLOCKS = [page for page in PAGES if runs(page, {"slow"})]
