@@ -109,11 +109,10 @@ def use_backend(name: str) -> Iterator[None]:
 
     Raises:
         ValueError: if the name is unknown.
-        RuntimeError: if there are no such kernels here; it says why.
+        RuntimeError: if there are no such kernels here; it says why. After this error and the next
+            the backend is the one before.
         ImportError: if there are kernels that cannot be used: compiled from an earlier state of the
             source, or told by RFWARP_CPU_CAPABILITY to use instructions that are not there.
-
-        The backend stays as it was then.
 
     Example:
         >>> import torch
