@@ -196,6 +196,7 @@ def test_their_sheets_need_no_extra() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_people_and_faces_warped_by_their_poses(tmp_path: Path) -> None:
     done = run("pose_flow.py", "--pairs", 3, "--out", tmp_path)
     assert done.returncode == 0, done.stderr

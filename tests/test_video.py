@@ -347,7 +347,12 @@ def test_a_folder_of_frames(tmp_path: Path) -> None:
         write_video(tmp_path / "new", frames, 25)
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif", ""])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "suffix", [".mp4", pytest.param(".webm", marks=SLOW), ".gif", pytest.param("", marks=SLOW)]
+)
 def test_frames_are_not_kept(tmp_path: Path, suffix: str) -> None:
     """No more of them live at any time than encoders and the palette look at."""
     living: list[weakref.ref[Image.Image]] = []

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from rfwarp.data.chairs import dataset
 
+render = cache(dataset.render_views)
 
-@pytest.fixture(scope="session", autouse=True)
+
+@pytest.fixture(scope="module", autouse=True)  # tests of other folders draw chairs otherwise
 def _chairs_rendered_once() -> Iterator[None]:
     """Each trainer opens its dataset anew, and would render the same chairs again."""
-    render = cache(dataset.render_views)
 
     def views_of(seed: int, views: Sequence[int], size: int) -> Tensor:
         return render(seed, tuple(views), size).clone()

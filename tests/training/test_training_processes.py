@@ -112,6 +112,7 @@ def test_two_processes_have_the_gradients_of_one(program, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.slow
 def test_a_signal_to_one_process_stops_all_at_one_step(program, tmp_path):
     out = tmp_path / "run"
     run = start(program, out, 1, 1, 1_000_000, processes=2)
