@@ -22,7 +22,8 @@ import rfwarp_cuda
 ROOT = Path(__file__).parents[1]
 SOURCES = (
     *("rfwarp", "rfwarp_cuda", "csrc", "docs", "examples", "benchmarks", "packaging", "tests"),
-    *("pyproject.toml", "setup.py", "MANIFEST.in", "Makefile", "LICENSE", ".clang-format"),
+    *("pyproject.toml", "setup.py", "MANIFEST.in", "Makefile", "LICENSE", "LICENSE-CC0"),
+    ".clang-format",
     *("README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "SECURITY.md"),
 )
 
