@@ -112,9 +112,12 @@ def find_compiler() -> str:
     names = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
     compiler = next(filter(None, map(shutil.which, names)), None)
     if compiler is None:
-        hint = ": CXX is one program; flags go into CXXFLAGS, and ccache is used where it is found"
-        several = hint if len(names[0].split()) > 1 else ""
-        raise Missing(f"there is no C++ compiler ({', '.join(names)}){several}")
+        reason = f"there is no C++ compiler ({', '.join(names)})"
+        if len(names[0].split()) > 1:
+            reason += (
+                ": CXX is one program; flags go into CXXFLAGS, ccache is used where it is found"
+            )
+        raise Missing(reason)
     _try_to_compile([compiler, "-std=c++17"], "probe.cpp", PROBE)
     return compiler
 
@@ -164,8 +167,10 @@ def cuda_architectures(nvcc: str) -> list[str]:
     known = sorted(re.findall(r"^sm_(\d+)$", listed.stdout, re.MULTILINE), key=int)
     asked = os.environ.get("RFWARP_CUDA_ARCHS")
     if asked == "native":
-        here = [number for number in known if number in _capabilities()]
-        return here or ["90" if "90" in known else known[-1]]
+        here = _capabilities()
+        return [number for number in known if number in here] or [
+            "90" if "90" in known else known[-1]
+        ]
     if asked:
         architectures = [word.strip().replace(".", "") for word in asked.split(";") if word.strip()]
         unknown = [a for a in architectures if a.removesuffix("+PTX") not in known]

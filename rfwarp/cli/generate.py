@@ -193,20 +193,19 @@ class Generate:
         """The faces of the sources, cut out; their landmarks, and the target's."""
         from rfwarp.poses import FaceSquare
 
-        cut: list[Image.Image] = []
-        moved: list[PoseLike] = []
-        for path, image, pose in zip(self.images, images, poses, strict=True):
+        squares: list[FaceSquare] = []
+        names = [*map(str, self.images), f"--target {self.target}"]
+        for name, pose in zip(names, [*poses, target], strict=True):
             try:
-                square = FaceSquare.around(pose)
+                squares.append(FaceSquare.around(pose))
             except ValueError as error:
-                raise ValueError(f"{path}: {error}") from error
-            cut.append(square.cut(image, side))
-            moved.append(square.move(pose, side))
-        try:
-            goal = FaceSquare.around(target).move(target, side)
-        except ValueError as error:
-            raise ValueError(f"--target {self.target}: {error}") from error
-        return cut, moved, [goal]
+                raise ValueError(f"{name}: {error}") from error
+        *of_sources, of_target = squares
+        cut = [square.cut(image, side) for square, image in zip(of_sources, images, strict=True)]
+        moved: list[PoseLike] = [
+            square.move(pose, side) for square, pose in zip(of_sources, poses, strict=True)
+        ]
+        return cut, moved, [of_target.move(target, side)]
 
     def _write(self, images: list[Image.Image]) -> None:
         from rfwarp.viz import image_format, write_animation, write_image

@@ -140,12 +140,11 @@ class Pose:
             poses = poses if self.everybody else poses[:1]
             if drawings is not None:
                 drawings.add(path.name, image, poses)
-            if self.cut is None:
-                found[path] = Found(place, poses, None)
-            else:
+            face = None
+            if self.cut is not None:
                 square = FaceSquare.around(poses[0])
-                face = square.cut(image, CUT_SIDE)
-                found[path] = Found(place, [square.move(poses[0], CUT_SIDE)], face)
+                face, poses = square.cut(image, CUT_SIDE), [square.move(poses[0], CUT_SIDE)]
+            found[path] = Found(place, poses, face)
         if not found:
             raise ValueError("nobody was found, so nothing is written")
         self._write(found)

@@ -170,9 +170,9 @@ def check_name(name: str) -> None:
         raise ValueError(f"no dataset {name!r}; there are {', '.join(DATASETS)}")
 
 
-# Not in the annotation itself: Sphinx cannot read a module with an f-string there.
 _WHICH_IMAGES = ("tuples", "align", "category", "background", "fit")
 """Options that decide which images a dataset has, and what is seen in them."""
+# Not in the annotation itself: Sphinx cannot read a module with an f-string there.
 _NAMES = Doc(f"Name of the dataset: {', '.join(DATASETS)}.")
 
 

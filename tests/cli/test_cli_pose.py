@@ -105,18 +105,23 @@ def test_drawings(photos: Path, tmp_path: Path) -> None:
         assert sheet.size == (2 * 260 + 4, 260 + 4)
 
 
+@pytest.fixture
+def dark_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FaceMesh finds a face where something is dark."""
+
+    def detect(image: Image.Image) -> list[Array]:
+        return [np.resize(person[:, :2], (68, 2)) for person in dark_people(image)]
+
+    monkeypatch.setitem(face_detection.BACKENDS, "facemesh", lambda device, weights: detect)
+
+
+@pytest.mark.usefixtures("dark_faces")
 def test_faces_beside_their_images(
     photos: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Those of two people in one image: the larger one is written."""
-
-    def dark_faces(image: Image.Image) -> list[Array]:
-        return [np.resize(person[:, :2], (68, 2)) for person in dark_people(image)]
-
-    monkeypatch.setitem(face_detection.BACKENDS, "facemesh", lambda device, weights: dark_faces)
     other = tmp_path / "other"
     other.mkdir()
     scene((10, 10, 21, 21)).save(other / "a.png")  # called as one in the other folder
@@ -145,18 +150,13 @@ def test_faces_beside_their_images(
     assert person.points[10].tolist() == [59, 39, 1]  # the ankle
 
 
+@pytest.mark.usefixtures("dark_faces")
 def test_faces_are_cut_out(
     photos: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Into folders named as those of the photographs: of one person each, as a folder has them."""
-
-    def dark_faces(image: Image.Image) -> list[Array]:
-        return [np.resize(person[:, :2], (68, 2)) for person in dark_people(image)]
-
-    monkeypatch.setitem(face_detection.BACKENDS, "facemesh", lambda device, weights: dark_faces)
     one = tmp_path / "me.smiling.png"
     scene((10, 10, 21, 21)).save(one)
     given = ["pose", str(photos), str(one), "--backend", "facemesh", "--cut", str(tmp_path / "cut")]

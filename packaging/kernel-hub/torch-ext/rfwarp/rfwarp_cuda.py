@@ -20,19 +20,14 @@ class Loaded(NamedTuple):
     cuda: str | None
 
 
-def _loaded() -> Loaded:
-    registered = torch._C._dispatch_has_kernel_for_dispatch_key
-    names = (("CPU", "CPU"), ("CUDA", "CUDA"))
-    return Loaded(
-        *(
-            None if registered(f"{NAMESPACE}::warp", key) else VARIANT.format(name)
-            for key, name in names
-        )
-    )
-
-
+_registered = torch._C._dispatch_has_kernel_for_dispatch_key
 # Now, as later the reference may be registered on top.
-_LOADED = _loaded()
+_LOADED = Loaded(
+    *(
+        None if _registered(f"{NAMESPACE}::warp", device) else VARIANT.format(device)
+        for device in ("CPU", "CUDA")
+    )
+)
 
 
 def load() -> Loaded:
