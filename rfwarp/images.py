@@ -80,7 +80,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """
     try:
         image = ImageOps.exif_transpose(image)
-    except SyntaxError as error:
+    except Exception as error:  # Pillow raises whatever the damaged bytes lead to
         raise ValueError(f"the image has damaged EXIF data: {error}") from error
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"images must have 8 bits per channel, got PIL mode {image.mode!r}")
@@ -106,7 +106,7 @@ def array_to_pil(name: str, array: np.ndarray[Any, Any]) -> Image.Image:
         low, high = float(array.min()), float(array.max())
         if low < 0 or high > 1:
             raise ValueError(
-                f"{name}: floating-point images must lie in [0, 1], got [{low:g}, {high:g}]; "
+                f"{name}: floating-point images must lie in [0, 1], got [{low:.9g}, {high:.9g}]; "
                 "for 0..255 use uint8"
             )
         array = np.rint(array.astype(np.float64) * 255).astype(np.uint8)
@@ -156,7 +156,7 @@ def load_images(
             differ and no ``size`` is given, or if resizing would distort an image by more than a
             pixel.
     """
-    wanted = None if size is None else _height_and_width(size)
+    wanted = None if size is None else height_and_width(size)
     loaded = []
     for k, image in enumerate(images):
         one = load_image(f"{name}[{k}]", image)
@@ -168,7 +168,12 @@ def load_images(
     return torch.stack([to_tensor(one) for one in loaded])
 
 
-def _height_and_width(size: int | tuple[int, int]) -> tuple[int, int]:
+def height_and_width(size: int | tuple[int, int]) -> tuple[int, int]:
+    """A side or a (height, width) in pixels as the latter.
+
+    Raises:
+        ValueError: unless they are positive integers, of at most ``MAX_PIXELS`` pixels.
+    """
     pair = (size, size) if isinstance(size, int) else size
     if (
         not isinstance(pair, tuple | list)

@@ -17,7 +17,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from rfwarp.files import write_atomically
+from rfwarp.files import temporary_beside, write_atomically
 
 # torch, which rfwarp.images imports, is not needed to tell videos by their names.
 if TYPE_CHECKING:
@@ -351,7 +351,7 @@ def check_writable(path: Path) -> None:
 
 
 class _CheckedFrames:
-    """Frames that are counted, there, of one size, and in the order of their times.
+    """Frames that are counted, there, in RGB, of one size, and in the order of their times.
 
     Args:
         least: seconds after a frame in which others are left out.
@@ -367,6 +367,8 @@ class _CheckedFrames:
             size = size or frame.image.size
             if frame.image.size != size:
                 raise ValueError(f"frames must have one size, got {size} and {frame.image.size}")
+            if frame.image.mode != "RGB":
+                raise ValueError(f"frames must be RGB images, got PIL mode {frame.image.mode!r}")
             if last is not None and frame.time <= last:
                 raise ValueError(f"times must grow, got {frame.time} s after {last} s")
             last = frame.time
@@ -380,7 +382,8 @@ class _CheckedFrames:
 
 
 def _write_folder(path: Path, frames: _CheckedFrames) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    path = path.resolve()  # a link to an empty folder is kept, and the folder filled
+    temporary = temporary_beside(path)
     temporary.mkdir()
     try:
         for number, frame in enumerate(frames):

@@ -77,6 +77,19 @@ def test_exif_rotation_is_applied(tmp_path, suffix):
     assert seen[:, :30].min() > 200
 
 
+def test_damaged_exif_is_a_clear_error(tmp_path):
+    """The tag 0x129 takes numbers: Pillow fails to write it anew, as text, when it turns."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x0110] = "of a model"
+    SMALL.save(tmp_path / "x.jpg", exif=exif)
+    (tmp_path / "x.jpg").write_bytes(
+        (tmp_path / "x.jpg").read_bytes().replace(b"\x01\x10\x00\x02", b"\x01\x29\x00\x02")
+    )
+    with pytest.raises(ValueError, match="image: the image has damaged EXIF data"):
+        load_image("image", tmp_path / "x.jpg")
+
+
 def test_more_than_8_bits_are_refused(tmp_path):
     Image.fromarray(np.full((8, 8), 30000, dtype=np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(ValueError, match=r"image: .*8 bits per channel, got PIL mode 'I;16'"):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import huggingface_hub
@@ -166,6 +167,20 @@ def test_a_failing_write_leaves_the_old_file(tmp_path):
     with pytest.raises(OSError, match="disk full"):
         write_atomically(path, fail)
     assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_threads_may_write_one_file(tmp_path):
+    """Each has a temporary file of its own, so the last to finish wins, with a whole file."""
+    texts = [str(i) * 10_000 for i in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        writes = [
+            pool.submit(write_atomically, tmp_path / "file", lambda f, t=t: f.write_text(t))
+            for t in texts * 50
+        ]
+    for write in writes:
+        write.result()
+    assert (tmp_path / "file").read_text() in texts
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 

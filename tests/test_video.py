@@ -394,7 +394,18 @@ def test_nothing_is_left_of_a_failure(tmp_path: Path, name: str) -> None:
         write_video(tmp_path / name, [*clip(3), *clip(1)], 25)
     with pytest.raises(ValueError, match="needs frames, got none"):
         write_video(tmp_path / name, [], 25)
+    grey = [Frame(frame.image.convert("L"), frame.time) for frame in clip(2)]
+    with pytest.raises(ValueError, match="frames must be RGB images, got PIL mode 'L'"):
+        write_video(tmp_path / name, grey, 25)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_to_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    write_video(tmp_path / "link", clip(2), 25)
+    assert len(list((tmp_path / "there").iterdir())) == 2
+    assert (tmp_path / "link").is_symlink()
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:

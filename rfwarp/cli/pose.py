@@ -36,16 +36,6 @@ class Photo(NamedTuple):
     """Where its result goes in the folder of results, without ending."""
 
 
-class Found(NamedTuple):
-    """What an image shows."""
-
-    place: Path
-    poses: list[Any]
-    """Keypoints or FaceLandmarks."""
-    cut: Image.Image | None
-    """The face, if it is to be cut out; the landmarks are in it then."""
-
-
 @dataclass(frozen=True)
 class Pose:
     """Find people or faces in photographs or in a video, and write their keypoints or landmarks."""
@@ -122,32 +112,41 @@ class Pose:
         return any(path.suffix.lower() in READABLE for path in self.images)
 
     def run(self) -> None:
-        from rfwarp.poses import FaceSquare, OneEuroFilter
+        from rfwarp.poses import FaceSquare, OneEuroFilter, write_annotations
 
         drawings = None if self.draw is None else _Drawings(self.draw)
         frames = _read_video(self.images[0]) if self._video else self._read_images()
         self._make_folders()
         detect = self._detector()
         steady = OneEuroFilter()
-        found: dict[Path, Found] = {}
-        for path, image, seconds, place in frames:
-            poses = detect(image)
-            print(f"{path.name}: {_summary(poses)}", flush=True)
-            if not poses:
-                continue
-            if self.smooth:
-                poses[0] = steady.smooth(poses[0], seconds)
-            poses = poses if self.everybody else poses[:1]
-            if drawings is not None:
-                drawings.add(path.name, image, poses)
-            face = None
-            if self.cut is not None:
-                square = FaceSquare.around(poses[0])
-                face, poses = square.cut(image, CUT_SIDE), [square.move(poses[0], CUT_SIDE)]
-            found[path] = Found(place, poses, face)
-        if not found:
+        count = 0
+        table: dict[str, Keypoints] = {}
+        try:
+            for path, image, seconds, place in frames:
+                poses = detect(image)
+                print(f"{path.name}: {_summary(poses)}", flush=True)
+                if not poses:
+                    continue
+                if self.smooth:
+                    poses[0] = steady.smooth(poses[0], seconds)
+                poses = poses if self.everybody else poses[:1]
+                if drawings is not None:
+                    drawings.add(path.name, image, poses)
+                face = None
+                if self.cut is not None:
+                    square = FaceSquare.around(poses[0])
+                    face, poses = square.cut(image, CUT_SIDE), [square.move(poses[0], CUT_SIDE)]
+                if self._table:
+                    table[path.name] = poses[0]
+                else:
+                    self._write(place, poses, face)
+                count += 1
+        finally:  # an image that cannot be read does not cost what was found before it
+            if table and self.out is not None:
+                write_annotations(self.out, table)
+        if not count:
             raise ValueError("nobody was found, so nothing is written")
-        self._write(found)
+        print(f"wrote {self.out or self.cut or f'{count} files'}")
         if drawings is not None:
             drawings.finish()
 
@@ -208,24 +207,20 @@ class Pose:
             return Path(given.name, path.stem)
         return Path(path.stem)
 
-    def _write(self, found: dict[Path, Found]) -> None:
-        from rfwarp.poses import write_annotations, write_openpose
+    def _write(self, place: Path, poses: list[Any], cut: Image.Image | None) -> None:
+        """Write the keypoints or landmarks of an image, and the face if it was cut out."""
+        from rfwarp.poses import write_openpose
         from rfwarp.viz import write_image
 
         folder = self.out or self.cut
-        if self._table and self.out is not None:
-            write_annotations(self.out, {path.name: one.poses[0] for path, one in found.items()})
+        target = place if folder is None else folder / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if cut is not None:
+            write_image(f"{target}.png", cut)
+        if self._faces:
+            poses[0].write(Path(f"{target}.npy"))
         else:
-            for place, poses, cut in found.values():
-                target = place if folder is None else folder / place
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if cut is not None:
-                    write_image(f"{target}.png", cut)
-                if self._faces:
-                    poses[0].write(Path(f"{target}.npy"))
-                else:
-                    write_openpose(Path(f"{target}.json"), poses)
-        print(f"wrote {folder or f'{len(found)} files'}")
+            write_openpose(Path(f"{target}.json"), poses)
 
 
 class _Drawings:

@@ -247,7 +247,8 @@ class Eth80:
         return {"images": self.photographs[number].image(self.height, self.background)}
 
     def _disk_cache(self, folder: Path) -> DiskCache:
-        files = [f"{p.path.name} {p.path.stat().st_size}" for p in self.photographs]
+        stats = [(p.path.name, p.path.stat()) for p in self.photographs]
+        files = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]
         key = {
             "conversion": CONVERSION,
             "photographs": zlib.crc32("\n".join(files).encode("utf-8")),

@@ -245,7 +245,7 @@ class ImageFolder:
 
     def _disk_cache(self, folder: Path) -> DiskCache:
         files = [
-            f"{entry.image} {file.stat().st_size}"
+            f"{entry.image} {file.stat().st_size} {file.stat().st_mtime_ns}"
             for entry, file in zip(self._entries, self._files, strict=True)
         ]
         key = {

@@ -17,6 +17,7 @@ from typing import Any, cast
 import torch
 from torch.utils.data import DataLoader
 
+from rfwarp.images import height_and_width
 from rfwarp.interrupts import noted_interrupts, outlive_interrupts
 from rfwarp.jobs.inference import Inference
 from rfwarp.jobs.lock import FolderLock
@@ -126,6 +127,8 @@ def run_jobs(
     table, out = Path(table), Path(out)
     if size is None:
         size = generator.config.image_size or "native"
+    if size != "native":
+        height_and_width(size)
     settings = f"{_fingerprint(generator)} {size} {dtype}"
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} exists and is no folder")

@@ -90,7 +90,7 @@ def check_target_pose(
             f"got {tuple(pose.shape)}"
         )
     n = encoded.features[0].shape[0]
-    if n not in (1, pose.shape[0]):
+    if n != 1 and n != pose.shape[0]:  # torch.compile fails at `in` of symbols
         raise ValueError(f"{n} sets of sources do not fit {pose.shape[0]} target poses")
     _check_like_weights("target_pose", pose, weight)
 

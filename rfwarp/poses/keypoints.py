@@ -92,7 +92,7 @@ class Keypoints:
         if not np.isfinite(xy[present]).all():
             raise ValueError("a present joint has coordinates that are not finite")
         points = np.zeros((18, 3), np.float32)
-        points[present, :2], points[:, 2] = xy[present], present
+        points[present, :2], points[:, 2] = xy[present] + 0.0, present  # equal: 0.0 for -0.0
         points.setflags(write=False)
         object.__setattr__(self, "points", points)
 

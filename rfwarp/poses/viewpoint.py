@@ -20,7 +20,7 @@ ELEVATION_STEP = 10
 
 @dataclass(frozen=True)
 class Viewpoint:
-    """A viewing direction: one of the 54 of the ShapeNet-chair protocol (spec: 18 azimuths x 3
+    """A viewing direction: one of the 54 of the ShapeNet-chair protocol (18 azimuths x 3
     elevations), or any other.
 
     Args:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from rfwarp.data.sampling import generator
 from rfwarp.data.truth import Truth, stack
 from rfwarp.data.tuples import TupleDataset
 from rfwarp.training.config import TrainConfig
@@ -110,7 +111,8 @@ class TupleBatches(Dataset[Batch]):
             "target_pose": torch.stack([s.target_pose for s in samples]),
         }
         if c.recoloured:
-            colours = torch.Generator().manual_seed(c.seed * 1_000_003 + step)
+            seed = int(generator(c.seed, step, "colours").integers(2**62))
+            colours = torch.Generator().manual_seed(seed)  # not the stream that chose K
             drawn = [Recolouring.draw(c.recoloured, colours) for _ in rows][ours]
             for name in ("sources", "target"):
                 batch[name] = torch.stack([r(x) for r, x in zip(drawn, batch[name], strict=True)])

@@ -112,6 +112,7 @@ def draw_plot(rows: Sequence[Row], out: Path) -> None:
                 [row.means[metric] for row in own],
                 [row.spreads[metric] or 0.0 for row in own],
                 label=method,
+                color=f"C{number}",  # the same in panels that lack some methods
                 capsize=3,
                 marker="o",
                 markersize=4,

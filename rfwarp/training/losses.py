@@ -173,7 +173,7 @@ def perceptual(generated: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
 
 
 def style(generated: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-    """Style loss: mean absolute difference of Gram matrices, summed over the maps.
+    """Style loss of Eq. 10: mean absolute difference of Gram matrices, summed over the maps.
 
     Args:
         generated, real: as many (N, C, H, W); no gradient goes to the real ones.

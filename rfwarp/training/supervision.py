@@ -24,7 +24,8 @@ class Supervision(nn.Module):
     as predicted and as corrected. Visibility is a share of a cell's part of the object, and the
     silhouette one of the cell; at the image level no background is visible. Attention should choose
     the sources that show the cell and whose flow is right, where one shows most of it. An error of
-    depth counts as the largest error of flow that it can cause.
+    depth counts as 4 focal lengths times that of its logarithm: the error of flow where the camera
+    moved by as much as the thing is away.
     """
 
     def __init__(self, network: GeneratorConfig, weights: LossWeights) -> None:

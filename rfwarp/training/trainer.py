@@ -11,6 +11,7 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -107,7 +108,8 @@ class Trainer:
         self.processes = Processes(self.accelerator)
         device = self.accelerator.device
         state = load_checkpoint(path, self._settings) if path.is_file() else None
-        self.networks = Networks(c, self.dataset, device, resumed=state is not None)
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+            self.networks = Networks(c, self.dataset, device, resumed=state is not None)
         kind, features = POSE_KINDS[self.dataset.pose_kind], self.features.to(device)
         given = (self.networks.generator, kind, features, c)
         self.stages: list[tuple[FlowStage | FullStage, int]] = [

@@ -255,6 +255,17 @@ def test_what_cannot_be_read(tmp_path: Path, refused: Refused) -> None:
     assert "has no images (.png" in refused("pose", tmp_path, *out, status=1)
 
 
+def test_an_unreadable_image_costs_nothing_that_was_found(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "d.png").write_bytes((photos / "c.png").read_bytes()[:60])
+    for out in ("k.csv", "folder"):
+        assert main(["pose", str(photos), "-o", str(tmp_path / out)]) == 1
+        assert "d.png cannot be read" in capsys.readouterr().err
+    assert list(read_annotations(tmp_path / "k.csv", 48, 64)) == ["a.png", "c.png"]
+    assert sorted(p.name for p in (tmp_path / "folder").iterdir()) == ["a.json", "c.json"]
+
+
 @pytest.mark.parametrize(
     ("options", "status", "message"),
     [

@@ -1,6 +1,7 @@
 """Folders of one's own images, with files as cameras, OpenPose and people make them."""
 
 import json
+import os
 import zlib
 from fractions import Fraction
 from pathlib import Path
@@ -448,6 +449,22 @@ def test_the_cache_serves_both_splits(tmp_path, monkeypatch):
                                           | other))  # fmt: skip
         with pytest.raises(ValueError, match=r"cache .* was made with"):
             open_dataset(changed, "test")
+
+
+def test_the_cache_knows_images_that_were_replaced(tmp_path):
+    """Bitmaps keep their size in bytes, whatever they show."""
+    things(tmp_path / "own", ["cup", "mug"])
+    photo = next((tmp_path / "own").rglob("*.jpg"))
+    Image.new("RGB", (40, 40), "black").save(photo.with_suffix(".bmp"))
+    photo.unlink()
+    prepared(tmp_path / "own")
+    config = DataConfig("folder", root=tmp_path / "own", size=32, cache=tmp_path / "cache")
+    open_dataset(config, "train")
+    Image.new("RGB", (40, 40), "blue").save(photo.with_suffix(".bmp"))
+    later = photo.with_suffix(".bmp").stat().st_mtime + 1
+    os.utime(photo.with_suffix(".bmp"), (later, later))
+    with pytest.raises(ValueError, match=r"cache .* was made with"):
+        open_dataset(config, "train")
 
 
 def test_what_changed_after_preparation(tmp_path):

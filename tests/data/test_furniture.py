@@ -245,12 +245,20 @@ def test_models_that_cannot_be_drawn(tmp_path, content, message):
         mesh_of(tmp_path, content)
 
 
+def postscript() -> bytes:
+    """An image that Pillow can only open by running another program."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "EPS")
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ({"quarters.png": None}, "texture quarters.png is missing"),
         ({"quarters.png": CRATE["quarters.png"][:60]}, "the texture of paint is damaged"),
         ({"quarters.png": b"no image"}, "texture quarters.png is no image"),
+        ({"quarters.png": postscript()}, "texture quarters.png is no image"),
         ({"model.mtl": mtl(other=PAINT)}, "a material that it uses is not defined"),
         ({"model.mtl": mtl(paint="Kd 1 2")}, "a material that it uses is not defined"),
         ({"model.obj": obj(box((3, 2, 1)), FACES, ["other"] * 6)}, "uses is not defined"),

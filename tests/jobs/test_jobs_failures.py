@@ -152,6 +152,9 @@ def test_nothing_is_done_for_a_bad_table(generator: Generator, folder: Path) -> 
         run(generator, table, batch_size=0)
     with pytest.raises(ValueError, match="2 of 2"):
         run(generator, table, rank=2, world_size=2)
+    for size in (0, (64,), "big"):
+        with pytest.raises(ValueError, match="size must be a side or a"):
+            run(generator, table, size=size)
     assert not list(folder.glob("out/*.png"))
 
 

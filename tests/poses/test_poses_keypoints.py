@@ -27,6 +27,12 @@ def person(seed: int = 0, height: int = 256, width: int = 176, missing: tuple = 
     return Keypoints(xy, height, width)
 
 
+def test_equal_poses_have_one_hash():
+    zero, minus = (Keypoints(np.full((18, 2), z, np.float32), 64, 48) for z in (0.0, -0.0))
+    assert zero == minus
+    assert hash(zero) == hash(minus)
+
+
 def test_missing_joints_are_zero_whatever_says_so():
     xy = np.arange(36.0).reshape(18, 2)
     by_nan, by_minus_one, by_presence = xy.copy(), xy.copy(), np.ones((18, 3))

@@ -162,6 +162,16 @@ class ColourfulViews(NumberedViews):
         return image.repeat(len(indices), 1, 1, 1)
 
 
+def test_colours_are_drawn_apart_from_the_number_of_sources():
+    """From one stream, K would tell which channel becomes the first."""
+    settings = config(batch_size=1, recoloured=0.9, sources=(1, 2, 3))
+    batches, seen = TupleBatches(ChairTuples(ColourfulViews()), settings, 100), set()
+    for step in range(60):
+        sources = batches[step]["sources"]
+        seen.add((sources.shape[1], int(sources[0, 0, :, 15, 15].argmax())))
+    assert len(seen) == 9
+
+
 def test_samples_in_other_colours():
     dataset, orders = ChairTuples(ColourfulViews()), Counter()
     plain = TupleBatches(dataset, config(batch_size=3), 100)

@@ -125,7 +125,7 @@ class Background:
 
 @dataclass(frozen=True)
 class FaceParameters:
-    """Everything about one face and its clip; the same seed gives the same parameters
+    """Everything about one face; the same seed gives the same parameters
     everywhere. ``shape`` has the weights of the targets of :class:`.Head`."""
 
     shape: dict[str, float]

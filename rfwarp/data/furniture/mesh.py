@@ -20,6 +20,7 @@ from torch import Tensor
 from rfwarp.data.chairs.camera import distance_to
 from rfwarp.data.furniture.packages import Files, Piece
 from rfwarp.data.furniture.textures import Textures
+from rfwarp.images import FORMATS, MAX_PIXELS
 
 if TYPE_CHECKING:
     import trimesh
@@ -259,9 +260,13 @@ def _files(folder: Files) -> Any:
                 self.materials |= {" ".join(w[1:]) for w in lines if w[:1] == ["newmtl"]}
                 return data
             try:
-                Image.open(BytesIO(data)).close()
+                # Of any other format trimesh's Pillow could run another program.
+                with Image.open(BytesIO(data), formats=FORMATS) as image:
+                    if image.width * image.height > MAX_PIXELS:
+                        raise Image.DecompressionBombError
             except (OSError, Image.DecompressionBombError):
                 self.damaged.append(name)
+                raise FileNotFoundError(name) from None
             return data
 
         def write(self, name: str, data: Any) -> None:
