@@ -9,7 +9,8 @@ of each person, cut as the procedural faces are and by the same square, with lan
 finds (`rfwarp[blazepose]`): a folder to fine-tune on,
 
     rfwarp train --config examples/configs/own-faces-128.yaml --data.root runs/real-faces/photos \\
-        --init faces-128 --out runs/faces-london
+        --features efficientnet-lite0 --weights.perceptual 3 --weights.style 1000 --steps 600 \\
+        --cooldown 400 --seed 1 --out runs/faces-london
 
 of which the first people are for training and the others are held out. It scores the weights, in
 their order, on these: the source is one photograph, the pose the landmarks of the other. How well a

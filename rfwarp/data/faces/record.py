@@ -31,8 +31,9 @@ RECORD = DatasetRecord(
     max_sources=VIEWS - 1,
     description="Procedural faces of rfwarp (`rfwarp.data.ProceduralFaces`), on MakeHuman's head: "
     "{size} pixels, 68 facial landmarks drawn as lines, seeds {first} to {last}.",
-    limits="It knows these rendered faces and nothing else: it was never shown a photograph of a "
-    "face. Parts that no source shows are guessed.",
+    limits="It learned from rendered faces alone. On photographs cut as it knows them "
+    "(`rfwarp pose --cut`) it works, less sharply; lips open and close too little. Parts that no "
+    "source shows are guessed.",
     tag="face-reenactment",
     image_files="rendered",
     licence=OWN_LICENCE,
