@@ -73,6 +73,12 @@ def same_run(a: Path, b: Path) -> bool:
     return identical(first, second) and log(a) == log(b) and weights[0] == weights[1]
 
 
+def test_the_callers_random_numbers_stay(tmp_path):
+    before = torch.get_rng_state()
+    Trainer(config(tmp_path / "run"))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory) -> Path:
     """A run without an interruption."""
