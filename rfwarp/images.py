@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 logger = logging.getLogger(__name__)
@@ -50,13 +50,23 @@ def image_from_bytes(name: str, data: bytes) -> Image.Image:
     return _decode(io.BytesIO(data), name)
 
 
+def open_unread(file: Path | io.BytesIO) -> ImageFile.ImageFile:
+    """An image of which only the header was read, to be closed by the caller.
+
+    Raises:
+        OSError, SyntaxError, Image.DecompressionBombError: if its format is none of ``FORMATS``.
+        ValueError: if it has more than ``MAX_PIXELS`` pixels.
+    """
+    image = Image.open(file, formats=FORMATS)
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise ValueError(f"it has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
+    return image
+
+
 def _decode(file: Path | io.BytesIO, name: str) -> Image.Image:
     try:
-        with Image.open(file, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(
-                    f"it has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}"
-                )
+        with open_unread(file) as image:
             if getattr(image, "is_animated", False):
                 logger.warning("%s has several frames: the first one is taken", name)
             if image.mode.startswith("RGB") and ";16" in str(image.tile):

@@ -20,7 +20,7 @@ from torch import Tensor
 from rfwarp.data.chairs.camera import distance_to
 from rfwarp.data.furniture.packages import Files, Piece
 from rfwarp.data.furniture.textures import Textures
-from rfwarp.images import FORMATS, MAX_PIXELS
+from rfwarp.images import open_unread
 
 if TYPE_CHECKING:
     import trimesh
@@ -261,10 +261,8 @@ def _files(folder: Files) -> Any:
                 return data
             try:
                 # Of any other format trimesh's Pillow could run another program.
-                with Image.open(BytesIO(data), formats=FORMATS) as image:
-                    if image.width * image.height > MAX_PIXELS:
-                        raise Image.DecompressionBombError
-            except (OSError, Image.DecompressionBombError):
+                open_unread(BytesIO(data)).close()
+            except (OSError, ValueError, Image.DecompressionBombError):
                 self.damaged.append(name)
                 raise FileNotFoundError(name) from None
             return data
